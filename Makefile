@@ -1,0 +1,43 @@
+# `make demo` serves the page, `make test` checks everything; both do all their own set-up.
+PYTHON ?= python3
+VENV := .venv
+# Extra words for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# for a machine without a GPU that would otherwise fetch the CUDA build of torch.
+PIP_ARGS ?=
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: demo test lint format chromium clean
+
+demo: $(VENV)/.app-stamp
+	$(VENV)/bin/python app.py
+
+test: lint chromium
+	$(VENV)/bin/python -m pytest -m "not gpu and not ray"
+
+lint: $(VENV)/.test-stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/.test-stamp
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# The browser tests drive Debian's Chromium; it is installed only where there is none.
+chromium:
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && \
+	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app-stamp: requirements.txt | $(VENV)/bin/python
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.test-stamp: tests/requirements.txt training/nano/requirements.txt $(VENV)/.app-stamp
+	$(PIP) -r requirements.txt -r tests/requirements.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
