@@ -11,6 +11,7 @@ and is cut at 0. A mask fills its *box*: `crop` and `paste` go from an image to 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ class _Codebook(nn.Module):
 def _encoder() -> nn.Sequential:
     layers: list[nn.Module] = []
     widths = (1, 16, 32, 64, HIDDEN)
-    for narrow, wide in zip(widths, widths[1:], strict=False):
+    for narrow, wide in pairwise(widths):
         layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.ReLU()]
     layers += [ResidualBlock(HIDDEN), ResidualBlock(HIDDEN), nn.Conv2d(HIDDEN, CODE_DIM, 1)]
     return nn.Sequential(*layers)
@@ -66,7 +67,7 @@ def _decoder() -> nn.Sequential:
     layers: list[nn.Module] = [nn.Conv2d(CODE_DIM, HIDDEN, 1), nn.ReLU()]
     layers += [ResidualBlock(HIDDEN), ResidualBlock(HIDDEN)]
     widths = (HIDDEN, HIDDEN, 64, 32, 16)
-    for wide, narrow in zip(widths, widths[1:], strict=False):
+    for wide, narrow in pairwise(widths):
         layers += [nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), nn.ReLU()]
     layers.append(nn.Conv2d(16, 1, 1))
     return nn.Sequential(*layers)
