@@ -2,9 +2,9 @@
 
 A vector-quantized autoencoder in three steps: the autoencoder alone, then a codebook from k-means
 over what the encoder says by then, then both with the codebook as a running mean of the vectors it
-stands for. Codes that fall out of use restart at a random vector. Minutes on one core.
+stands for. Codes that fall out of use restart at a vector that no code fits. Minutes on one core.
 
-    python -m training.nano.train_codec --steps 1200 --out models/nano-224/mask_codec.safetensors
+    python -m training.nano.train_codec --steps 2000 --out models/nano-224/mask_codec.safetensors
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from models.mask_codec import CODE_DIM, CODEBOOK_SIZE, GRID, MaskCodec, crop
 
 BATCH = 32
 LEARNING_RATE = 1e-3
+QUANTIZED_RATE = 4e-4  # higher, and the encoder runs away from its codes
 WARM_UP = 0.3  # the part of the steps before the codebook comes in
 COMMITMENT = 0.25
+VECTORS_PER_BATCH = BATCH * GRID**2
 K_MEANS_BATCHES = 24
-EMA_DECAY = 0.98
-DEAD_BELOW = 0.1  # of a fair share of the vectors
+EMA_DECAY = 0.95
+DEAD_BELOW = 0.2  # of a fair share of the vectors
 TURN_DEGREES = 15.0
 SMALLEST_PX, LARGEST_PX = 24, 140
 OCCLUDED = 0.4  # the part of the masks that something covers, by up to a third
@@ -118,7 +120,8 @@ class _CodebookTrainer:
     def __init__(self, codec: MaskCodec, latents: torch.Tensor):
         self.codec = codec
         codec.codebook.copy_(_k_means(latents, CODEBOOK_SIZE))
-        self.counts = torch.full((CODEBOOK_SIZE,), float(len(latents)) / CODEBOOK_SIZE)
+        # On the scale of one batch: a heavier start would hold the codes back for long.
+        self.counts = torch.full((CODEBOOK_SIZE,), VECTORS_PER_BATCH / CODEBOOK_SIZE)
         self.sums = codec.codebook * self.counts[:, None]
 
     @torch.no_grad()
@@ -131,8 +134,9 @@ class _CodebookTrainer:
         fair = len(latents) / CODEBOOK_SIZE
         dead = (self.counts < DEAD_BELOW * fair).nonzero().flatten()
         if len(dead):
-            chosen = latents[torch.randperm(len(latents))[: len(dead)]]
-            dead = dead[: len(chosen)]
+            misfit = (latents - self.codec.codebook[codes]).square().sum(1)
+            dead = dead[: len(latents)]
+            chosen = latents[torch.multinomial(misfit + 1e-9, len(dead))]
             self.counts[dead] = fair
             self.sums[dead] = chosen * fair
         self.codec.codebook.copy_(self.sums / self.counts[:, None])
@@ -166,6 +170,21 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
     return F.mse_loss(output, target) + F.binary_cross_entropy_with_logits(4 * output, inside)
 
 
+def _loss_of(codec: MaskCodec, grid: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        output = codec.decoder(grid)
+    return reconstruction_loss(output.float(), masks)
+
+
+def _rate(step: int, warm_up: int, steps: int) -> float:
+    """The learning rate: it falls by half a cosine in the warm-up, and from lower again after."""
+    if step < warm_up:
+        rise = min(1.0, (step + 1) / 20)
+        return LEARNING_RATE * rise * (0.55 + 0.45 * math.cos(math.pi * step / warm_up))
+    done = (step - warm_up) / (steps - warm_up)
+    return QUANTIZED_RATE * (0.51 + 0.49 * math.cos(math.pi * done))
+
+
 @torch.no_grad()
 def round_trip_iou(codec: MaskCodec, masks: torch.Tensor) -> torch.Tensor:
     """float[B]: IoU of masks float[B, 1, 64, 64] with what their own codes decode to."""
@@ -189,19 +208,19 @@ def train(
     codec = MaskCodec().to(memory_format=torch.channels_last)
     held_out = _batch(mask_iterator, 256) if held_out is None else held_out
     optimizer = torch.optim.AdamW(codec.parameters(), LEARNING_RATE, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.05
-    )
     warm_up = int(steps * WARM_UP)
     gathered: list[torch.Tensor] = []
     book: _CodebookTrainer | None = None
     started = time.monotonic()
     for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = _rate(step, warm_up, steps)
         masks = _batch(mask_iterator, BATCH).contiguous(memory_format=torch.channels_last)
-        latents = codec.encoder(masks)  # (B, 512, 4, 4)
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = codec.encoder(masks)  # (B, 512, 4, 4)
+        latents = latents.float()
         if step < warm_up:
-            loss = reconstruction_loss(codec.decoder(latents), masks)
-            loss = loss + 1e-3 * latents.square().mean()
+            loss = _loss_of(codec, latents, masks) + 1e-3 * latents.square().mean()
             if step >= warm_up - K_MEANS_BATCHES:
                 gathered.append(_flat(latents).detach())
         else:
@@ -213,7 +232,6 @@ def train(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
         if book is not None and (step % max(1, steps // 20) == 0 or step == steps - 1):
             _report(codec, held_out, step, loss.item(), time.monotonic() - started)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +248,7 @@ def _quantized_loss(
     passed = flat + (quantized - flat).detach()  # the gradient goes straight through
     grid = passed.view(-1, GRID, GRID, CODE_DIM).permute(0, 3, 1, 2)
     commitment = F.mse_loss(flat, quantized) / quantized.var().clamp(min=1e-4)
-    loss = reconstruction_loss(codec.decoder(grid), masks) + COMMITMENT * commitment
+    loss = _loss_of(codec, grid, masks) + COMMITMENT * commitment
     book.update(flat.detach(), codes)
     return loss
 
@@ -248,7 +266,7 @@ def _report(codec: MaskCodec, held_out: torch.Tensor, step: int, loss: float, s:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--out", default="models/nano-224/mask_codec.safetensors")
     parser.add_argument("--synthetic", action="store_true", help="simple shapes, no sprites needed")
     parser.add_argument("--seed", type=int, default=0)
