@@ -1,0 +1,130 @@
+"""The frozen types that cross a boundary between the page, the service and the engine.
+
+This module knows nothing of torch, of transformers or of the page. Coordinates carry their frame
+in their name: `box_yxyx_norm` is (y_min, x_min, y_max, x_max) as fractions of the image in [0, 1],
+`box_xyxy_px` is (x_min, y_min, x_max, y_max) in pixels of the original image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+FINISH_REASONS = ("eos", "length", "cancelled", "deadline")
+
+
+class UserError(Exception):
+    """A failure that the person who asked can understand and act on: one sentence and a remedy."""
+
+    def __init__(self, problem: str, remedy: str = ""):
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem} {remedy}".strip())
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the next token is chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off."""
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    num_beams: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question about one image.
+
+    `image` is RGB, already made safe (see `models.images`); `prompt` is the prefix without
+    `<image>`, BOS or newline, exactly as the processor shall get it; `checkpoint` is a catalog
+    name such as "nano-224"; `precision` is "auto" or a name from `models.catalog.PRECISIONS`.
+    """
+
+    image: Image.Image
+    prompt: str
+    checkpoint: str = "nano-224"
+    precision: str = "auto"
+    adapter: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    deadline_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class StatusEvent:
+    """What is going on before the first token, in words for the person who waits."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """One generated token: `text` is all the text so far, `piece` what this token added."""
+
+    text: str
+    piece: str
+    token_id: int
+    index: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box as fractions of the image: 0 ≤ y_min < y_max ≤ 1 and 0 ≤ x_min < x_max ≤ 1."""
+
+    y_min: float
+    x_min: float
+    y_max: float
+    x_max: float
+
+    def to_xyxy_px(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """(x_min, y_min, x_max, y_max) in pixels of an image of `width` × `height`."""
+        return (self.x_min * width, self.y_min * height, self.x_max * width, self.y_max * height)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object of a `detect` or `segment` answer.
+
+    `mask` is bool[height, width] over the whole original image, or None where the answer had none.
+    """
+
+    label: str
+    box_yxyx_norm: Box
+    box_xyxy_px: tuple[float, float, float, float]
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of one request; `first_token_s` counts from the start of prefill, loading excluded."""
+
+    load_s: float
+    first_token_s: float
+    decode_s: float
+    tokens: int
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Rate of the tokens after the first; 0 where there was only one."""
+        return (self.tokens - 1) / self.decode_s if self.tokens > 1 and self.decode_s > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The whole answer. `invalid_objects` counts boxes that the text named but that make no sense."""
+
+    text: str
+    prompt: str
+    checkpoint: str
+    adapter: str | None
+    detections: tuple[Detection, ...]
+    invalid_objects: int
+    timings: Timings
+    finish_reason: str

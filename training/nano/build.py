@@ -1,0 +1,238 @@
+"""Builds nano: tokenizer, vision tower, image to text, and the folder that from_pretrained reads.
+
+    python -m training.nano.build --work build/nano-224 --out models/nano-224
+
+Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (exact prefix mask, falling
+rate). The state is saved every few minutes and a second start goes on from it. Runs on two CPU
+cores or one GPU; logs a JSON line every LOG_EVERY steps to `log.jsonl` in the work folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoProcessor, PaliGemmaForConditionalGeneration
+
+from training.nano import answer, dense, look, sprites, tokenizer
+from training.nano.data import Batches, load, pixels_of
+from training.nano.model import PATCH, Optimizers, config, new
+from training.nano.scenes import BACKGROUNDS, CHARACTERS, draw
+from training.nano.tasks import examples, vocabulary
+
+LOG_EVERY = 20
+SAVE_EVERY_S = 240
+WARMUP = 60
+STAGES = ("look", "answer", "finish")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps, scenes a step, base rates and the share of steps over which the rate falls to zero."""
+
+    name: str
+    steps: int
+    batch: int
+    rate: float
+    muon_rate: float
+    decay: float
+
+    def factor(self, step: int) -> float:
+        """The rate at `step` relative to the base: warm-up, plateau, linear fall."""
+        fall = self.decay * self.steps
+        rising = min(1.0, (step + 1) / WARMUP)
+        falling = min(1.0, (self.steps - step) / fall) if fall else 1.0
+        return rising * max(0.02, falling)
+
+
+@dataclass
+class Nano:
+    """Everything that trains, and what it needs to read text."""
+
+    model: PaliGemmaForConditionalGeneration
+    heads: dense.Heads
+    processor: object
+
+    def parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
+        """Named parameters of the model and of the heads."""
+        heads = [(f"heads.{n}", p) for n, p in self.heads.named_parameters()]
+        return [*self.model.named_parameters(), *heads]
+
+
+def no_codes(scene, item) -> str:
+    """Mask tokens are single pieces already, so the tokenizer learns without them."""
+    return ""
+
+
+def corpus(scenes: int) -> list[str]:
+    """Prompts and answers of `scenes` scenes, and every word there is."""
+    texts = vocabulary() * 8
+    for seed in range(scenes):
+        scene = draw(seed)
+        if scene.objects:
+            for example in examples(scene, np.random.default_rng(seed), no_codes):
+                texts += [example.prefix, example.suffix]
+    return [text for text in texts if "<loc" not in text]
+
+
+def start(resolution: int, work: Path, device: str) -> Nano:
+    """A fresh nano around the tokenizer in `work`, which is made first where missing."""
+    folder = work / "processor"
+    if not folder.exists():
+        made = tokenizer.processor(tokenizer.train(corpus(2500)), resolution, PATCH)
+        made.save_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder)
+    pieces = processor.tokenizer
+    ids = answer.Vocabulary.of(pieces)
+    pixels = torch.from_numpy(np.stack([pixels_of(draw(seed, resolution)) for seed in range(96)]))
+    model = new(config(resolution, pieces.get_vocab()), pixels, list(ids.locations))
+
+    def single(text: str) -> int:
+        return pieces(text, add_special_tokens=False)["input_ids"][0]
+
+    heads = dense.Heads(
+        [pieces(f" {n.name}", add_special_tokens=False)["input_ids"] for n in sprites.nouns()],
+        [pieces.convert_tokens_to_ids(c) for c in CHARACTERS],
+        [single(f" {colour}") for colour in BACKGROUNDS],
+        list(ids.locations),
+    )
+    return Nano(model.to(device), heads.to(device), processor)
+
+
+def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace):
+    """The loader of a stage from step `first` on; each stage draws from seeds of its own."""
+    if stage.name == "look":
+        make = look.make
+    else:
+        exact_every = 1 if stage.name == "finish" else arguments.exact_every
+        make = answer.Maker(
+            nano.processor.tokenizer, str(arguments.codec), arguments.text_budget, 3, exact_every
+        )
+    offset = STAGES.index(stage.name) * 100_000_000
+    source = Batches(make, stage.batch, first, stage.steps - first, arguments.resolution, offset)
+    return load(source, arguments.workers)
+
+
+def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) -> None:
+    """Trains a stage from where `state` says it stopped."""
+    first = state["step"]
+    named = [(n, p) for n, p in nano.parameters() if stage.name != "look" or not _is_text(n)]
+    optimizers = Optimizers(named, stage.rate, stage.muon_rate)
+    if state.get("optimizers"):
+        optimizers.load_state_dict(state["optimizers"])
+    ids = answer.Vocabulary.of(nano.processor.tokenizer)
+    nano.model.train()
+    began = saved = time.time()
+    for step, batch in enumerate(batches(stage, nano, first, arguments), start=first):
+        if stage.name == "look":
+            loss, report = look.loss(nano.model, nano.heads, batch)
+        else:
+            loss, report = answer.loss(
+                nano.model, nano.heads, batch, ids, arguments.dense_share, arguments.spread
+            )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
+        optimizers.step(stage.factor(step))
+        if step % LOG_EVERY == 0 or step + 1 == stage.steps:
+            pace = (step + 1 - first) * stage.batch / (time.time() - began)
+            line = {"stage": stage.name, "step": step, "scenes_per_s": round(pace, 2), "loss": loss.item()}
+            line |= {key: round(value, 4) for key, value in report.items()}
+            with (arguments.work / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+        if time.time() - saved > SAVE_EVERY_S:
+            saved = time.time()
+            save_state(nano, stage, step + 1, optimizers, arguments.work)
+    save_state(nano, stage, stage.steps, optimizers, arguments.work)
+
+
+def _is_text(name: str) -> bool:
+    return ".language_model.layers." in name or ".language_model.norm" in name
+
+
+def save_state(nano: Nano, stage: Stage, step: int, optimizers: Optimizers, work: Path) -> None:
+    """Everything needed to go on; replaces the old state in one move."""
+    state = {
+        "stage": stage.name,
+        "step": step,
+        "model": nano.model.state_dict(),
+        "heads": nano.heads.state_dict(),
+        "optimizers": optimizers.state_dict(),
+    }
+    torch.save(state, work / "state.tmp")
+    (work / "state.tmp").replace(work / "state.pt")
+
+
+def export(nano: Nano, out: Path) -> None:
+    """The checkpoint as `from_pretrained` reads it: bf16 shards under 10 MB and the processor."""
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("model*.safetensors*"):
+        old.unlink()
+    copy = PaliGemmaForConditionalGeneration(nano.model.config)
+    copy.load_state_dict(nano.model.state_dict())
+    copy.tie_weights()
+    copy = copy.to(torch.bfloat16).eval()
+    copy.generation_config.update(
+        max_new_tokens=128, pad_token_id=0, bos_token_id=2, eos_token_id=1, cache_implementation="dynamic"
+    )
+    copy.save_pretrained(out, max_shard_size="9MB")
+    nano.processor.save_pretrained(out)
+
+
+def read_arguments() -> argparse.Namespace:
+    """Every option with its unit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("build/nano-224"), help="state and log")
+    parser.add_argument("--out", type=Path, default=Path("models/nano-224"), help="the checkpoint")
+    parser.add_argument("--codec", type=Path, default=Path("models/nano-224/mask_codec.safetensors"))
+    parser.add_argument("--resolution", type=int, default=224, help="pixels a side")
+    parser.add_argument("--look-steps", type=int, default=1600, help="steps of the first stage")
+    parser.add_argument("--answer-steps", type=int, default=4000, help="steps of the second stage")
+    parser.add_argument("--finish-steps", type=int, default=700, help="steps of the last stage")
+    parser.add_argument("--look-batch", type=int, default=32, help="scenes a step")
+    parser.add_argument("--answer-batch", type=int, default=16, help="scenes a step")
+    parser.add_argument("--finish-batch", type=int, default=16, help="scenes a step, three rows each")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="AdamW's rate (embeddings, heads, norms)")
+    parser.add_argument("--muon-rate", type=float, default=3e-3, help="Muon's rate (hidden matrices)")
+    parser.add_argument("--dense-share", type=float, default=0.15, help="weight of dense targets later on")
+    parser.add_argument("--spread", type=float, default=4.0, help="width of soft <loc> targets, in bins")
+    parser.add_argument("--text-budget", type=int, default=300, help="text tokens a row")
+    parser.add_argument("--exact-every", type=int, default=6, help="every n-th batch has exact rows")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch on CPU")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--export-only", action="store_true", help="write --out from the saved state")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Runs what is left of the three stages, then writes the checkpoint."""
+    arguments = read_arguments()
+    torch.set_num_threads(arguments.threads)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    nano = start(arguments.resolution, arguments.work, arguments.device)
+    a = arguments
+    stages = (
+        Stage("look", a.look_steps, a.look_batch, a.rate, a.muon_rate, decay=0.15),
+        Stage("answer", a.answer_steps, a.answer_batch, a.rate / 2, a.muon_rate / 2, decay=0.0),
+        Stage("finish", a.finish_steps, a.finish_batch, a.rate / 2, a.muon_rate / 2, decay=1.0),
+    )
+    state = {"stage": "look", "step": 0}
+    if (arguments.work / "state.pt").exists():
+        state = torch.load(arguments.work / "state.pt", map_location=arguments.device)
+        nano.model.load_state_dict(state["model"])
+        nano.heads.load_state_dict(state["heads"])
+    if not arguments.export_only:
+        for stage in stages[STAGES.index(state["stage"]) :]:
+            if state["step"] < stage.steps:
+                run(stage, nano, state, arguments)
+            state = {"stage": stage.name, "step": 0}
+    export(nano, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

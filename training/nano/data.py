@@ -1,0 +1,44 @@
+"""Batches of scenes for training, drawn in worker processes while the model computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from training.nano.scenes import Scene, draw
+
+
+def pixels_of(scene: Scene) -> np.ndarray:
+    """float32[3, H, W] in [-1, 1], as the processor makes them."""
+    return np.asarray(scene.image, np.float32).transpose(2, 0, 1) / 127.5 - 1
+
+
+class Batches(IterableDataset):
+    """`count` batches of consecutive seeds from batch number `first` on; `make(scenes)` shapes one."""
+
+    def __init__(self, make: Callable[[list[Scene]], dict], size: int, first: int, count: int, resolution: int, offset: int):
+        self.make, self.size, self.first, self.count = make, size, first, count
+        self.resolution, self.offset = resolution, offset
+
+    def __iter__(self) -> Iterator[dict]:
+        torch.set_num_threads(1)
+        worker = get_worker_info()
+        part, parts = (worker.id, worker.num_workers) if worker else (0, 1)
+        for number in range(self.first + part, self.first + self.count, parts):
+            seeds = range(self.offset + number * self.size, self.offset + (number + 1) * self.size)
+            scenes = [draw(seed, self.resolution) for seed in seeds]
+            yield self.make([scene for scene in scenes if scene.objects])
+
+
+def load(batches: Batches, workers: int) -> DataLoader:
+    """The batches in order, prefetched by `workers` processes."""
+    return DataLoader(
+        batches,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=6 if workers else None,
+        multiprocessing_context="forkserver" if workers else None,
+    )

@@ -1,0 +1,167 @@
+"""The shape of nano, a new one with good first weights, and the optimizer that trains it.
+
+First weights matter when minutes are few: patches start as their principal components, positions as
+waves, attention as near-identity maps (Trockman & Kolter 2023, arXiv 2305.09828), and the
+`<loc>` embeddings as waves over their coordinate, so that near coordinates start alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+
+PATCH = 16
+WIDTH = 256
+VISION_LAYERS = 6
+TEXT_LAYERS = 4
+HEADS = 4
+
+
+def config(resolution: int, vocabulary: dict[str, int]) -> PaliGemmaConfig:
+    """nano at `resolution` pixels, with the family's soft-capping and prefix mask."""
+    tokens = (resolution // PATCH) ** 2
+    return PaliGemmaConfig(
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "hidden_size": WIDTH,
+            "intermediate_size": 4 * WIDTH,
+            "num_hidden_layers": VISION_LAYERS,
+            "num_attention_heads": HEADS,
+            "image_size": resolution,
+            "patch_size": PATCH,
+            "projection_dim": WIDTH,
+            "vision_use_head": False,
+        },
+        text_config={
+            "model_type": "gemma2",
+            "vocab_size": len(vocabulary),
+            "hidden_size": WIDTH,
+            "intermediate_size": 4 * WIDTH,
+            "num_hidden_layers": TEXT_LAYERS,
+            "num_attention_heads": HEADS,
+            "num_key_value_heads": HEADS // 2,
+            "head_dim": WIDTH // HEADS,
+            "query_pre_attn_scalar": WIDTH // HEADS,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+            "sliding_window": 4096,
+            "max_position_embeddings": 4096,
+            "num_image_tokens": tokens,
+            "pad_token_id": vocabulary["<pad>"],
+            "bos_token_id": vocabulary["<bos>"],
+            "eos_token_id": vocabulary["<eos>"],
+        },
+        image_token_index=vocabulary["<image>"],
+        projection_dim=WIDTH,
+        hidden_size=WIDTH,
+        pad_token_id=vocabulary["<pad>"],
+        bos_token_id=vocabulary["<bos>"],
+        eos_token_id=vocabulary["<eos>"],
+        tie_word_embeddings=True,
+    )
+
+
+def _waves(values: torch.Tensor, width: int, shortest: float, longest: float) -> torch.Tensor:
+    """Sines and cosines of `values` (N,) at `width`/2 wavelengths: (N, width), about unit variance."""
+    lengths = torch.logspace(np.log10(shortest), np.log10(longest), width // 2, dtype=torch.float64)
+    phase = 2 * torch.pi * values.double()[:, None] / lengths
+    return (torch.cat([phase.sin(), phase.cos()], 1) * 2**0.5).float()
+
+
+def _init_patches(model: PaliGemmaForConditionalGeneration, pixels: torch.Tensor) -> None:
+    """Patch embedding = whitened principal components of patches; `pixels` (N, 3, H, W) in [-1, 1]."""
+    patches = nn.functional.unfold(pixels, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1)
+    mean = patches.mean(0)
+    _, scale, basis = torch.pca_lowrank(patches - mean, q=WIDTH - 16, niter=4)
+    spread = scale / len(patches) ** 0.5
+    weight = basis / (spread + 0.15 * spread[8])
+    embedding = vision_of(model).embeddings.patch_embedding
+    with torch.no_grad():
+        embedding.weight.normal_(0, 0.01)
+        embedding.weight[: WIDTH - 16] = (0.5 * weight.T).reshape(WIDTH - 16, 3, PATCH, PATCH)
+        embedding.bias.zero_()
+        embedding.bias[: WIDTH - 16] = -(0.5 * weight.T) @ mean
+
+
+def new(settings: PaliGemmaConfig, pixels: torch.Tensor, locations: list[int], seed: int = 0):
+    """A fresh nano; `pixels` (N, 3, H, W) are sample scenes, `locations` the ids of `<loc0000>`…"""
+    torch.manual_seed(seed)
+    model = PaliGemmaForConditionalGeneration(settings).float()
+    tower, text = vision_of(model), model.model.language_model
+    side = settings.vision_config.image_size // PATCH
+    with torch.no_grad():
+        # 1. Positions: waves over rows in one half of the width, over columns in the other.
+        axis = torch.arange(side)
+        waves = _waves(axis, WIDTH // 2, 2.0, 4.0 * side)
+        rows, columns = torch.meshgrid(axis, axis, indexing="ij")
+        position = torch.cat([waves[rows.flatten()], waves[columns.flatten()]], 1)
+        tower.embeddings.position_embedding.weight.copy_(0.5 * position)
+        # 2. Linear maps: variance that keeps the scale.
+        for module in model.modules():
+            if isinstance(module, nn.Linear) and module is not model.lm_head:
+                nn.init.normal_(module.weight, 0, 0.7 * module.in_features**-0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for layer in tower.encoder.layers:
+            nn.init.normal_(layer.mlp.fc2.weight, 0, 0.3 * layer.mlp.fc2.in_features**-0.5)
+            nn.init.normal_(layer.self_attn.out_proj.weight, 0, 0.3 * WIDTH**-0.5)
+            _init_queries(layer.self_attn)
+        # 3. Tokens: unit size after Gemma's scaling by the root of the width.
+        table = text.embed_tokens.weight
+        table.normal_(0, WIDTH**-0.5)
+        steps = torch.arange(len(locations))
+        mix = torch.randn(WIDTH, WIDTH) * WIDTH**-0.5
+        table[locations] = 0.9 * (_waves(steps, WIDTH, 24.0, 4096.0) @ mix) * WIDTH**-0.5
+        _init_patches(model, pixels)
+    model.tie_weights()
+    return model
+
+
+def _init_queries(attention: nn.Module) -> None:
+    """Keys start as a noisy copy of the queries, so that a patch first attends to its like."""
+    with torch.no_grad():
+        noise = torch.randn_like(attention.k_proj.weight) * 0.5 * WIDTH**-0.5
+        attention.k_proj.weight.copy_(0.7 * attention.q_proj.weight + noise)
+
+
+def vision_of(model: PaliGemmaForConditionalGeneration) -> nn.Module:
+    """The module of the vision tower that holds `embeddings` and `encoder`."""
+    tower = model.model.vision_tower
+    return getattr(tower, "vision_model", tower)
+
+
+class Optimizers:
+    """Muon for the matrices of the hidden layers, AdamW for everything else."""
+
+    def __init__(self, named: list[tuple[str, nn.Parameter]], rate: float, muon_rate: float):
+        def is_hidden(name: str, p: nn.Parameter) -> bool:
+            return p.ndim == 2 and ".layers." in name
+
+        hidden = [p for n, p in named if is_hidden(n, p)]
+        rest = [p for n, p in named if not is_hidden(n, p)]
+        self.parts = [torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
+        if hidden:
+            self.parts.append(
+                torch.optim.Muon(hidden, lr=muon_rate, weight_decay=0.01, ns_steps=4,
+                                 adjust_lr_fn="match_rms_adamw")
+            )
+        self.bases = [rate, muon_rate]
+
+    def step(self, factor: float) -> None:
+        """One update at `factor` of the base rates, then clears the gradients."""
+        for part, base in zip(self.parts, self.bases, strict=False):
+            for group in part.param_groups:
+                group["lr"] = base * factor
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict]:
+        """For resuming."""
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict]) -> None:
+        """Resumes from `state_dict`."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
