@@ -1,0 +1,1 @@
+"""Measures: how right the answers are (`evaluate`), and how fast they come (`benchmark`)."""

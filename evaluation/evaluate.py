@@ -1,0 +1,155 @@
+"""How right a checkpoint's answers are, on scenes that it was never trained on.
+
+    python -m evaluation.evaluate --checkpoint nano-224
+    python -m evaluation.evaluate --checkpoint /a/folder --scenes 100 --json scores.json
+
+Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
+prompts of all tasks, greedily; `evaluation.report` prints what comes of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from evaluation import report
+from evaluation.predict import Answer, Answerer, Prompt, load, timer
+from evaluation.score import Asked, score
+from training.nano import tasks
+from training.nano.scenes import HELD_OUT, Scene, draw
+from training.nano.tasks import Example
+
+SCENES_AT_ONCE = 200
+# Stands for the mask in a true answer: scores compare masks, not codes, so only its length counts.
+ANY_CODES = "<seg000>" * 16
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many examples of a group a scene is asked; a fraction is a chance of one."""
+
+    group: str
+    count: float
+
+
+SHARES = (
+    Share("caption", 1),
+    Share("caption in another language", 1),
+    Share("cap", 0.5),
+    Share("describe", 0.25),
+    Share("answer", 4),
+    Share("question", 0.5),
+    Share("ocr", 1),
+    Share("detect", 1),
+    Share("segment", 1),
+    Share("absent", 1),
+    Share("region", 0.5),
+)
+
+
+def group_of(example: Example) -> str:
+    """The group of `SHARES` that an example is drawn from."""
+    if example.kind.endswith(" absent"):
+        return "absent"
+    if example.task == "caption" and example.prefix != "caption en":
+        return "caption in another language"
+    return example.task
+
+
+def choose(scene: Scene, rng: np.random.Generator) -> list[Example]:
+    """The examples that a scene is asked: as many of each group as `SHARES` say.
+
+    Within a group every kind is taken once before any is taken twice.
+    """
+    found = tasks.examples(scene, rng, lambda scene, item: ANY_CODES)
+    chosen: list[Example] = []
+    for share in SHARES:
+        pool = [e for e in found if group_of(e) == share.group]
+        pool = [pool[i] for i in rng.permutation(len(pool))]
+        kinds = [e.kind for e in pool]
+        pool = sorted(pool, key=lambda e: kinds.index(e.kind))
+        first = [e for i, e in enumerate(pool) if i == 0 or pool[i - 1].kind != e.kind]
+        count = int(share.count) + (rng.random() < share.count % 1)
+        chosen += first[:count]
+    return chosen
+
+
+def ask(answerer: Answerer, scenes: Sequence[Scene], batch: int, told: str = "") -> list[Asked]:
+    """Puts each scene's prompts to the model; `told` is what progress on stderr begins with."""
+    asked = [
+        (number, example)
+        for number, scene in enumerate(scenes)
+        for example in choose(scene, np.random.default_rng(scene.seed))
+    ]
+    prompts = [
+        Prompt(number, example.prefix, answerer.token_count(example.suffix))
+        for number, example in asked
+    ]
+
+    def progress(done: int) -> None:
+        print(f"\r{told}{done}/{len(prompts)} prompts", end="", file=sys.stderr, flush=True)
+
+    answers: list[Answer] = answerer.answers([s.image for s in scenes], prompts, batch, progress)
+    return [
+        Asked(scenes[number], example, answer)
+        for (number, example), answer in zip(asked, answers, strict=True)
+    ]
+
+
+def evaluate(
+    answerer: Answerer, count: int, batch: int, resolution: int, first: int = HELD_OUT
+) -> dict:
+    """Scores over `count` scenes from seed `first` on, as a JSON-able dict."""
+    asked: list[Asked] = []
+    seconds = timer()
+    for start in range(0, count, SCENES_AT_ONCE):
+        stop = min(start + SCENES_AT_ONCE, count)
+        scenes = [draw(first + i, resolution) for i in range(start, stop)]
+        scenes = [scene for scene in scenes if scene.objects]
+        asked += ask(answerer, scenes, batch, f"scenes {start}–{stop} of {count}: ")
+    print(file=sys.stderr)
+    scores = score(asked, answerer.codec)
+    return {
+        "checkpoint": answerer.name,
+        "scenes": count,
+        "first_seed": first,
+        "resolution": resolution,
+        "prompts": len(asked),
+        "seconds": round(seconds(), 1),
+        "dtype": str(answerer.model.dtype).removeprefix("torch."),
+        "device": str(answerer.model.device),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        **scores,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--checkpoint", default="nano-224", help="a catalog name or a folder")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--scenes", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=16, help="prompts at once")
+    parser.add_argument("--json", type=Path, help="write all scores here")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    parser.add_argument("--wrong", type=int, default=0, help="print this many wrong answers a task")
+    options = parser.parse_args()
+    answerer = load(options.checkpoint, options.precision)
+    resolution = answerer.model.config.vision_config.image_size
+    scores = evaluate(answerer, options.scenes, options.batch, resolution)
+    if options.json:
+        options.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False))
+    print(report.tables(scores, markdown=options.markdown))
+    if options.wrong:
+        print(report.wrong_answers(scores, options.wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Greedy answers to many prompts at once, for tables rather than for a person who waits.
+
+The image features of a scene are computed once and shared by all its prompts; prompts run in padded
+batches of about equal length. It knows nothing of scores and of what the answers should be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from models.mask_codec import MaskCodec
+
+NANO = Path(__file__).parent.parent / "models" / "nano-224"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prefix about image number `image`; `tokens` is how long its answer should be about."""
+
+    image: int
+    prefix: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One object's part of a `detect` or `segment` answer; `score` in (0, 1] is the geometric mean
+    of its tokens' probabilities."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said; `finished` is False where it was cut off at the token limit."""
+
+    text: str
+    pieces: tuple[Piece, ...]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A model with its processor and mask codec, ready to answer batches."""
+
+    name: str
+    model: torch.nn.Module
+    processor: object
+    codec: MaskCodec | None
+
+    def token_count(self, text: str) -> int:
+        """Tokens of an answer, the end mark included."""
+        return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]) + 1
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[Image.Image], batch: int) -> torch.Tensor:
+        """float[N, image tokens, width] of `images`."""
+        parts = []
+        for start in range(0, len(images), batch):
+            pixels = self.processor.image_processor(
+                list(images[start : start + batch]), return_tensors="pt"
+            )["pixel_values"]
+            pixels = pixels.to(self.model.device, self.model.dtype)
+            parts.append(self.model.get_image_features(pixels).pooler_output)
+        return torch.cat(parts)
+
+    def answers(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[Prompt],
+        batch: int,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> list[Answer]:
+        """An answer per prompt, in their order; `progress` hears how many are done."""
+        features = self.features(images, batch)
+        order = sorted(range(len(prompts)), key=lambda i: -prompts[i].tokens)
+        answers: list[Answer | None] = [None] * len(prompts)
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            rows = [prompts[i] for i in chosen]
+            for i, answer in zip(chosen, self._batch(images, features, rows), strict=True):
+                answers[i] = answer
+            progress(min(start + batch, len(order)))
+        return answers
+
+    @torch.inference_mode()
+    def _batch(
+        self, images: Sequence[Image.Image], features: torch.Tensor, rows: Sequence[Prompt]
+    ) -> Iterator[Answer]:
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        inputs = self.processor(
+            text=["<image>" + row.prefix for row in rows],
+            images=[[images[row.image]] for row in rows],
+            return_tensors="pt",
+            padding="longest",
+            padding_side="left",
+        ).to(self.model.device)
+        inputs.pop("pixel_values")
+        shared = BaseModelOutputWithPooling(pooler_output=features[[row.image for row in rows]])
+        out = self.model.generate(
+            **inputs,
+            mm_encoder_outputs={"image": shared},
+            do_sample=False,
+            max_new_tokens=8 + rows[0].tokens * 3 // 2,
+            return_dict_in_generate=True,
+            output_logits=any(_has_objects(row.prefix) for row in rows),
+        )
+        new = out.sequences[:, inputs["input_ids"].shape[1] :]  # (B, T)
+        chances = torch.ones(new.shape)
+        if out.logits is not None:
+            logits = torch.stack(out.logits, 1).float()  # (B, T, vocabulary)
+            chances = logits.log_softmax(-1).gather(-1, new[..., None])[..., 0].exp().cpu()
+        end = self._end_tokens()
+        for row, ids, chance in zip(rows, new.tolist(), chances.tolist(), strict=True):
+            length = next((i for i, token in enumerate(ids) if token in end), len(ids))
+            pieces = ()
+            if _has_objects(row.prefix):
+                pieces = self._pieces(ids[:length], chance[:length])
+            yield Answer(self._text(ids[:length]), pieces, length < len(ids))
+
+    def _end_tokens(self) -> set[int]:
+        end = self.model.generation_config.eos_token_id
+        return set(end) if isinstance(end, list) else {end}
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self.processor.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        ).strip()
+
+    def _pieces(self, ids: Sequence[int], chances: Sequence[float]) -> tuple[Piece, ...]:
+        """The answer cut before every first `<loc>` of an object."""
+        names = self.processor.tokenizer.convert_ids_to_tokens(ids)
+        coded = [name.startswith(("<loc", "<seg")) for name in names]
+        starts = [i for i, is_code in enumerate(coded) if is_code and (i == 0 or not coded[i - 1])]
+        pieces = []
+        for start, stop in pairwise([*starts, len(ids)]):
+            mean = torch.tensor(chances[start:stop]).clamp(min=1e-9).log().mean().exp()
+            pieces.append(Piece(self._text(ids[start:stop]).rstrip(" ;"), float(mean)))
+        return tuple(pieces)
+
+
+def _has_objects(prefix: str) -> bool:
+    return prefix.startswith(("detect", "segment"))
+
+
+def load(checkpoint: str, precision: str = "auto") -> Answerer:
+    """A checkpoint by its catalog name, or by the path of a folder that holds one.
+
+    A folder without a mask codec of its own gets that of nano.
+    """
+    if not Path(checkpoint).is_dir():
+        from models.loader import Loader
+
+        loaded = Loader().load(checkpoint, precision, lambda message: None)
+        return Answerer(loaded.name, loaded.model.eval(), loaded.processor, loaded.codec)
+
+    from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+
+    cuda = torch.cuda.is_available()
+    if precision == "auto":
+        precision = "bf16" if cuda else "fp32"
+    dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+    model = PaliGemmaForConditionalGeneration.from_pretrained(checkpoint, dtype=dtype)
+    processor = PaliGemmaProcessor.from_pretrained(checkpoint)
+    codecs = (folder / "mask_codec.safetensors" for folder in (Path(checkpoint), NANO))
+    codec = next((MaskCodec.load(path) for path in codecs if path.exists()), None)
+    model = model.to("cuda" if cuda else "cpu").eval()
+    return Answerer(Path(checkpoint).name, model, processor, codec)
+
+
+def timer() -> Callable[[], float]:
+    """A clock that tells the seconds since it was made."""
+    started = time.monotonic()
+    return lambda: time.monotonic() - started
