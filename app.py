@@ -1,0 +1,93 @@
+"""The demo: `python app.py` serves the page at http://127.0.0.1:7860.
+
+On a Hugging Face Space it listens on all addresses; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT are
+honoured everywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+if os.environ.get("SPACES_ZERO_GPU"):
+    import spaces  # noqa: F401  # must come before anything that touches CUDA
+
+import gradio as gr
+
+from models.service import Backend
+from ui.examples import FOLDER, read_examples
+from ui.page import build_page
+from ui.theme import SCRIPT, STYLE, build_theme
+
+logger = logging.getLogger(__name__)
+
+LARGEST_UPLOAD = "20mb"
+WAITING_AT_MOST = 64  # events in the queue; more are told to come back
+DELETE_CACHE_S = (600, 3600)  # every ten minutes, uploads and pictures older than an hour
+SESSIONS_KEPT = 200  # page states in memory; the oldest makes room
+FIRST_CHECKPOINT = "nano-224"
+
+
+def create_app(backend: Backend, examples: Path = FOLDER) -> gr.Blocks:
+    """The page over a backend, with its queue closed to calls that would skip it."""
+    page = build_page(backend, read_examples(examples), DELETE_CACHE_S)
+    return page.queue(api_open=False, max_size=WAITING_AT_MOST, default_concurrency_limit=16)
+
+
+def launch_options() -> dict[str, Any]:
+    """How the page is served; the same for the demo and for its tests."""
+    return {
+        "theme": build_theme(),
+        "css_paths": STYLE,
+        "js": SCRIPT.read_text("utf-8"),
+        "footer_links": ["api"],
+        "max_file_size": LARGEST_UPLOAD,
+        "state_session_capacity": SESSIONS_KEPT,
+        "enable_monitoring": False,
+        "run_history": False,
+        "show_error": False,
+        "share": False,
+        "pwa": False,
+        "ssr_mode": False,
+    }
+
+
+def warm_up(backend: Backend) -> threading.Thread:
+    """Load the default checkpoint in the background, so that the first answer need not wait."""
+
+    def load() -> None:
+        try:
+            backend.warm(FIRST_CHECKPOINT)
+        except Exception:
+            # The page says what is wrong when somebody asks; the server must come up regardless.
+            logger.exception("%s could not be loaded ahead of the first request", FIRST_CHECKPOINT)
+
+    thread = threading.Thread(target=load, name="warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def main() -> None:
+    """Serve the page until it is interrupted."""
+    from models.service import LocalBackend
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    backend = LocalBackend()
+    page = create_app(backend)
+    warm_up(backend)
+    default_host = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
+    try:
+        page.launch(
+            server_name=os.environ.get("GRADIO_SERVER_NAME", default_host),
+            server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+            **launch_options(),
+        )
+    finally:
+        backend.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+() => {
+  // What Gradio leaves unsaid to assistive technology: the name of a group of choices, whether an
+  // accordion is open, and that an example's picture is described by the prompt below it.
+  const improve = () => {
+    for (const group of document.querySelectorAll("fieldset:not([aria-label])")) {
+      const name = group.querySelector("[data-testid=block-info]");
+      if (name) group.setAttribute("aria-label", name.textContent.trim());
+    }
+    for (const button of document.querySelectorAll("button.label-wrap")) {
+      const content = button.nextElementSibling;
+      const open = Boolean(content) && content.style.display !== "none";
+      if (button.ariaExpanded !== String(open)) button.ariaExpanded = String(open);
+    }
+    for (const picture of document.querySelectorAll("#examples img[alt$=' icon']")) {
+      picture.alt = "";
+    }
+  };
+  let waiting = false;
+  const soon = () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      improve();
+    });
+  };
+  new MutationObserver(soon).observe(document.body, {
+    subtree: true,
+    childList: true,
+    attributes: true,
+    attributeFilter: ["style", "class"],
+  });
+  improve();
+}

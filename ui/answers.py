@@ -1,0 +1,92 @@
+"""A backend's events as values of the page's output components.
+
+Every function returns (status, answer text, annotated image, table, figures, details).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from models import tokens
+from models.schema import Request, Result, TokenEvent
+from ui import markup
+from ui.pictures import annotate, distinct_labels
+
+ENDED = {
+    "eos": "Done.",
+    "length": "Stopped at the token limit. Raise “Maximum tokens” under Decoding for more.",
+    "cancelled": "Stopped.",
+    "deadline": "Stopped at the time limit. Ask for fewer tokens or choose a smaller size.",
+}
+
+
+def blank(status: str) -> tuple[Any, ...]:
+    """A status with an empty result below it."""
+    hidden = gr.update(value=None, visible=False)
+    nothing = gr.update(value="", visible=False)
+    return status, "", hidden, nothing, markup.timing_figures(None), None
+
+
+def partial(event: TokenEvent) -> tuple[Any, ...]:
+    """The text so far; boxes and details wait for the end."""
+    readable = tokens.readable(event.text)
+    figures = markup.timing_figures(None, tokens=event.index + 1)
+    return markup.status("Writing …"), readable, gr.skip(), gr.skip(), figures, gr.skip()
+
+
+def finished(request: Request, result: Result) -> tuple[Any, ...]:
+    """The whole answer."""
+    labels = distinct_labels(result.detections)
+    annotated = gr.update(value=None, visible=False)
+    table = gr.update(value="", visible=False)
+    if result.detections:
+        annotated = gr.AnnotatedImage(
+            value=annotate(request.image, result.detections, labels),
+            color_map=dict(zip(labels, markup.colours(len(labels)), strict=True)),
+            visible=True,
+        )
+        table = gr.update(value=markup.detection_table(result.detections, labels), visible=True)
+    return (
+        markup.status(_ending(result)),
+        tokens.readable(result.text),
+        annotated,
+        table,
+        markup.timing_figures(result.timings),
+        describe(result, labels),
+    )
+
+
+def _ending(result: Result) -> str:
+    ending = ENDED[result.finish_reason]
+    if result.invalid_objects:
+        ending += f" {result.invalid_objects} box(es) of the answer made no sense and are left out."
+    return ending
+
+
+def describe(result: Result, labels: list[str]) -> dict[str, Any]:
+    """A result as JSON: the prompt as sent, the raw text, boxes, timings."""
+    return {
+        "prompt": result.prompt,
+        "text": result.text,
+        "checkpoint": result.checkpoint,
+        "adapter": result.adapter,
+        "detections": [
+            {
+                "label": label,
+                "box_xyxy_px": [round(edge, 1) for edge in detection.box_xyxy_px],
+                "mask_px": None if detection.mask is None else int(detection.mask.sum()),
+            }
+            for detection, label in zip(result.detections, labels, strict=True)
+        ],
+        "invalid_objects": result.invalid_objects,
+        "finish_reason": result.finish_reason,
+        "timings": {
+            "load_s": round(result.timings.load_s, 3),
+            "first_token_s": round(result.timings.first_token_s, 3),
+            "decode_s": round(result.timings.decode_s, 3),
+            "tokens": result.timings.tokens,
+            "tokens_per_s": round(result.timings.tokens_per_s, 1),
+        },
+    }

@@ -1,0 +1,103 @@
+"""What can be chosen on the page, in words: tasks, languages, checkpoints, precision, adapters.
+
+The catalog says what exists; this module turns it into choices and settles a changed choice on the
+nearest checkpoint that exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models import catalog
+from models.prompts import LANGUAGES, Task
+from models.schema import UserError
+
+Choice = tuple[str, str]
+
+TASKS: tuple[Choice, ...] = (
+    ("Caption", Task.CAPTION),
+    ("Ask", Task.ANSWER),
+    ("Detect", Task.DETECT),
+    ("Segment", Task.SEGMENT),
+    ("Read text", Task.OCR),
+    ("Describe", Task.DESCRIBE),
+    ("Alt text", Task.CAP),
+    ("Caption a box", Task.REGION),
+    ("Make a question", Task.QUESTION),
+    ("Free prompt", Task.FREE),
+)
+
+VARIANT_NAMES = {
+    "mix": "mix – answers open questions",
+    "pt": "pt – to fine-tune",
+    "ft-docci": "ft-docci – long captions",
+}
+PRECISION_NAMES = {"auto": "Automatic", "bf16": "bfloat16", "fp32": "float32"}
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A checkpoint that exists, with the choices that its size and variant leave."""
+
+    checkpoint: catalog.Checkpoint
+    variants: tuple[Choice, ...]
+    resolutions: tuple[Choice, ...]
+
+    @property
+    def summary(self) -> str:
+        """The choice in a line, such as "nano · mix · 224 px"."""
+        chosen = self.checkpoint
+        return f"{chosen.size} · {chosen.variant} · {chosen.resolution} px"
+
+
+def task_choices() -> list[Choice]:
+    """The tasks as (label, value), the most asked first."""
+    return [(label, str(task)) for label, task in TASKS]
+
+
+def language_choices() -> list[Choice]:
+    """The 35 languages as (name, code), English first."""
+    names = [(f"{name} ({code})", code) for code, name in LANGUAGES.items()]
+    return sorted(names, key=lambda choice: (choice[1] != "en", choice[0]))
+
+
+def size_choices() -> list[Choice]:
+    """Sizes as (label, value)."""
+    return [(size, size) for size in catalog.sizes()]
+
+
+def precision_choices() -> list[Choice]:
+    """Precisions as (label, value), "auto" first."""
+    return [(PRECISION_NAMES.get(name, name), name) for name in ("auto", *catalog.PRECISIONS)]
+
+
+def find_checkpoint(size: str, variant: str, resolution: str | int) -> catalog.Checkpoint:
+    """The checkpoint of exactly this choice; UserError naming the valid ones otherwise."""
+    of_size = [each for each in catalog.CHECKPOINTS if each.size == size]
+    if not of_size:
+        raise UserError(
+            f"There is no size {size!r}.", f"Choose one of {', '.join(catalog.sizes())}."
+        )
+    for each in of_size:
+        if (each.variant, str(each.resolution)) == (variant, str(resolution)):
+            return each
+    known = ", ".join(f"{each.variant} at {each.resolution} px" for each in of_size)
+    raise UserError(
+        f"{size} does not exist as {variant!r} at {resolution} px.", f"Choose one of {known}."
+    )
+
+
+def settle(size: str, variant: str, resolution: str | int) -> ModelChoice:
+    """The checkpoint nearest to a wish: its size kept, then its variant, then its resolution."""
+    if size not in catalog.sizes():
+        size = catalog.sizes()[0]
+    variants = catalog.variants(size)
+    if variant not in variants:
+        variant = variants[0]
+    resolutions = catalog.resolutions(size, variant)
+    nearest = min(resolutions, key=lambda each: abs(each - int(resolution)))
+    return ModelChoice(
+        checkpoint=find_checkpoint(size, variant, nearest),
+        variants=tuple((VARIANT_NAMES.get(name, name), name) for name in variants),
+        resolutions=tuple((f"{each} px", str(each)) for each in resolutions),
+    )

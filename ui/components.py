@@ -1,0 +1,103 @@
+"""Components that Gradio does not have: an image input that can be trusted, and open choices.
+
+They know files and widgets; what a picture must be to be safe is said by `models.images`.
+"""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import ImageData
+from gradio.utils import get_upload_folder
+
+from models.images import OpenedImage, open_image
+from models.schema import UserError
+
+
+def as_error(error: UserError) -> gr.Error:
+    """The same failure for the page and for API callers: what is wrong, then what to do."""
+    # The page renders the message as HTML, and it may quote what somebody typed.
+    message = html.escape(str(error), quote=False)
+    return gr.Error(message, print_exception=False)
+
+
+class SafeImage(gr.Image):
+    """An image input that hands its handler a `models.images.OpenedImage`, or refuses.
+
+    Gradio's own component opens any path that a caller posts. This one opens only files that came
+    through an upload (or from the app itself) and lie in Gradio's cache, never a `data:` or web
+    address, and leaves the decoding to `models.images.open_image`, which looks at the format and
+    the number of pixels first. (No `__init__` of its own: Gradio reads the browser's settings from
+    its signature.)
+    """
+
+    is_template = True  # the browser shows it as the image component it derives from
+
+    def preprocess(self, payload: ImageData | None) -> OpenedImage | None:
+        """The opened picture, None where there is none; gr.Error where it must not be opened."""
+        if payload is None:
+            return None
+        try:
+            return open_image(self._uploaded_path(payload))
+        except UserError as error:
+            raise as_error(error) from None
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
+        """Keep the server from fetching an address that a caller names."""
+        self._refuse_address(url_or_file_path)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
+        """The same where Gradio works without an event loop."""
+        self._refuse_address(url_or_file_path)
+        return super().move_resource_to_block_cache(url_or_file_path)
+
+    def example_payload(self) -> Any:
+        """A picture that exists wherever Gradio does, for the API page's code samples."""
+        return None
+
+    def example_value(self) -> Any:
+        """No sample value: the API page then shows a plain parameter."""
+        return None
+
+    @staticmethod
+    def _refuse_address(path: Any) -> None:
+        if isinstance(path, str) and "://" in path:
+            raise gr.Error(
+                "The picture was given as a web address. Download it and upload the file.",
+                print_exception=False,
+            )
+
+    def _uploaded_path(self, payload: ImageData) -> Path:
+        """The posted path with links resolved, if it lies in the cache; UserError otherwise."""
+        if (payload.url or "").startswith("data:") or not payload.path:
+            raise UserError("The picture was not sent as a file.", "Upload it as a file.")
+        path = Path(payload.path).resolve()
+        folders = {Path(self.GRADIO_CACHE).resolve(), Path(get_upload_folder()).resolve()}
+        # One message for a file that is elsewhere and for one that is not there: a caller must
+        # not learn which files exist.
+        if not any(path.is_relative_to(folder) for folder in folders) or not path.is_file():
+            raise UserError("That file was not uploaded here.", "Upload the picture again.")
+        return path
+
+
+class OpenRadio(gr.Radio):
+    """A radio group whose choices depend on others; the catalog judges the value, not the widget.
+
+    An API caller names size, variant and resolution at once, without the page having narrowed the
+    choices first.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        """The value as posted."""
+        return payload
+
+    def api_info(self) -> dict[str, Any]:
+        """Any string or number, described in words."""
+        names = ", ".join(str(value) for _, value in self.choices)
+        return {"type": "string", "description": f"such as {names}"}

@@ -1,0 +1,274 @@
+"""What happens when somebody does something on the page. Verbs; they know no layout.
+
+Each handler takes plain values and returns plain values or updates, so that it can also be called
+through the API. The work itself is the backend's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from models import prompts
+from models.images import OpenedImage
+from models.prompts import Task
+from models.schema import (
+    Box,
+    Decoding,
+    Request,
+    Result,
+    StatusEvent,
+    UserError,
+)
+from models.service import Backend
+from ui import markup
+from ui.answers import blank, finished, partial
+from ui.choices import find_checkpoint, settle
+from ui.components import as_error
+from ui.examples import Example
+from ui.runs import Runs
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_PAUSE_S = 0.04  # between two updates of the page; faster is not seen and costs bandwidth
+NO_ADAPTER = ""
+NANO_NOTE = (
+    "nano is small and knows only the drawn scenes it was trained on, like the examples. "
+    "For photographs choose 3B or larger under Model."
+)
+OWN_FAILURE = UserError(
+    "The server could not answer because of an error of its own.",
+    "Try again; if it stays, choose another model or look at the app's log.",
+)
+
+
+def percent_box(left: float, top: float, right: float, bottom: float) -> Box:
+    """A box given in percent of the picture; UserError where it has no area or leaves it."""
+    edges = [0.0 if edge is None else float(edge) / 100 for edge in (left, top, right, bottom)]
+    x_min, y_min, x_max, y_max = edges
+    if not (0 <= x_min < x_max <= 1 and 0 <= y_min < y_max <= 1):
+        raise UserError(
+            "The box has no area inside the picture.",
+            "Left must be less than right and top less than bottom, all from 0 to 100.",
+        )
+    return Box(y_min=y_min, x_min=x_min, y_max=y_max, x_max=x_max)
+
+
+def build_prompt(
+    task: str,
+    language: str | None,
+    question: str | None,
+    answer: str | None,
+    objects: str | None,
+    box_percent: tuple[float, float, float, float],
+    text: str | None,
+) -> str:
+    """The prompt of the page's fields; UserError where one that the task needs is empty."""
+    return prompts.build(
+        Task(task),
+        language=language or "en",
+        question=question or "",
+        answer=answer or "",
+        objects=objects or "",
+        box=percent_box(*box_percent) if Task(task) is Task.REGION else None,
+        text=text or "",
+    )
+
+
+class Handlers:
+    """The page's handlers over one backend."""
+
+    def __init__(self, backend: Backend, examples: tuple[Example, ...]):
+        self._backend = backend
+        self._examples = examples
+        self.runs = Runs()
+
+    def answer(
+        self,
+        image: OpenedImage | None,
+        task: str,
+        language: str,
+        question: str,
+        answer: str,
+        objects: str,
+        box_left: float,
+        box_top: float,
+        box_right: float,
+        box_bottom: float,
+        text: str,
+        size: str,
+        variant: str,
+        resolution: str,
+        precision: str,
+        adapter: str | None,
+        max_new_tokens: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        num_beams: int,
+        seed: int,
+        session: gr.Request,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Answer one prompt about one picture, as it is written.
+
+        Yields (status, answer text, annotated image, table, figures, details); the last one is
+        the whole result.
+        """
+        try:
+            if image is None:
+                raise UserError("There is no picture yet.", "Upload, paste or take one first.")
+            checkpoint = find_checkpoint(size, variant, resolution)
+            edges = (box_left, box_top, box_right, box_bottom)
+            prompt = build_prompt(task, language, question, answer, objects, edges, text)
+            missing = self._backend.missing(checkpoint.name)
+            if missing:
+                yield blank(markup.notice(missing, "warning"))
+                return
+            request = Request(
+                image=image.image,
+                prompt=prompt,
+                checkpoint=checkpoint.name,
+                precision=precision or "auto",
+                adapter=adapter or None,
+                decoding=Decoding(
+                    max_new_tokens=int(max_new_tokens or 0)
+                    or prompts.default_max_new_tokens(Task(task), checkpoint.variant),
+                    temperature=float(temperature),
+                    top_k=int(top_k),
+                    top_p=float(top_p),
+                    num_beams=int(num_beams),
+                    seed=int(seed or 0),
+                ),
+            )
+            yield from self._stream(request, session.session_hash or "")
+        except UserError as error:
+            # The notice stays on the page after the message has gone.
+            yield blank(markup.notice(str(error), "error"))
+            raise as_error(error) from None
+        except Exception:
+            logger.exception("answer failed")
+            yield blank(markup.notice(str(OWN_FAILURE), "error"))
+            raise as_error(OWN_FAILURE) from None
+
+    def _stream(self, request: Request, session: str) -> Iterator[tuple[Any, ...]]:
+        """The backend's events as page updates; closing this stops the backend's work."""
+        with self.runs.open(session) as stop:
+            events = self._backend.answer(request)
+            shown_at = 0.0
+            try:
+                for event in events:
+                    if isinstance(event, Result):
+                        yield finished(request, event)
+                    elif isinstance(event, StatusEvent):
+                        yield blank(markup.status(event.message))
+                    elif time.monotonic() - shown_at >= SHORTEST_PAUSE_S:
+                        yield partial(event)
+                        shown_at = time.monotonic()
+                    if stop.is_set():
+                        return
+            finally:
+                events.close()
+
+    def stop(self, session: gr.Request) -> str:
+        """Stop the visitor's running answers; what was written so far stays on the page."""
+        stopped = self.runs.stop(session.session_hash or "")
+        return markup.status("Stopped." if stopped else "Nothing was running.")
+
+    def leave(self, session: gr.Request) -> None:
+        """Stop the work for a page that was closed."""
+        self.runs.stop(session.session_hash or "")
+
+    def inspect(self, image: OpenedImage | None) -> str:
+        """What was done to an uploaded picture, such as turning it upright."""
+        return markup.notice(" ".join(image.notes)) if image else ""
+
+    def refuse_picture(self) -> str:
+        """What stays on the page where a picture could not be opened."""
+        return markup.notice(
+            "This file was not opened. Upload a picture as PNG, JPEG or WebP instead.", "error"
+        )
+
+    def show_inputs(self, task: str) -> tuple[dict[str, Any], ...]:
+        """Visibility of (language, question, answer, objects, box, free prompt) for a task."""
+        needed = prompts.inputs_of(Task(task))
+        names = ("language", "question", "answer", "objects", "box", "text")
+        return tuple(gr.update(visible=name in needed) for name in names)
+
+    def preview(
+        self,
+        task: str,
+        language: str,
+        question: str,
+        answer: str,
+        objects: str,
+        box_left: float,
+        box_top: float,
+        box_right: float,
+        box_bottom: float,
+        text: str,
+    ) -> dict[str, Any]:
+        """The prompt as it would be sent now, or in its place what is still missing."""
+        try:
+            edges = (box_left, box_top, box_right, box_bottom)
+            prompt = build_prompt(task, language, question, answer, objects, edges, text)
+        except UserError as error:
+            return gr.update(value="", placeholder=str(error))
+        return gr.update(value=prompt, placeholder="")
+
+    def choose(
+        self, size: str, variant: str, resolution: str, adapter: str | None
+    ) -> tuple[Any, ...]:
+        """Settle on a checkpoint that exists after size, variant or resolution changed.
+
+        Returns updates of (size, variant, resolution, adapter, notice, accordion).
+        """
+        choice = settle(size, variant, resolution)
+        checkpoint = choice.checkpoint
+        adapters = self._backend.adapters(checkpoint.name)
+        return (
+            checkpoint.size,
+            gr.update(choices=list(choice.variants), value=checkpoint.variant),
+            gr.update(choices=list(choice.resolutions), value=str(checkpoint.resolution)),
+            gr.update(
+                choices=[("None", NO_ADAPTER), *((name, name) for name in adapters)],
+                value=adapter if adapter in adapters else NO_ADAPTER,
+            ),
+            self.model_notice(checkpoint.name),
+            gr.update(label=f"Model: {choice.summary}"),
+        )
+
+    def model_notice(self, checkpoint: str) -> str:
+        """What to know about a checkpoint before running it: what is missing, or nano's limits."""
+        missing = self._backend.missing(checkpoint)
+        if missing:
+            return markup.notice(missing, "warning")
+        return markup.notice(NANO_NOTE) if checkpoint.startswith("nano") else ""
+
+    def use_example(self, adapter: str | None, event: gr.EventData) -> tuple[Any, ...]:
+        """Fill the page from the example whose button was pressed.
+
+        Returns (picture, task, language, question, answer, objects, left, top, right, bottom,
+        free prompt) and then what `choose` returns.
+        """
+        example = self._examples[int(event.target.elem_id.removeprefix("example-"))]
+        parsed, checkpoint = example.parsed, example.checkpoint
+        box = parsed.box
+        edges: tuple[Any, ...] = (gr.skip(),) * 4
+        if box is not None:
+            in_order = (box.x_min, box.y_min, box.x_max, box.y_max)
+            edges = tuple(round(edge * 100, 2) for edge in in_order)
+        return (
+            str(example.image),
+            str(parsed.task),
+            parsed.language or gr.skip(),
+            parsed.question or gr.skip(),
+            parsed.answer or gr.skip(),
+            parsed.objects or gr.skip(),
+            *edges,
+            parsed.text or gr.skip(),
+            *self.choose(checkpoint.size, checkpoint.variant, str(checkpoint.resolution), adapter),
+        )

@@ -1,0 +1,84 @@
+"""The few pieces of HTML on the page, made from plain values. Every text is escaped here."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from models.schema import Detection, Timings
+
+# Distinct on light and dark pictures alike; the legend and the table use the same ones.
+COLOURS = (
+    "#e4572e",
+    "#1b7fc4",
+    "#2a9d5c",
+    "#b455c8",
+    "#d9a514",
+    "#00a3a3",
+    "#7a5cf0",
+    "#d6336c",
+    "#7c9a1e",
+    "#a0603c",
+)
+
+
+def colours(count: int) -> list[str]:
+    """A colour for each of `count` objects; they repeat after the tenth."""
+    return [COLOURS[index % len(COLOURS)] for index in range(count)]
+
+
+def escape(text: str) -> str:
+    """Text for gr.HTML, which also reads `${…}` and `{{…}}` as templates."""
+    escaped = html.escape(text)
+    for sign in "{}$`":
+        escaped = escaped.replace(sign, f"&#{ord(sign)};")
+    return escaped
+
+
+def notice(text: str, kind: str = "info") -> str:
+    """A sentence in a box, or nothing. `kind` is info, warning or error."""
+    if not text:
+        return ""
+    return f'<div class="notice notice-{kind}" role="status">{escape(text)}</div>'
+
+
+def status(text: str) -> str:
+    """One line on what is going on, announced by screen readers."""
+    return f'<p class="status" role="status" aria-live="polite">{escape(text)}</p>'
+
+
+def timing_figures(timings: Timings | None, tokens: int = 0) -> str:
+    """Time to first token, tokens per second and token count as three labelled figures."""
+    if timings is None:
+        first, rate, count = "–", "–", str(tokens) if tokens else "–"
+    else:
+        first = f"{timings.first_token_s:.2f} s"
+        rate = f"{timings.tokens_per_s:.1f}" if timings.tokens_per_s else "–"
+        count = str(timings.tokens)
+    figures = (("First token", first), ("Tokens per second", rate), ("Tokens", count))
+    cells = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures
+    )
+    return f'<dl class="figures">{cells}</dl>'
+
+
+def detection_table(detections: Sequence[Detection], labels: Sequence[str]) -> str:
+    """The boxes as a table, in pixels of the picture; a mask column where there is one."""
+    masked = any(detection.mask is not None for detection in detections)
+    head = ["Object", "Left", "Top", "Right", "Bottom"] + (["Mask area"] if masked else [])
+    rows = []
+    marks = colours(len(labels))
+    for detection, label, colour in zip(detections, labels, marks, strict=True):
+        swatch = f'<i class="swatch" style="background:{colour}"></i>'
+        cells = [f'<th scope="row">{swatch}{escape(label)}</th>']
+        cells += [f"<td>{value:.0f}</td>" for value in detection.box_xyxy_px]
+        if masked:
+            area = "–" if detection.mask is None else f"{int(detection.mask.sum()):,}"
+            cells.append(f"<td>{area}</td>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    header = "".join(f'<th scope="col">{name}</th>' for name in head)
+    return (
+        '<div class="table-scroll" tabindex="0"><table class="detections">'
+        "<caption>In pixels of the picture</caption>"
+        f"<thead><tr>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )

@@ -1,0 +1,60 @@
+"""Detections drawn for gr.AnnotatedImage: the picture at a size to look at, one layer an object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from models.schema import Box, Detection
+
+SHORTEST_SHOWN = 640  # px of the longer side; a 224 px picture is enlarged so that lines are fine
+LONGEST_SHOWN = 1280  # px of the longer side; layers of a larger one would be slow to send
+BOX_FILL = 0.18
+MASK_FILL = 0.5
+
+
+def distinct_labels(detections: Sequence[Detection]) -> list[str]:
+    """One label an object: "cat" alone, or "cat 1", "cat 2" where there are several."""
+    names = [detection.label or "object" for detection in detections]
+    seen: dict[str, int] = {}
+    labels = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        labels.append(f"{name} {seen[name]}" if names.count(name) > 1 else name)
+    return labels
+
+
+def annotate(
+    image: Image.Image, detections: Sequence[Detection], labels: Sequence[str]
+) -> tuple[Image.Image, list[tuple[np.ndarray, str]]]:
+    """The value of a gr.AnnotatedImage: RGB picture and float[H, W] layers in [0, 1]."""
+    shown = _at_viewing_size(image)
+    layers = [_layer(shown.size, each.box_yxyx_norm, each.mask) for each in detections]
+    return shown, list(zip(layers, labels, strict=True))
+
+
+def _at_viewing_size(image: Image.Image) -> Image.Image:
+    longer = max(image.size)
+    scale = min(max(longer, SHORTEST_SHOWN), LONGEST_SHOWN) / longer
+    if scale == 1:
+        return image
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _layer(size: tuple[int, int], box: Box, mask: np.ndarray | None) -> np.ndarray:
+    """Opacity float[H, W]: a framed box, and inside it the mask where there is one."""
+    width, height = size
+    layer = np.zeros((height, width))
+    line = max(2, round(max(size) / 320))
+    left, top, right, bottom = (round(edge) for edge in box.to_xyxy_px(width, height))
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    layer[top:bottom, left:right] = 1.0
+    inner = (slice(top + line, bottom - line), slice(left + line, right - line))
+    layer[inner] = 0.0 if mask is not None else BOX_FILL
+    if mask is not None:
+        resized = Image.fromarray(mask.astype(np.uint8) * 255).resize(size)
+        layer = np.maximum(layer, (np.asarray(resized) > 127) * MASK_FILL)
+    return layer

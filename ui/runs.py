@@ -1,0 +1,44 @@
+"""Which answers are being written for which visitor, so that they can be stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Runs:
+    """The running answers by session. Safe to use from every thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stops: dict[str, list[threading.Event]] = {}
+
+    @contextmanager
+    def open(self, session: str) -> Iterator[threading.Event]:
+        """One running answer: yields the event that is set when it shall stop."""
+        stop = threading.Event()
+        with self._lock:
+            self._stops.setdefault(session, []).append(stop)
+        try:
+            yield stop
+        finally:
+            with self._lock:
+                stops = self._stops[session]
+                stops.remove(stop)
+                if not stops:
+                    del self._stops[session]
+
+    def stop(self, session: str) -> int:
+        """Ask all running answers of one visitor to stop; returns how many there were."""
+        with self._lock:
+            stops = list(self._stops.get(session, ()))
+        for stop in stops:
+            stop.set()
+        return len(stops)
+
+    @property
+    def active(self) -> int:
+        """How many answers are being written now, over all visitors."""
+        with self._lock:
+            return sum(len(stops) for stops in self._stops.values())
