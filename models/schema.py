@@ -103,7 +103,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of one request; `first_token_s` counts from the start of prefill, loading excluded."""
+    """Seconds of one request; `first_token_s` counts from prefill on, loading excluded."""
 
     load_s: float
     first_token_s: float
@@ -118,7 +118,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class Result:
-    """The whole answer. `invalid_objects` counts boxes that the text named but that make no sense."""
+    """The whole answer. `invalid_objects` counts named boxes that make no sense."""
 
     text: str
     prompt: str
