@@ -90,7 +90,7 @@ class NameFinder:
         numbers = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
         edge_before, edge_after = ("", "") if language in _UNSPACED else (r"(?<!\w)", r"(?!\w)")
         self._pattern = re.compile(
-            rf"(?:(?<!\w)(?P<word>{numbers}|\d{{1,2}})\s*×?\s*)?"
+            rf"(?:(?P<word>(?<!\w)(?:{numbers})|(?<!\d)\d{{1,2}})\s*×?\s*)?"
             rf"{edge_before}(?P<name>{'|'.join(map(re.escape, ordered))}){edge_after}"
         )
 
