@@ -14,10 +14,13 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from models.catalog import find
+from models.device import DTYPES, best_device, resolve_precision
+from models.loader import CODEC_FILE, Loader
 from models.mask_codec import MaskCodec
-
-NANO = Path(__file__).parent.parent / "models" / "nano-224"
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class Answerer:
     """A model with its processor and mask codec, ready to answer batches."""
 
     name: str
-    model: torch.nn.Module
-    processor: object
+    model: PaliGemmaForConditionalGeneration
+    processor: PaliGemmaProcessor
     codec: MaskCodec | None
 
     def token_count(self, text: str) -> int:
@@ -95,8 +98,6 @@ class Answerer:
     def _batch(
         self, images: Sequence[Image.Image], features: torch.Tensor, rows: Sequence[Prompt]
     ) -> Iterator[Answer]:
-        from transformers.modeling_outputs import BaseModelOutputWithPooling
-
         inputs = self.processor(
             text=["<image>" + row.prefix for row in rows],
             images=[[images[row.image]] for row in rows],
@@ -155,26 +156,19 @@ def _has_objects(prefix: str) -> bool:
 def load(checkpoint: str, precision: str = "auto") -> Answerer:
     """A checkpoint by its catalog name, or by the path of a folder that holds one.
 
-    A folder without a mask codec of its own gets that of nano.
+    A folder is read as nano is, and without a mask codec of its own it gets nano's.
     """
     if not Path(checkpoint).is_dir():
-        from models.loader import Loader
+        loaded = Loader().load(checkpoint, precision)
+        return Answerer(loaded.name, loaded.model, loaded.processor, loaded.codec)
 
-        loaded = Loader().load(checkpoint, precision, lambda message: None)
-        return Answerer(loaded.name, loaded.model.eval(), loaded.processor, loaded.codec)
-
-    from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
-
-    cuda = torch.cuda.is_available()
-    if precision == "auto":
-        precision = "bf16" if cuda else "fp32"
-    dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
-    model = PaliGemmaForConditionalGeneration.from_pretrained(checkpoint, dtype=dtype)
-    processor = PaliGemmaProcessor.from_pretrained(checkpoint)
-    codecs = (folder / "mask_codec.safetensors" for folder in (Path(checkpoint), NANO))
+    folder, device = Path(checkpoint), best_device()
+    dtype = DTYPES[resolve_precision(find("nano-224"), precision, device)]
+    model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    processor = PaliGemmaProcessor.from_pretrained(folder)
+    codecs = (place / CODEC_FILE for place in (folder, find("nano-224").path))
     codec = next((MaskCodec.load(path) for path in codecs if path.exists()), None)
-    model = model.to("cuda" if cuda else "cpu").eval()
-    return Answerer(Path(checkpoint).name, model, processor, codec)
+    return Answerer(folder.name, model.to(device).eval(), processor, codec)
 
 
 def timer() -> Callable[[], float]:

@@ -239,6 +239,49 @@ def train(
     return codec.eval().requires_grad_(False)
 
 
+def refine_decoder(
+    mask_iterator: Iterator[np.ndarray],
+    steps: int,
+    path: str | Path,
+    held_out: torch.Tensor | None = None,
+) -> MaskCodec:
+    """Train the decoder of the codec at `path` a little longer and save it there again.
+
+    Encoder and codebook stay as they are, so that codes which a model has learned keep their
+    meaning, and with the codes given, overlap itself can be trained for.
+    """
+    codec = MaskCodec.load(path).to(memory_format=torch.channels_last)
+    codec.decoder.requires_grad_(True)
+    held_out = _batch(mask_iterator, 256) if held_out is None else held_out
+    optimizer = torch.optim.AdamW(codec.decoder.parameters(), QUANTIZED_RATE, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, QUANTIZED_RATE, total_steps=steps)
+    started = time.monotonic()
+    for step in range(steps):
+        masks = _batch(mask_iterator, BATCH).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            vectors = codec.codebook[codec.nearest(_flat(codec.encoder(masks)))]
+        grid = vectors.view(-1, GRID, GRID, CODE_DIM).permute(0, 3, 1, 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = codec.decoder(grid)
+        output = output.float()
+        loss = reconstruction_loss(output, masks) + overlap_loss(output, masks)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % max(1, steps // 10) == 0 or step == steps - 1:
+            _report(codec, held_out, step, loss.item(), time.monotonic() - started)
+    codec.save(path)
+    return codec.eval().requires_grad_(False)
+
+
+def overlap_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """One minus a soft intersection over union of float[B, 1, 64, 64] in about [-1, 1]."""
+    given, wanted = (4 * output).sigmoid(), (target + 1) / 2
+    both = (given * wanted).sum((1, 2, 3))
+    return 1 - (both / ((given + wanted).sum((1, 2, 3)) - both).clamp(min=1e-6)).mean()
+
+
 def _quantized_loss(
     codec: MaskCodec, book: _CodebookTrainer, latents: torch.Tensor, masks: torch.Tensor
 ) -> torch.Tensor:
@@ -269,6 +312,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--out", default="models/nano-224/mask_codec.safetensors")
     parser.add_argument("--synthetic", action="store_true", help="simple shapes, no sprites needed")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="refine --out; its codes keep their meaning"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
@@ -278,7 +324,8 @@ def main() -> None:
         alphas = sprite_alphas()
     print(f"{len(alphas)} outlines", flush=True)
     held_out = _batch(masks_from(alphas, options.seed + 1_000_000), 512)
-    train(masks_from(alphas, options.seed), options.steps, options.out, held_out)
+    run = refine_decoder if options.decoder_only else train
+    run(masks_from(alphas, options.seed), options.steps, options.out, held_out)
 
 
 def sprite_alphas() -> list[np.ndarray]:
