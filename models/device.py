@@ -1,0 +1,87 @@
+"""Where a model runs: the device, the number format, the free memory, and ZeroGPU.
+
+This module does not know how a model is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from models.catalog import Checkpoint, check_precision
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def on_zero_gpu() -> bool:
+    """Whether this is a ZeroGPU Space, where a GPU exists only inside `zero_gpu` functions."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if on_zero_gpu() or torch.cuda.is_available() else "cpu")
+
+
+def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:
+    """A name of PRECISIONS for a wish that may be "auto"; UserError where there is no such one.
+
+    "auto" is bf16, except for nano on a CPU: its weights fit the cache either way, and fp32 saves
+    the conversions.
+    """
+    check_precision(precision)
+    if precision != "auto":
+        return precision
+    return "fp32" if device.type == "cpu" and checkpoint.is_embedded else "bf16"
+
+
+def available_bytes(device: torch.device) -> int:
+    """Memory that a new model could take on a device now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    free = psutil.virtual_memory().available
+    limit, used = _cgroup_number("memory.max"), _cgroup_number("memory.current")
+    if limit is not None and used is not None:
+        # A container may have less than its machine. Cached files count as used there but make
+        # room when asked, so the limit alone decides how much they can take away.
+        free = min(free, limit - used + _cgroup_cache())
+    return max(free, 0)
+
+
+def zero_gpu(duration: Callable[..., int]) -> Callable[[Function], Function]:
+    """Run a function where ZeroGPU has a GPU; elsewhere it stays what it is.
+
+    `duration` gets the function's arguments and returns the seconds to ask for. On ZeroGPU the
+    function runs in a forked worker: arguments and results are pickled, and threads and later
+    changes of the parent do not exist there.
+    """
+    if not on_zero_gpu():
+        return lambda function: function
+    import spaces
+
+    return lambda function: spaces.GPU(duration=duration)(function)
+
+
+def _cgroup_number(name: str) -> int | None:
+    """A number that the container's control group states, None where it states none."""
+    try:
+        return int((_CGROUP / name).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _cgroup_cache() -> int:
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        return int(dict(line.split() for line in lines).get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,213 @@
+"""The command line: one request, or a file of them.
+
+    python -m models.generate --checkpoint nano-224 --image cat.png --prompt "caption en"
+    python -m models.generate --jsonl requests.jsonl > answers.jsonl
+
+Pictures are opened before a model is loaded, and torch is imported only then, so that a bad file
+costs neither time nor memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from models import catalog, prompts, rle
+from models.images import open_image
+from models.schema import Decoding, Request, Result, StatusEvent, TokenEvent, UserError
+
+if TYPE_CHECKING:
+    from models.service import Backend
+
+FAILED = 2
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(FAILED, f"error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None, backend: Backend | None = None) -> int:
+    """Run the command line; returns the exit code. A backend is made where none is given."""
+    options = _parser().parse_args(arguments)
+    warnings.simplefilter("ignore")  # of libraries; every failure is told in our own words
+    try:
+        if options.jsonl:
+            return _answer_file(options, backend)
+        return _answer_one(options, backend)
+    except UserError as error:
+        _complain(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; nothing more can be said
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m models.generate", description=__doc__.split("\n")[0])
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--image", help="the picture, with --prompt")
+    source.add_argument(
+        "--jsonl",
+        metavar="FILE",
+        help="one request a line: image, prompt, optional max_new_tokens and adapter",
+    )
+    parser.add_argument("--prompt", help='such as "caption en" or "detect cat ; dog"')
+    parser.add_argument("--checkpoint", default="nano-224", help="a name from the catalog")
+    parser.add_argument("--adapter", help="a LoRA of the checkpoint")
+    parser.add_argument("--precision", default="auto", help="auto, bf16 or fp32")
+    parser.add_argument("--max-new-tokens", type=int, help="default: what the task needs")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+    parser.add_argument("--top-k", type=int, default=0, help="0 is off")
+    parser.add_argument("--top-p", type=float, default=1.0, help="1 is off")
+    parser.add_argument("--num-beams", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--deadline-s", type=float, default=600.0, help="seconds for one answer")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+def _answer_one(options: argparse.Namespace, backend: Backend | None) -> int:
+    if options.prompt is None:
+        raise UserError("There is no --prompt.", 'Add one, such as "caption en".')
+    request = _request(options, {"image": options.image, "prompt": options.prompt})
+    for event in _events(backend, request):
+        if isinstance(event, Result):
+            if options.json:
+                print(json.dumps(describe(event), ensure_ascii=False))
+            else:
+                print(flush=True)
+        elif isinstance(event, TokenEvent) and not options.json:
+            print(event.piece, end="", flush=True)
+        elif isinstance(event, StatusEvent) and sys.stderr.isatty():
+            print(f"\r\x1b[2K{event.message}\r", end="", file=sys.stderr, flush=True)
+    return 0
+
+
+def _answer_file(options: argparse.Namespace, backend: Backend | None) -> int:
+    path = Path(options.jsonl)
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{path} cannot be read as text.", "Check the path.") from None
+    code = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            request = _request(options, _fields(line))
+            backend = backend or _local_backend()
+            *_, result = backend.answer(request)
+            answer = describe(result)
+        except UserError as error:
+            answer = {"error": str(error), "line": number}
+            code = FAILED
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
+    return code
+
+
+def _fields(line: str) -> dict[str, Any]:
+    """The request on a line; UserError where it is not one."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        fields = None
+    kinds = {"image": str, "prompt": str, "max_new_tokens": int, "adapter": (str, type(None))}
+    if not isinstance(fields, dict):
+        raise UserError("The line is not a JSON object.", 'Write {"image": …, "prompt": …}.')
+    for name in ("image", "prompt"):
+        if name not in fields:
+            raise UserError(f"The line has no {name!r}.", 'Write {"image": …, "prompt": …}.')
+    for name, value in fields.items():
+        if name not in kinds:
+            raise UserError(f"The line has an unknown field {name!r}.", f"Use {', '.join(kinds)}.")
+        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+            raise UserError(f"{name!r} is {value!r}, which is of the wrong type.", "Correct it.")
+    return fields
+
+
+def _request(options: argparse.Namespace, fields: dict[str, Any]) -> Request:
+    """A request from a line's fields and the options; opens the picture in its full size."""
+    checkpoint = catalog.find(options.checkpoint)
+    parsed = prompts.parse(fields["prompt"])
+    opened = open_image(fields["image"], reduce_above=None)
+    tokens = fields.get("max_new_tokens", options.max_new_tokens)
+    if tokens is None:
+        tokens = prompts.default_max_new_tokens(parsed.task, checkpoint.variant)
+    return Request(
+        image=opened.image,
+        prompt=fields["prompt"],
+        checkpoint=checkpoint.name,
+        precision=options.precision,
+        adapter=fields.get("adapter", options.adapter),
+        decoding=Decoding(
+            max_new_tokens=tokens,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            num_beams=options.num_beams,
+            seed=options.seed,
+        ),
+        deadline_s=options.deadline_s,
+    )
+
+
+def describe(result: Result) -> dict[str, Any]:
+    """A result as JSON: boxes in pixels of the picture, masks as COCO RLE, seconds."""
+    timings = result.timings
+    return {
+        "text": result.text,
+        "detections": [
+            {
+                "label": detection.label,
+                "box_xyxy_px": [round(edge, 2) for edge in detection.box_xyxy_px],
+                "mask": None if detection.mask is None else rle.encode(detection.mask),
+            }
+            for detection in result.detections
+        ],
+        "invalid_objects": result.invalid_objects,
+        "prompt": result.prompt,
+        "checkpoint": result.checkpoint,
+        "adapter": result.adapter,
+        "finish_reason": result.finish_reason,
+        "timings": {
+            "load_s": round(timings.load_s, 3),
+            "first_token_s": round(timings.first_token_s, 3),
+            "decode_s": round(timings.decode_s, 3),
+            "tokens": timings.tokens,
+            "tokens_per_s": round(timings.tokens_per_s, 1),
+        },
+    }
+
+
+def _events(backend: Backend | None, request: Request) -> Iterator[Any]:
+    return (backend or _local_backend()).answer(request)
+
+
+def _local_backend() -> Backend:
+    """The backend of this machine; imported here because torch takes seconds and memory."""
+    from transformers.utils import logging
+
+    from models.service import LocalBackend
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return LocalBackend()
+
+
+def _complain(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

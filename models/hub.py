@@ -1,0 +1,223 @@
+"""Files from the Hugging Face Hub: downloads with progress, and every failure as a sentence.
+
+The token is read by huggingface_hub (HF_TOKEN or `hf auth login`) and is never shown. This module
+does not know what the files are for.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.schema import UserError
+
+Status = Callable[[str], None]
+
+CHECKPOINT_FILES = ("*.json", "*.safetensors", "tokenizer.model")
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+CODEC_SPACE, CODEC_FILE = "google/paligemma-hf", "vae-oid.npz"
+
+_SPARE_BYTES = 500_000_000
+_CONTINUES = "Try again; it goes on where it stopped."
+
+
+def has_token() -> bool:
+    """Whether a token is set, be it valid or not."""
+    from huggingface_hub import get_token
+
+    return bool(get_token())
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    from huggingface_hub import is_offline_mode
+
+    return is_offline_mode()
+
+
+def local_folder(
+    repo_id: str, files: Sequence[str] = CHECKPOINT_FILES, probe: str = "config.json"
+) -> Path | None:
+    """The folder of an earlier, complete download; no network. None where there is none.
+
+    `probe` is a file that the folder must have.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(repo_id, allow_patterns=list(files), local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    folder = Path(found)
+    return folder if (folder / probe).is_file() and _has_all_shards(folder) else None
+
+
+def fetch(
+    repo_id: str,
+    status: Status,
+    files: Sequence[str] = CHECKPOINT_FILES,
+    size_bytes: int = 0,
+    probe: str = "config.json",
+) -> Path:
+    """The folder with a repository's files, downloaded unless it is here already.
+
+    `status` gets a sentence with the bytes so far, about twice a second; what it raises ends the
+    download. `size_bytes` is the expected size. UserError where the download fails.
+    """
+    found = local_folder(repo_id, files, probe)
+    if found:
+        return found
+    from huggingface_hub import snapshot_download
+
+    _check_disk(size_bytes)
+    status(f"Downloading {repo_id}{_size(size_bytes)} …")
+    failures = _failures()
+    try:
+        return Path(
+            snapshot_download(
+                repo_id,
+                allow_patterns=list(files),
+                tqdm_class=_progress(repo_id, status, size_bytes),
+            )
+        )
+    except failures as error:
+        raise explain(error, repo_id) from None
+
+
+def fetch_codec(status: Status) -> Path:
+    """The published weights of the mask codec (8 MB), downloaded unless they are here already."""
+    from huggingface_hub import hf_hub_download
+
+    status("Fetching the mask decoder …")
+    failures = _failures()
+    try:
+        return Path(hf_hub_download(CODEC_SPACE, CODEC_FILE, repo_type="space"))
+    except failures as error:
+        raise explain(error, CODEC_SPACE) from None
+
+
+def explain(error: BaseException, repo_id: str) -> UserError:
+    """What went wrong in a download, as a sentence and a remedy."""
+    from huggingface_hub import errors
+
+    page = f"https://huggingface.co/{repo_id}"
+    cause = error
+    while isinstance(cause, errors.LocalEntryNotFoundError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    code = getattr(getattr(cause, "response", None), "status_code", None)
+    gated = isinstance(cause, errors.GatedRepoError)
+    if isinstance(cause, errors.OfflineModeIsEnabled):
+        return UserError(
+            f"{repo_id} is not on this machine and HF_HUB_OFFLINE forbids downloads.",
+            "Unset HF_HUB_OFFLINE, or choose nano.",
+        )
+    if code == 401 and not has_token():
+        return UserError(
+            f"{repo_id} needs a Hugging Face token and none is set.",
+            f"Accept the licence at {page}, create a token with read access at "
+            "https://huggingface.co/settings/tokens and set HF_TOKEN.",
+        )
+    if code == 401:
+        return UserError(
+            f"Hugging Face did not accept the token for {repo_id}.",
+            "Create a new one with read access at https://huggingface.co/settings/tokens and set "
+            "HF_TOKEN.",
+        )
+    if code == 403 or gated:
+        return UserError(
+            f"The licence of {repo_id} has not been accepted by the owner of the token, or the "
+            "token may not read gated repositories.",
+            f"Accept it at {page} and try again.",
+        )
+    if code == 404 or isinstance(cause, errors.RepositoryNotFoundError):
+        return UserError(f"There is no {repo_id} on Hugging Face.", "Check the name.")
+    if code == 429:
+        return UserError("Hugging Face got too many requests from here.", "Wait a few minutes.")
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"The disk is full, so {repo_id} could not be stored.",
+            "Make room, or point HF_HOME at a larger disk, and try again.",
+        )
+    if isinstance(cause, PermissionError):
+        return UserError(
+            "The download folder cannot be written.", "Point HF_HOME at a folder that can be."
+        )
+    if isinstance(cause, errors.LocalEntryNotFoundError) or _is_unreachable(cause):
+        return UserError(
+            f"{repo_id} is not on this machine and Hugging Face could not be reached.",
+            "Check the network connection, or choose nano.",
+        )
+    return UserError(f"The download of {repo_id} was interrupted.", _CONTINUES)
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """What a download raises: HTTP and system errors, and what the transfer library throws."""
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, XetDownloadError
+
+    return (HTTPError, OSError, LocalEntryNotFoundError, XetDownloadError, RuntimeError)
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Whether no connection came about at all."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"ConnectError", "ConnectTimeout", "ConnectionError", "ProxyError"})
+
+
+def _has_all_shards(folder: Path) -> bool:
+    """Whether every file that the index of the weights names is there."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return any(folder.glob("*.safetensors"))
+    shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    return all((folder / shard).is_file() for shard in shards)
+
+
+def _check_disk(size_bytes: int) -> None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE)
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes + _SPARE_BYTES:
+        raise UserError(
+            f"The download needs {size_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB of disk are "
+            "free.",
+            "Make room, or point HF_HOME at a larger disk.",
+        )
+
+
+def _size(size_bytes: int) -> str:
+    return f" ({size_bytes / 1e9:.1f} GB)" if size_bytes else ""
+
+
+def _progress(repo_id: str, status: Status, size_bytes: int) -> type[Any]:
+    """A progress bar class that reports bytes in words and draws nothing."""
+    from tqdm import tqdm
+
+    bars: list[Any] = []
+
+    class Progress(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any):
+            kwargs.update(gui=True, mininterval=0.5)  # `gui` keeps tqdm from the terminal
+            super().__init__(*args, **kwargs)
+            if self.unit == "B":
+                bars.append(self)
+
+        def display(self, *args: Any, **kwargs: Any) -> None:
+            if self.unit != "B":
+                return
+            # One bar counts what arrived, one what is on disk; the first is ahead.
+            done = max(bar.n for bar in bars) if bars else 0
+            total = max([size_bytes, *(bar.total or 0 for bar in bars)]) if bars else size_bytes
+            if done:
+                status(
+                    f"Downloading {repo_id}: {min(done, total) / 1e9:.2f} of {total / 1e9:.2f} GB …"
+                )
+
+    return Progress

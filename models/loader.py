@@ -1,0 +1,96 @@
+"""A name from the catalog -> a LoadedModel, ready to answer.
+
+This module knows where weights come from, not who uses them: it keeps nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+
+from models import catalog, hub
+from models.device import DTYPES, best_device, resolve_precision
+from models.mask_codec import MaskCodec
+from models.schema import UserError
+
+CODEC_FILE = "mask_codec.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model with its processor and mask codec; `name` is the checkpoint's.
+
+    The model is in evaluation mode on `device` in `dtype`; the codec is in float32 on the CPU.
+    """
+
+    name: str
+    model: PaliGemmaForConditionalGeneration
+    processor: PaliGemmaProcessor
+    codec: MaskCodec
+    device: torch.device
+    dtype: torch.dtype
+
+
+class Loader:
+    """Loads checkpoints onto one device, the best there is unless told otherwise."""
+
+    def __init__(self, device: torch.device | None = None):
+        self.device = device or best_device()
+
+    def load(
+        self, checkpoint: str, precision: str = "auto", status: hub.Status = lambda message: None
+    ) -> LoadedModel:
+        """Load a checkpoint, downloading it first where it is not here.
+
+        `status` gets sentences for the person who waits. UserError where the checkpoint does not
+        exist or cannot be had.
+        """
+        chosen = catalog.find(checkpoint)
+        dtype = DTYPES[resolve_precision(chosen, precision, self.device)]
+        if chosen.path is not None:
+            folder = embedded_folder(chosen)
+            codec_path = folder / CODEC_FILE
+        else:
+            folder = hub.fetch(chosen.hub_id, status, size_bytes=chosen.download_bytes)
+            codec_path = hub.fetch_codec(status)
+        status(f"Loading {chosen.name} …")
+        try:
+            processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
+            model = PaliGemmaForConditionalGeneration.from_pretrained(
+                folder,
+                dtype=dtype,
+                device_map=self.device if self.device.type == "cuda" else None,
+                use_safetensors=True,
+                local_files_only=True,
+            )
+            codec = MaskCodec.load(codec_path)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            raise UserError(
+                f"The GPU has too little free memory for {chosen.name}.",
+                "Choose a smaller size or resolution.",
+            ) from None
+        return LoadedModel(
+            name=chosen.name,
+            model=model.eval().requires_grad_(False),
+            processor=processor,
+            codec=codec,
+            device=self.device,
+            dtype=dtype,
+        )
+
+
+def embedded_folder(checkpoint: catalog.Checkpoint) -> Path:
+    """Where an embedded checkpoint's weights are; UserError where this copy lacks them."""
+    folder = checkpoint.path
+    if folder is None:
+        raise ValueError(f"{checkpoint.name} is not embedded")
+    if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):
+        raise UserError(
+            f"The weights of {checkpoint.name} are missing from this copy of the project.",
+            "Fetch it again in full.",
+        )
+    return folder

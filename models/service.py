@@ -1,0 +1,364 @@
+"""What the page, the command line and the evaluation talk to: requests in, answers out.
+
+A request is refused here, in words, before any model is touched. This module does not know pages
+or terminals.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from PIL import Image
+
+from models import adapters, catalog, hub, images, prompts
+from models.device import available_bytes, best_device, on_zero_gpu, resolve_precision, zero_gpu
+from models.engine import Finished, generate
+from models.loader import LoadedModel, Loader, embedded_folder
+from models.mask_codec import MaskCodec, paste
+from models.scheduler import LONGEST_QUEUE, Scheduler
+from models.schema import (
+    Decoding,
+    Detection,
+    Request,
+    Result,
+    StatusEvent,
+    Timings,
+    TokenEvent,
+    UserError,
+)
+from models.tokens import parse_detections
+
+MAX_NEW_TOKENS = 1024
+MAX_BEAMS = 8
+LONGEST_DEADLINE_S = 3600.0
+MASK_BYTES = 512_000_000  # of masks in one result; those beyond it come as boxes only
+HEARTBEAT_S = 0.5
+
+Event = StatusEvent | TokenEvent | Result
+Key = tuple[str, str]
+
+
+class Backend(Protocol):
+    """Answers requests, here or elsewhere."""
+
+    def answer(self, request: Request) -> Iterator[Event]:
+        """StatusEvents, TokenEvents and at last a Result; closing the iterator stops the work.
+
+        UserError for a request that is refused or fails.
+        """
+        ...
+
+    def missing(self, checkpoint: str) -> str | None:
+        """What keeps a checkpoint from being used and what to do; None where nothing does."""
+        ...
+
+    def adapters(self, checkpoint: str) -> tuple[str, ...]:
+        """The adapters that a checkpoint has."""
+        ...
+
+    def warm(self, checkpoint: str) -> None:
+        """Load a checkpoint ahead of its first request."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything."""
+        ...
+
+
+class LocalBackend:
+    """Answers on this machine: one thread per loaded model, or ZeroGPU's worker."""
+
+    def __init__(self, device: torch.device | None = None, longest_queue: int = LONGEST_QUEUE):
+        self._device = device or best_device()
+        self._loader = Loader(self._device)
+        self._longest_queue = longest_queue
+        self._lock = threading.Lock()
+        self._load_lock = threading.Lock()
+        self._schedulers: dict[Key, Scheduler] = {}
+        self._resident: dict[Key, LoadedModel] = {}  # on ZeroGPU only
+        self._on_gpu = zero_gpu(gpu_seconds)(self._answer_on_gpu)
+
+    def answer(self, request: Request) -> Iterator[Event]:
+        """See `Backend.answer`. While it waits for the first token, a StatusEvent comes at least
+        twice a second, so that the caller can look whether to go on."""
+        check(request)
+        key = self._key(request.checkpoint, request.precision)
+        if on_zero_gpu():
+            yield from self._answer_on_zero_gpu(request, key)
+            return
+        scheduler = self._scheduler(key)
+        ahead = scheduler.ahead
+        job = scheduler.submit(request)
+        message = f"Waiting for {ahead} other request(s) …" if ahead else "Looking at the picture …"
+        events = job.events(HEARTBEAT_S)
+        silent = True
+        try:
+            for event in events:
+                if isinstance(event, StatusEvent):
+                    message = event.message
+                if event is not None:
+                    silent = silent and isinstance(event, StatusEvent)
+                    yield event
+                elif silent:
+                    yield StatusEvent(message)
+        finally:
+            events.close()
+
+    def missing(self, checkpoint: str) -> str | None:
+        """See `Backend.missing`. It asks no network, so a licence shows only on download."""
+        chosen = catalog.find(checkpoint)
+        if any(name == checkpoint and each.is_loaded for (name, _), each in self._items()):
+            return None
+        if chosen.is_embedded:
+            try:
+                embedded_folder(chosen)
+            except UserError as error:
+                return str(error)
+            return self._missing_memory(chosen)
+        if hub.local_folder(chosen.hub_id):
+            return self._missing_memory(chosen)
+        about = f"{chosen.hub_id} is not on this machine ({_gigabytes(chosen.download_bytes)} to "
+        about += f"download, {self._needed(chosen)} of memory)"
+        if hub.is_offline():
+            return f"{about} and HF_HUB_OFFLINE forbids downloads. Unset it, or choose nano."
+        if not hub.has_token():
+            return (
+                f"{about} and no Hugging Face token is set. Accept the Gemma licence at "
+                f"{chosen.licence_url}, create a token with read access, set HF_TOKEN and start "
+                "again."
+            )
+        return self._missing_memory(chosen)
+
+    def adapters(self, checkpoint: str) -> tuple[str, ...]:
+        """See `Backend.adapters`."""
+        return adapters.names(checkpoint)
+
+    def warm(self, checkpoint: str) -> None:
+        """Load a checkpoint and, where it has its own thread, let it write one token."""
+        if on_zero_gpu():
+            for _ in self._load_resident(self._key(checkpoint, "auto")):
+                pass
+            return
+        side = catalog.find(checkpoint).resolution
+        blank = Image.new("RGB", (side, side), "white")
+        request = Request(blank, "caption en", checkpoint, decoding=Decoding(max_new_tokens=2))
+        for _ in self.answer(request):
+            pass
+
+    def close(self) -> None:
+        """Stop all jobs and let go of the models."""
+        with self._lock:
+            schedulers = list(self._schedulers.values())
+            self._schedulers.clear()
+            self._resident.clear()
+        for scheduler in schedulers:
+            scheduler.close()
+
+    def _key(self, checkpoint: str, precision: str) -> Key:
+        chosen = catalog.find(checkpoint)
+        return checkpoint, resolve_precision(chosen, precision, self._device)
+
+    def _items(self) -> list[tuple[Key, Scheduler]]:
+        with self._lock:
+            return list(self._schedulers.items())
+
+    def _scheduler(self, key: Key) -> Scheduler:
+        """The scheduler of a model, new where there is none."""
+        with self._lock:
+            scheduler = self._schedulers.get(key)
+            if scheduler is None:
+                scheduler = Scheduler(key[0], self._load_for(key), work, self._longest_queue)
+                self._schedulers[key] = scheduler
+            return scheduler
+
+    def _load_for(self, key: Key):
+        """How the thread of `key` gets its model: make room first, then load."""
+
+        def load(status: hub.Status) -> LoadedModel:
+            self._make_room(key)
+            return self._loader.load(*key, status)
+
+        return load
+
+    def _make_room(self, key: Key) -> None:
+        """Let go of models that idle, longest unused first, until `key` fits; else UserError."""
+        chosen = catalog.find(key[0])
+        needed = catalog.memory_bytes(chosen, key[1])
+        while available_bytes(self._device) < needed:
+            idle = [
+                (other, each)
+                for other, each in self._items()
+                if other != key and each.is_idle and each.is_loaded
+            ]
+            if not idle:
+                raise UserError(self._too_little_memory(chosen, key[1]))
+            other, scheduler = min(idle, key=lambda item: item[1].used_at)
+            with self._lock:
+                self._schedulers.pop(other, None)
+            scheduler.close()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _missing_memory(self, chosen: catalog.Checkpoint) -> str | None:
+        """A sentence where a checkpoint would not fit even with all idle models gone."""
+        if on_zero_gpu():
+            return None
+        precision = resolve_precision(chosen, "auto", self._device)
+        room = available_bytes(self._device)
+        for (name, used), scheduler in self._items():
+            if scheduler.is_loaded:
+                room += catalog.memory_bytes(catalog.find(name), used)
+        if catalog.memory_bytes(chosen, precision) <= room:
+            return None
+        return self._too_little_memory(chosen, precision)
+
+    def _too_little_memory(self, chosen: catalog.Checkpoint, precision: str) -> str:
+        needed = _gigabytes(catalog.memory_bytes(chosen, precision))
+        free = _gigabytes(available_bytes(self._device))
+        return (
+            f"{chosen.name} in {precision} needs {needed} of memory and {free} are free. "
+            "Choose a smaller size or resolution."
+        )
+
+    def _needed(self, chosen: catalog.Checkpoint) -> str:
+        precision = resolve_precision(chosen, "auto", self._device)
+        return _gigabytes(catalog.memory_bytes(chosen, precision))
+
+    def _answer_on_zero_gpu(self, request: Request, key: Key) -> Iterator[Event]:
+        """Load in this process, where weights are kept, and answer in ZeroGPU's worker."""
+        yield from self._load_resident(key)
+        yield StatusEvent("Waiting for a GPU …")
+        for event in self._on_gpu(request):
+            if isinstance(event, UserError):
+                raise event
+            yield event
+
+    def _load_resident(self, key: Key) -> Iterator[Event]:
+        if key in self._resident:
+            return
+        yield StatusEvent(f"Loading {key[0]} …")
+        with self._load_lock:
+            if key not in self._resident:
+                self._resident[key] = self._loader.load(*key)
+
+    def _answer_on_gpu(self, request: Request) -> Iterator[Event | UserError]:
+        """Runs in the forked worker, which has the parent's models but none of its threads.
+
+        A UserError is an event here: raised, it would reach the parent as a nameless error. A
+        worker that was forked before the model was loaded loads it itself.
+        """
+        key = self._key(request.checkpoint, request.precision)
+        try:
+            loaded = self._resident.get(key) or self._loader.load(*key)
+            self._resident[key] = loaded
+            yield from work(loaded, request, threading.Event(), 0.0)
+        except UserError as error:
+            yield error
+
+
+def check(request: Request) -> None:
+    """UserError where a request cannot be answered; looks at no model and no network."""
+    chosen = catalog.find(request.checkpoint)
+    catalog.check_precision(request.precision)
+    prompts.check(request.prompt)
+    if not isinstance(request.image, Image.Image) or request.image.mode != "RGB":
+        raise UserError("The picture is not RGB.", "Open it with models.images.open_image.")
+    images.check_size(request.image)
+    if request.adapter is not None:
+        adapters.check_name(chosen.name, request.adapter)
+    if not 0 < request.deadline_s <= LONGEST_DEADLINE_S:
+        raise UserError(
+            f"The time limit is {request.deadline_s} s.",
+            f"Use more than 0 and at most {LONGEST_DEADLINE_S:.0f}.",
+        )
+    _check_decoding(request.decoding)
+
+
+def work(
+    loaded: LoadedModel, request: Request, cancelled: threading.Event, load_s: float
+) -> Iterator[Event]:
+    """Answer a request on a loaded model, in the thread that owns it."""
+    started = time.monotonic()
+    adapters.select(loaded.model, loaded.name, request.adapter)
+    load_s += time.monotonic() - started
+    events = generate(loaded, request, cancelled)
+    try:
+        for event in events:
+            if isinstance(event, Finished):
+                yield _result(loaded, request, event, load_s)
+            else:
+                yield event
+    finally:
+        events.close()
+
+
+def detect(
+    text: str, codec: MaskCodec, width: int, height: int
+) -> tuple[tuple[Detection, ...], int]:
+    """The objects of an answer on a picture of that size, and how many made no sense.
+
+    Masks are full size; once they take MASK_BYTES, further objects come without.
+    """
+    parsed = parse_detections(text)
+    with_mask = [index for index, each in enumerate(parsed.objects) if each.codes]
+    with_mask = with_mask[: max(1, MASK_BYTES // (width * height))]
+    masks = {}
+    if with_mask:
+        codes = torch.tensor([parsed.objects[index].codes for index in with_mask])
+        masks = dict(zip(with_mask, codec.decode(codes), strict=True))
+    found = []
+    for index, each in enumerate(parsed.objects):
+        box = each.box.to_xyxy_px(width, height)
+        mask = paste(masks[index], box, width, height) if index in masks else None
+        found.append(Detection(each.label, each.box, box, mask))
+    return tuple(found), parsed.invalid
+
+
+def gpu_seconds(request: Request) -> int:
+    """Seconds of ZeroGPU that a request may need, at most 120: a visitor has few a day."""
+    chosen = catalog.find(request.checkpoint)
+    billions = chosen.parameters / 1e9
+    prefill = 2 + 0.2 * billions * chosen.image_tokens / 1024
+    per_token = 0.03 + 0.003 * billions
+    return min(120, round(5 + prefill + per_token * request.decoding.max_new_tokens))
+
+
+def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:
+    detections, invalid = detect(end.text, loaded.codec, *request.image.size)
+    return Result(
+        text=end.text,
+        prompt=request.prompt,
+        checkpoint=request.checkpoint,
+        adapter=request.adapter,
+        detections=detections,
+        invalid_objects=invalid,
+        timings=Timings(load_s, end.first_token_s, end.decode_s, end.tokens),
+        finish_reason=end.finish_reason,
+    )
+
+
+def _check_decoding(decoding: Decoding) -> None:
+    limits = (
+        ("max_new_tokens", 1, MAX_NEW_TOKENS),
+        ("temperature", 0, 2),
+        ("top_k", 0, 1000),
+        ("top_p", 0.01, 1),
+        ("num_beams", 1, MAX_BEAMS),
+        ("seed", 0, 2**63 - 1),
+    )
+    for name, low, high in limits:
+        value = getattr(decoding, name)
+        if not low <= value <= high:
+            raise UserError(f"{name} is {value}.", f"Use {low} to {high}.")
+    if decoding.num_beams > 1 and decoding.temperature > 0:
+        raise UserError(
+            "Beams and a temperature exclude each other.", "Set one beam, or temperature 0."
+        )
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB"
