@@ -56,7 +56,7 @@ def launch_options() -> dict[str, Any]:
 
 
 def warm_up(backend: Backend) -> threading.Thread:
-    """Load the default checkpoint in the background, so that the first answer need not wait."""
+    """Load the default checkpoint in the background, so that the first visitor need not wait."""
 
     def load() -> None:
         try:

@@ -1,10 +1,16 @@
 () => {
-  // What Gradio leaves unsaid to assistive technology: the name of a group of choices, whether an
-  // accordion is open, and that an example's picture is described by the prompt below it.
+  // What Gradio leaves unsaid to assistive technology: the names of groups of choices and of text
+  // fields with a copy button, whether an accordion is open, and that an example's picture is
+  // described by the prompt below it.
   const improve = () => {
     for (const group of document.querySelectorAll("fieldset:not([aria-label])")) {
       const name = group.querySelector("[data-testid=block-info]");
       if (name) group.setAttribute("aria-label", name.textContent.trim());
+    }
+    // A copy button inside a label takes the label away from its text field.
+    for (const field of document.querySelectorAll("label textarea:not([aria-label])")) {
+      const name = field.closest(".block")?.querySelector("[data-testid=block-info]");
+      if (name) field.setAttribute("aria-label", name.textContent.trim());
     }
     for (const button of document.querySelectorAll("button.label-wrap")) {
       const content = button.nextElementSibling;

@@ -173,6 +173,17 @@ class Handlers:
             finally:
                 events.close()
 
+    def begin(self, session: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Updates of (Run, Stop) for a new answer; an older one of the same page gives way."""
+        self.runs.stop(session.session_hash or "")
+        return gr.update(value="Running …", interactive=False), gr.update(interactive=True)
+
+    def end(self, session: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Updates of (Run, Stop) after an answer, unless the next one is already being written."""
+        if self.runs.is_running(session.session_hash or ""):
+            return gr.skip(), gr.skip()
+        return gr.update(value="Run", interactive=True), gr.update(interactive=False)
+
     def stop(self, session: gr.Request) -> str:
         """Stop the visitor's running answers; what was written so far stays on the page."""
         stopped = self.runs.stop(session.session_hash or "")

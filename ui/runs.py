@@ -37,8 +37,7 @@ class Runs:
             stop.set()
         return len(stops)
 
-    @property
-    def active(self) -> int:
-        """How many answers are being written now, over all visitors."""
+    def is_running(self, session: str) -> bool:
+        """Whether an answer that was not told to stop is being written for a visitor."""
         with self._lock:
-            return sum(len(stops) for stops in self._stops.values())
+            return any(not stop.is_set() for stop in self._stops.get(session, ()))

@@ -1,0 +1,175 @@
+"""The page's API as a stranger's program meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+STATUS, TEXT, ANNOTATED, TABLE, FIGURES, DETAILS = range(6)
+
+
+@pytest.fixture(scope="module")
+def client(served) -> Client:
+    return Client(served.url, verbose=False)
+
+
+def post_image(url: str, image: dict) -> tuple[str, str]:
+    """Post an image value as it is to /answer; returns (last event, its data)."""
+    info = httpx.get(f"{url}/gradio_api/info").json()
+    parameters = info["named_endpoints"]["/answer"]["parameters"]
+    rest = [parameter["parameter_default"] for parameter in parameters[1:]]
+    call = httpx.post(f"{url}/gradio_api/call/answer", json={"data": [image, *rest]}, timeout=60)
+    call.raise_for_status()
+    event_id = call.json()["event_id"]
+    answer = httpx.get(f"{url}/gradio_api/call/answer/{event_id}", timeout=60).text
+    lines = answer.strip().splitlines()
+    return lines[-2].removeprefix("event: "), lines[-1].removeprefix("data: ")
+
+
+def test_a_caption_comes_back_with_the_prompt_and_timings(client, page_backend, scene_png):
+    result = client.predict(image=handle_file(scene_png), api_name="/answer")
+    assert result[TEXT]
+    details = result[DETAILS]
+    assert details["prompt"] == "caption en"
+    assert details["checkpoint"] == "nano-224"
+    assert details["timings"]["tokens"] >= 1
+    assert details["timings"]["first_token_s"] > 0
+
+
+def test_an_answer_streams(client, page_backend, scene_png):
+    page_backend.hold(after_tokens=1)
+    job = client.submit(
+        image=handle_file(scene_png), task="describe", max_new_tokens=24, api_name="/answer"
+    )
+    assert page_backend.wait_for_active(1)
+    streamed = iter(job)
+    while not next(streamed)[TEXT]:
+        pass
+    assert not job.done()
+    page_backend.release()
+    assert job.result(timeout=60)[DETAILS]["timings"]["tokens"] > 1
+
+
+def test_only_the_answer_endpoint_is_public(client):
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/answer"]
+
+
+def test_the_queue_cannot_be_skipped(served):
+    reply = httpx.post(f"{served.url}/gradio_api/run/answer", json={"data": [None]})
+    assert reply.status_code == 404
+
+
+def test_monitoring_is_off(served):
+    reply = httpx.get(f"{served.url}/monitoring/summary")
+    assert reply.status_code in (401, 403, 404)
+
+
+def test_an_uploaded_path_is_answered(served, page_backend, scene_png):
+    with scene_png.open("rb") as file:
+        reply = httpx.post(f"{served.url}/gradio_api/upload", files={"files": ("s.png", file)})
+    event, data = post_image(served.url, {"path": reply.json()[0]})
+    assert event == "complete"
+    assert "caption en" in data
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["bare", "meta"])
+def test_a_server_path_does_not_reveal_the_file(served, page_backend, tmp_path, meta):
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (64, 64), "red").save(secret)
+    asked = len(page_backend.requests)
+    there = post_image(served.url, {"path": str(secret), **meta})
+    nowhere = post_image(served.url, {"path": str(tmp_path / "nowhere.png"), **meta})
+    assert there[0] == nowhere[0] == "error"
+    assert there[1].replace("secret", "nowhere") == nowhere[1]
+    assert len(page_backend.requests) == asked
+
+
+def test_a_link_in_the_cache_does_not_lead_out_of_it(served, page_backend, tmp_path):
+    from gradio.utils import get_upload_folder
+
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (64, 64), "red").save(secret)
+    link = Path(get_upload_folder()) / "link.png"
+    link.symlink_to(secret)
+    event, data = post_image(served.url, {"path": str(link)})
+    assert event == "error"
+    assert "not uploaded" in data
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"path": "x.png", "url": "data:image/png;base64,iVBORw0KGgo="},
+        {"path": "http://127.0.0.1:9/x.png", "meta": {"_type": "gradio.FileData"}},
+        {"path": "file:///etc/hostname", "meta": {"_type": "gradio.FileData"}},
+    ],
+    ids=["data address", "web address", "file address"],
+)
+def test_an_address_is_refused(served, page_backend, image):
+    asked = len(page_backend.requests)
+    event, _ = post_image(served.url, image)
+    assert event == "error"
+    assert len(page_backend.requests) == asked
+
+
+def test_a_text_file_named_png_gets_a_sentence(client, tmp_path):
+    fake = tmp_path / "fake.png"
+    fake.write_text("this is no picture")
+    with pytest.raises(AppError, match="not a picture"):
+        client.predict(image=handle_file(fake), api_name="/answer")
+
+
+def test_an_upload_over_the_limit_is_refused(served):
+    too_large = b"\x89PNG" + bytes(21 * 1024 * 1024)
+    reply = httpx.post(f"{served.url}/gradio_api/upload", files={"files": ("big.png", too_large)})
+    assert reply.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"task": "answer"}, "no question"),
+        ({"task": "detect", "objects": " ; "}, "no object"),
+        ({"task": "caption", "language": "xx"}, "xx"),
+        ({"task": "caption box", "box_left": 80, "box_right": 20}, "Left must be less than right"),
+        ({"size": "3B", "variant": "mix", "resolution": "896"}, "mix at 448 px"),
+        ({"adapter": "nobody/nothing"}, "nobody/nothing"),
+        ({"precision": "fp8"}, "bf16"),
+        ({"max_new_tokens": 5000}, "1024"),
+    ],
+)
+def test_a_bad_request_is_answered_with_the_remedy(client, scene_png, given, sentence):
+    with pytest.raises(AppError, match=sentence):
+        client.predict(image=handle_file(scene_png), **given, api_name="/answer")
+
+
+def test_no_picture_is_answered_with_the_remedy(client):
+    with pytest.raises(AppError, match="Upload, paste or take one"):
+        client.predict(image=None, api_name="/answer")
+
+
+def test_a_size_without_weights_says_what_is_missing(client, scene_png):
+    result = client.predict(
+        image=handle_file(scene_png), size="28B", variant="pt", resolution="896", api_name="/answer"
+    )
+    assert "paligemma2-28b-pt-896" in result[STATUS]
+    assert result[TEXT] == ""
+
+
+def test_detections_are_drawn_listed_and_returned_as_numbers(client, scene_png):
+    result = client.predict(
+        image=handle_file(scene_png), task="detect", objects="cat ; dog", api_name="/answer"
+    )
+    details = result[DETAILS]
+    assert details["prompt"] == "detect cat ; dog"
+    for detection in details["detections"]:
+        left, top, right, bottom = detection["box_xyxy_px"]
+        assert 0 <= left < right <= 224
+        assert 0 <= top < bottom <= 224
+    assert json.dumps(details)

@@ -1,0 +1,164 @@
+"""The handlers behind the page, called as the page calls them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.schema import Box, Detection, UserError
+from ui import choices, markup
+from ui.handlers import Handlers, percent_box
+from ui.pictures import LONGEST_SHOWN, annotate, distinct_labels
+from ui.runs import Runs
+
+
+class Nowhere:
+    """A backend whose real sizes are all missing; it is never asked for an answer."""
+
+    def missing(self, checkpoint: str) -> str | None:
+        return None if checkpoint == "nano-224" else f"{checkpoint} has no weights here."
+
+    def adapters(self, checkpoint: str) -> tuple[str, ...]:
+        return ("vqa",) if checkpoint == "nano-224" else ()
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    return Handlers(Nowhere(), ())
+
+
+def visible_fields(handlers: Handlers, task: str) -> list[str]:
+    names = ("language", "question", "answer", "objects", "box", "text")
+    updates = handlers.show_inputs(task)
+    return [name for name, update in zip(names, updates, strict=True) if update["visible"]]
+
+
+def test_each_task_shows_its_own_fields(handlers):
+    assert visible_fields(handlers, "caption") == ["language"]
+    assert visible_fields(handlers, "answer") == ["language", "question"]
+    assert visible_fields(handlers, "question") == ["language", "answer"]
+    assert visible_fields(handlers, "segment") == ["objects"]
+    assert visible_fields(handlers, "caption box") == ["box"]
+    assert visible_fields(handlers, "ocr") == []
+    assert visible_fields(handlers, "free") == ["text"]
+
+
+def test_changing_the_task_touches_no_value(handlers):
+    assert all("value" not in update for update in handlers.show_inputs("detect"))
+
+
+def preview(handlers: Handlers, **given: object) -> dict:
+    fields = {
+        "task": "caption",
+        "language": "en",
+        "question": "",
+        "answer": "",
+        "objects": "",
+        "box_left": 0,
+        "box_top": 0,
+        "box_right": 100,
+        "box_bottom": 50,
+        "text": "",
+    }
+    return handlers.preview(**{**fields, **given})
+
+
+def test_the_prompt_is_shown_before_it_is_sent(handlers):
+    assert preview(handlers, language="de")["value"] == "caption de"
+    assert preview(handlers, task="detect", objects="cat, dog")["value"] == "detect cat ; dog"
+    boxed = "caption <loc0000><loc0000><loc0512><loc1023>"
+    assert preview(handlers, task="caption box")["value"] == boxed
+
+
+def test_an_unfinished_prompt_says_what_is_missing(handlers):
+    update = preview(handlers, task="answer")
+    assert update["value"] == ""
+    assert "question" in update["placeholder"]
+
+
+def test_a_box_needs_an_area():
+    assert percent_box(10, 20, 30, 40) == Box(y_min=0.2, x_min=0.1, y_max=0.4, x_max=0.3)
+    for edges in [(50, 0, 50, 10), (0, 40, 10, 30), (-5, 0, 10, 10), (0, 0, 10, 101)]:
+        with pytest.raises(UserError):
+            percent_box(*edges)
+
+
+def test_every_checkpoint_can_be_chosen_and_nothing_else():
+    from models.catalog import CHECKPOINTS
+
+    for checkpoint in CHECKPOINTS:
+        triple = (checkpoint.size, checkpoint.variant, checkpoint.resolution)
+        assert choices.find_checkpoint(*triple) is checkpoint
+        assert choices.settle(*triple).checkpoint is checkpoint
+    with pytest.raises(UserError, match="mix at 448 px"):
+        choices.find_checkpoint("3B", "mix", "896")
+
+
+def test_a_wish_settles_on_the_nearest_checkpoint_that_exists():
+    assert choices.settle("28B", "ft-docci", "448").checkpoint.name == "28b-mix-448"
+    assert choices.settle("3B", "ft-docci", "224").checkpoint.name == "3b-ft-docci-448"
+    assert choices.settle("nano", "pt", "896").checkpoint.name == "nano-224"
+
+
+def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
+    size, variant, resolution, adapter, notice, panel = handlers.choose("10B", "pt", "896", "vqa")
+    assert size == "10B"
+    assert [value for _, value in variant["choices"]] == ["mix", "pt", "ft-docci"]
+    assert [value for _, value in resolution["choices"]] == ["224", "448", "896"]
+    assert (variant["value"], resolution["value"]) == ("pt", "896")
+    assert adapter["value"] == ""
+    assert "10b-pt-896 has no weights here." in notice
+    assert panel["label"] == "Model: 10B · pt · 896 px"
+
+
+def test_nano_says_what_it_cannot_do(handlers):
+    assert "For photographs choose 3B or larger" in handlers.model_notice("nano-224")
+
+
+def test_a_label_cannot_become_markup():
+    detection = Detection("<img src=x>", Box(0, 0, 1, 1), (0, 0, 8, 8))
+    table = markup.detection_table([detection], ["<img src=x>${alert(1)}{{x}}"])
+    assert "<img" not in table
+    assert "${" not in table
+    assert "{{" not in table
+
+
+def test_labels_that_repeat_are_numbered():
+    box = Box(0, 0, 1, 1)
+    found = [Detection(name, box, (0, 0, 8, 8)) for name in ("cat", "dog", "cat", "")]
+    assert distinct_labels(found) == ["cat 1", "dog", "cat 2", "object"]
+
+
+def test_a_layer_covers_its_box_and_its_mask():
+    mask = np.zeros((224, 224), bool)
+    mask[56:112, 56:112] = True
+    box = Box(y_min=0.25, x_min=0.25, y_max=0.5, x_max=0.5)
+    plain = Detection("a", box, (56, 56, 112, 112))
+    masked = Detection("b", box, (56, 56, 112, 112), mask)
+    image = Image.new("RGB", (224, 224))
+    shown, layers = annotate(image, [plain, masked], ["a", "b"])
+    assert shown.size == (640, 640)
+    for layer, label in layers:
+        assert label in ("a", "b")
+        assert layer.shape == (640, 640)
+        assert 0 < layer[240, 240] < 1
+        assert layer[100, 100] == layer[400, 400] == 0
+        assert layer[160, 200] == 1
+
+
+def test_a_large_picture_is_shown_smaller():
+    shown, _ = annotate(Image.new("RGB", (4000, 1000)), [], [])
+    assert shown.size == (LONGEST_SHOWN, 320)
+
+
+def test_stopping_reaches_all_answers_of_one_visitor_only():
+    runs = Runs()
+    with runs.open("a") as first, runs.open("a") as second, runs.open("b") as other:
+        assert runs.stop("a") == 2
+        assert first.is_set()
+        assert second.is_set()
+        assert not other.is_set()
+        assert not runs.is_running("a")
+        assert runs.is_running("b")
+    assert runs.stop("a") == 0

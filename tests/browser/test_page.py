@@ -1,0 +1,214 @@
+"""The page as a visitor uses it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+SOMETHING = re.compile(r"\S")
+
+
+def upload(page: Page, picture: Path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(picture)
+    expect(page.locator("#picture img")).to_be_visible()
+
+
+def run(page: Page) -> None:
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
+def expect_answered(page: Page) -> None:
+    expect(page.locator("#status")).to_contain_text(re.compile("Done|token limit"))
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+
+
+def test_an_uploaded_picture_gets_a_caption(page, scene_png):
+    upload(page, scene_png)
+    run(page)
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
+    expect_answered(page)
+    expect(page.locator("#figures")).to_contain_text(re.compile(r"\d+\.\d\d s"))
+
+
+def test_the_text_appears_as_it_is_written(page, page_backend, scene_png):
+    upload(page, scene_png)
+    page_backend.hold(after_tokens=2)
+    run(page)
+    answer = page.get_by_label("Answer", exact=True)
+    expect(answer).to_have_value(SOMETHING)
+    half = answer.input_value()
+    expect(page.locator("#status")).to_contain_text("Writing")
+    page_backend.release()
+    expect_answered(page)
+    assert answer.input_value().startswith(half.strip())
+    assert len(answer.input_value()) > len(half)
+
+
+def test_stop_stops_the_work_and_keeps_what_was_written(page, page_backend, scene_png):
+    upload(page, scene_png)
+    page_backend.hold(after_tokens=2)
+    run(page)
+    answer = page.get_by_label("Answer", exact=True)
+    expect(answer).to_have_value(SOMETHING)
+    finished = page_backend.finished
+    page.get_by_role("button", name="Stop").click()
+    assert page_backend.wait_for_active(0)
+    assert page_backend.finished == finished
+    expect(page.locator("#status")).to_contain_text("Stopped")
+    expect(answer).to_have_value(SOMETHING)
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+
+
+def test_closing_the_page_stops_the_work(page, page_backend, scene_png):
+    upload(page, scene_png)
+    page_backend.hold(after_tokens=2)
+    run(page)
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
+    finished = page_backend.finished
+    page.close()
+    assert page_backend.wait_for_active(0)
+    assert page_backend.finished == finished
+
+
+def test_an_example_fills_the_page_and_runs_with_one_click(page, page_backend):
+    card = page.locator("#example-0")
+    prompt = card.inner_text()
+    card.click()
+    expect(page.locator("#picture img")).to_be_visible()
+    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(prompt)
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
+    expect_answered(page)
+
+
+def test_a_bad_upload_gets_a_message_a_person_can_act_on(page, tmp_path):
+    fake = tmp_path / "holiday.png"
+    fake.write_text("this is no picture")
+    page.locator("#picture input[type=file]").set_input_files(fake)
+    expect(page.get_by_test_id("toast-body").first).to_contain_text("not a picture")
+    expect(page.locator("#picture-note")).to_contain_text("PNG, JPEG or WebP")
+
+
+def test_running_without_a_picture_says_what_to_do(page):
+    run(page)
+    expect(page.locator("#status")).to_contain_text("Upload, paste or take one first")
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+
+
+def test_the_prompt_is_shown_while_it_is_written_and_nothing_typed_is_lost(page):
+    prompt = page.get_by_label("Prompt, as it is sent")
+    expect(prompt).to_have_value("caption en")
+    page.get_by_label("Detect", exact=True).check()
+    page.get_by_label("Objects, separated by ;").fill("cat ; dog")
+    expect(prompt).to_have_value("detect cat ; dog")
+    page.get_by_label("Ask", exact=True).check()
+    expect(page.get_by_label("Objects, separated by ;")).to_be_hidden()
+    page.get_by_label("Question", exact=True).fill("what is on the left?")
+    expect(prompt).to_have_value("answer en what is on the left?")
+    page.get_by_label("Segment", exact=True).check()
+    expect(page.get_by_label("Objects, separated by ;")).to_have_value("cat ; dog")
+    expect(prompt).to_have_value("segment cat ; dog")
+    page.get_by_role("button", name=re.compile("^Model:")).click()
+    page.get_by_label("3B", exact=True).check()
+    expect(page.get_by_label("Objects, separated by ;")).to_have_value("cat ; dog")
+    expect(prompt).to_have_value("segment cat ; dog")
+
+
+def test_the_pickers_offer_only_what_exists(page):
+    page.get_by_role("button", name=re.compile("^Model: nano")).click()
+    resolutions = page.get_by_role("group", name="Resolution").get_by_role("radio")
+    expect(resolutions).to_have_count(1)
+    page.get_by_label("3B", exact=True).check()
+    expect(resolutions).to_have_count(2)
+    page.get_by_label("pt – to fine-tune").check()
+    expect(resolutions).to_have_count(3)
+    page.get_by_label("896 px").check()
+    page.get_by_label("mix – answers open questions").check()
+    expect(resolutions).to_have_count(2)
+    expect(page.get_by_label("448 px")).to_be_checked()
+
+
+def test_a_size_without_weights_says_what_is_missing(page, scene_png):
+    upload(page, scene_png)
+    page.get_by_role("button", name=re.compile("^Model:")).click()
+    page.get_by_label("10B", exact=True).check()
+    expect(page.locator("#model-notice")).to_contain_text("paligemma2-10b-mix-224")
+    run(page)
+    expect(page.locator("#status")).to_contain_text("paligemma2-10b-mix-224")
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+
+
+def test_the_whole_way_by_keyboard(page, scene_png):
+    upload(page, scene_png)
+    page.get_by_label("Caption", exact=True).focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Ask", exact=True)).to_be_focused()
+    page.keyboard.press("Space")
+    question = page.get_by_label("Question", exact=True)
+    expect(question).to_be_visible()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if question.evaluate("node => node === document.activeElement"):
+            break
+    expect(question).to_be_focused()
+    outline = question.evaluate("node => getComputedStyle(node).outlineStyle")
+    assert outline == "solid"
+    page.keyboard.type("what is on the left?")
+    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(
+        "answer en what is on the left?"
+    )
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
+    expect_answered(page)
+
+
+def test_every_control_has_a_name(page):
+    page.get_by_role("button", name=re.compile("^Model:")).click()
+    page.get_by_role("button", name="Decoding").click()
+    expect(page.get_by_label("Temperature").first).to_be_visible()
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll(
+             ".gradio-container :is(button, input, textarea, select)")]
+           .filter(node => node.offsetParent !== null && node.type !== "file")
+           .filter(node => !(node.ariaLabel || node.title || node.innerText?.trim()
+                             || node.labels?.length && node.labels[0].innerText.trim()
+                             || node.getAttribute("aria-labelledby")))
+           .map(node => node.outerHTML.slice(0, 160))"""
+    )
+    assert nameless == []
+
+
+class TestPhone:
+    @pytest.fixture
+    def viewport(self) -> dict[str, int]:
+        return {"width": 390, "height": 844}
+
+    def test_nothing_sticks_out_and_the_answer_comes_into_view(self, page, scene_png):
+        upload(page, scene_png)
+        run(page)
+        expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
+        expect_answered(page)
+        expect(page.get_by_label("Answer", exact=True)).to_be_in_viewport()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+class TestDark:
+    @pytest.fixture
+    def colour_scheme(self) -> str:
+        return "dark"
+
+    def test_the_page_follows_the_system(self, page):
+        brightness = page.evaluate(
+            """() => {
+              const sum = (colour) => colour.match(/[0-9]+/g).slice(0, 3).map(Number)
+                .reduce((a, b) => a + b);
+              const style = getComputedStyle(document.querySelector(".gradio-container"));
+              const body = getComputedStyle(document.body);
+              return [sum(body.backgroundColor), sum(style.color)];
+            }"""
+        )
+        background, text = brightness
+        assert background < 120
+        assert text > 600

@@ -1,0 +1,64 @@
+"""What the tests share: nano, loaded once, and pictures to ask it about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from models import catalog
+from models.loader import LoadedModel, Loader
+from models.schema import Decoding, Request
+from models.service import LocalBackend
+
+NANO = "nano-224"
+
+
+@pytest.fixture(scope="session")
+def nano_checkpoint() -> Path:
+    """The folder of the embedded checkpoint."""
+    return catalog.find(NANO).path
+
+
+@pytest.fixture(scope="session")
+def nano() -> LoadedModel:
+    """nano in float32, for tests that leave it as it is."""
+    return Loader().load(NANO, "fp32")
+
+
+@pytest.fixture(scope="session")
+def backend() -> Iterator[LocalBackend]:
+    """A backend that answers with nano."""
+    backend = LocalBackend()
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="session")
+def picture() -> Image.Image:
+    """A wide picture with something on it."""
+    image = Image.new("RGB", (320, 200), "lightblue")
+    ImageDraw.Draw(image).ellipse((60, 40, 180, 160), fill="crimson")
+    return image
+
+
+@pytest.fixture
+def ask(picture):
+    """Makes a request about `picture`: `ask("ocr", tokens=3, precision="bf16")`."""
+
+    def make(prompt: str = "describe en", tokens: int = 8, **options) -> Request:
+        decoding = {
+            name: options.pop(name)
+            for name in ("temperature", "top_k", "top_p", "num_beams", "seed")
+            if name in options
+        }
+        return Request(
+            options.pop("image", picture),
+            prompt,
+            decoding=Decoding(max_new_tokens=tokens, **decoding),
+            **options,
+        )
+
+    return make

@@ -1,0 +1,129 @@
+"""The real app on the real backend, served for tests of the page and of its API."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import create_app, launch_options
+from models.schema import Request, Result, TokenEvent
+from models.service import Backend
+
+PATIENCE_S = 60
+
+
+class WatchedBackend:
+    """A backend that counts its running answers and can be held after a number of tokens.
+
+    Held, it repeats its last token until it is let go or closed, as a very slow model would: each
+    step stays short, and a test can look at a half-written answer without waiting by the clock.
+    """
+
+    def __init__(self, backend: Backend):
+        self._backend = backend
+        self._condition = threading.Condition()
+        self._released = threading.Event()
+        self._hold_after: int | None = None
+        self.active = 0
+        self.finished = 0
+        self.requests: list[Request] = []
+
+    def answer(self, request: Request) -> Iterator[object]:
+        """The backend's events, watched."""
+        with self._condition:
+            self.active += 1
+            self.requests.append(request)
+            self._condition.notify_all()
+        events = self._backend.answer(request)
+        try:
+            for event in events:
+                yield event
+                if isinstance(event, TokenEvent) and event.index + 1 == self._hold_after:
+                    while not self._released.wait(0.02):
+                        yield event
+                if isinstance(event, Result):
+                    self.finished += 1
+        finally:
+            events.close()
+            with self._condition:
+                self.active -= 1
+                self._condition.notify_all()
+
+    def hold(self, after_tokens: int) -> None:
+        """Hold every answer after its first `after_tokens` tokens."""
+        self._hold_after = after_tokens
+        self._released.clear()
+
+    def release(self) -> None:
+        """Let held answers go on, and hold none."""
+        self._hold_after = None
+        self._released.set()
+
+    def wait_for_active(self, count: int) -> bool:
+        """Whether exactly `count` answers are being written, now or soon."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self.active == count, PATIENCE_S)
+
+    def missing(self, checkpoint: str) -> str | None:
+        """As the backend says."""
+        return self._backend.missing(checkpoint)
+
+    def adapters(self, checkpoint: str) -> tuple[str, ...]:
+        """As the backend says."""
+        return self._backend.adapters(checkpoint)
+
+    def warm(self, checkpoint: str) -> None:
+        """Load as the backend does."""
+        self._backend.warm(checkpoint)
+
+    def close(self) -> None:
+        """Close the backend."""
+        self.release()
+        self._backend.close()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page that is being served, with its backend."""
+
+    url: str
+    backend: WatchedBackend
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serve(backend: Backend, **options: object) -> Iterator[Served]:
+    """Serve the page as `app.main` does, on a free port of this machine."""
+    watched = WatchedBackend(backend)
+    page = create_app(watched)
+    _, url, _ = page.launch(
+        server_name="127.0.0.1",
+        server_port=free_port(),
+        prevent_thread_lock=True,
+        quiet=True,
+        **{**launch_options(), **options},
+    )
+    try:
+        yield Served(url=url.rstrip("/"), backend=watched)
+    finally:
+        watched.release()
+        page.close(verbose=False)
+
+
+def save_scene(folder: Path, seed: int) -> Path:
+    """A scene that nano was never trained on, as a PNG."""
+    from training.nano import scenes
+
+    path = folder / f"scene-{seed}.png"
+    scenes.draw(scenes.HELD_OUT + seed).image.save(path)
+    return path

@@ -1,0 +1,250 @@
+"""The components of the page and where they stand; they call nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from models.prompts import Task
+from models.service import Backend
+from ui import choices, markup
+from ui.components import OpenRadio, SafeImage
+from ui.examples import Example
+from ui.handlers import NO_ADAPTER
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a visitor gives: in the order in which the handlers take it."""
+
+    image: SafeImage
+    image_note: gr.HTML
+    task: gr.Radio
+    language: gr.Dropdown
+    question: gr.Textbox
+    answer: gr.Textbox
+    objects: gr.Textbox
+    box: tuple[gr.Number, gr.Number, gr.Number, gr.Number]
+    box_row: gr.Group
+    text: gr.Textbox
+
+    @property
+    def prompt_parts(self) -> list[Any]:
+        """Everything that the prompt is made of."""
+        fields = [self.task, self.language, self.question, self.answer, self.objects]
+        return [*fields, *self.box, self.text]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What starts and stops an answer, and the prompt that would be sent."""
+
+    run: gr.Button
+    stop: gr.Button
+    prompt: gr.Textbox
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which checkpoint answers, and how it decodes."""
+
+    panel: gr.Accordion
+    notice: gr.HTML
+    size: gr.Radio
+    variant: gr.Radio
+    resolution: gr.Radio
+    precision: gr.Dropdown
+    adapter: gr.Dropdown
+    decoding: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where an answer appears: in the order in which `Handlers.answer` yields it."""
+
+    status: gr.HTML
+    text: gr.Textbox
+    annotated: gr.AnnotatedImage
+    table: gr.HTML
+    figures: gr.HTML
+    details: gr.JSON
+
+    @property
+    def all(self) -> list[Any]:
+        """The outputs in order."""
+        return [
+            self.status,
+            self.text,
+            self.annotated,
+            self.table,
+            self.figures,
+            self.details,
+        ]
+
+
+def inputs_panel() -> Inputs:
+    """The picture, the row of tasks and the fields of every task.
+
+    Only the chosen task's fields show; all keep what was typed.
+    """
+    image = SafeImage(
+        type="pil",
+        label="Picture",
+        sources=["upload", "clipboard", "webcam"],
+        height=340,
+        elem_id="picture",
+        buttons=["fullscreen"],
+        placeholder="Drop a picture here\nor click to choose one",
+    )
+    image_note = gr.HTML("", elem_id="picture-note", padding=False)
+    task = gr.Radio(choices.task_choices(), value=str(Task.CAPTION), label="Task", elem_id="task")
+    question = gr.Textbox(
+        "",
+        label="Question",
+        placeholder="What is on the left?",
+        visible=False,
+        elem_id="question",
+        max_length=500,
+    )
+    answer = gr.Textbox(
+        "",
+        label="Answer that the question should have",
+        placeholder="two",
+        visible=False,
+        elem_id="given-answer",
+        max_length=500,
+    )
+    objects = gr.Textbox(
+        "",
+        label="Objects, separated by ;",
+        placeholder="cat ; dog",
+        visible=False,
+        elem_id="objects",
+        max_length=500,
+    )
+    with gr.Group(visible=False, elem_id="box") as box_row:
+        with gr.Row():
+            box = tuple(
+                gr.Number(value, label=f"{edge} %", minimum=0, maximum=100, min_width=72)
+                for edge, value in (("Left", 25), ("Top", 25), ("Right", 75), ("Bottom", 75))
+            )
+    text = gr.Textbox(
+        "",
+        label="Free prompt",
+        placeholder="Anything a mix checkpoint may understand",
+        visible=False,
+        elem_id="free-prompt",
+        max_length=500,
+    )
+    language = gr.Dropdown(
+        choices.language_choices(), value="en", label="Language", elem_id="language"
+    )
+    return Inputs(image, image_note, task, language, question, answer, objects, box, box_row, text)
+
+
+def controls_panel() -> Controls:
+    """Run, Stop and the live prompt."""
+    with gr.Row(elem_id="run-row"):
+        run = gr.Button("Run", variant="primary", elem_id="run", scale=3)
+        stop = gr.Button("Stop", elem_id="stop", scale=1, interactive=False)
+    prompt = gr.Textbox(
+        value="caption en",
+        label="Prompt, as it is sent",
+        interactive=False,
+        elem_id="prompt",
+        buttons=["copy"],
+        lines=1,
+    )
+    return Controls(run, stop, prompt)
+
+
+def model_panel(backend: Backend) -> Model:
+    """Pickers of the checkpoint and the decoding, one click away."""
+    start = choices.settle(choices.size_choices()[0][1], "mix", 224)
+    adapters = backend.adapters(start.checkpoint.name)
+    notice = gr.HTML(elem_id="model-notice", padding=False)
+    with gr.Accordion(f"Model: {start.summary}", open=False, elem_id="model") as panel:
+        size = gr.Radio(
+            choices.size_choices(), value=start.checkpoint.size, label="Size", elem_id="size"
+        )
+        resolution = OpenRadio(
+            list(start.resolutions),
+            value=str(start.checkpoint.resolution),
+            label="Resolution",
+            elem_id="resolution",
+        )
+        variant = OpenRadio(
+            list(start.variants), value=start.checkpoint.variant, label="Variant", elem_id="variant"
+        )
+        with gr.Row():
+            precision = gr.Dropdown(
+                choices.precision_choices(), value="auto", label="Precision", min_width=140
+            )
+            adapter = gr.Dropdown(
+                [("None", NO_ADAPTER), *((name, name) for name in adapters)],
+                value=NO_ADAPTER,
+                label="Adapter",
+                allow_custom_value=True,
+                min_width=140,
+            )
+    with gr.Accordion("Decoding", open=False, elem_id="decoding"):
+        with gr.Row():
+            max_tokens = gr.Slider(
+                0, 1024, 0, step=1, label="Maximum tokens", info="0: as the task needs"
+            )
+            temperature = gr.Slider(
+                0, 2, 0, step=0.05, label="Temperature", info="0: always the likeliest token"
+            )
+        with gr.Row():
+            top_k = gr.Slider(0, 200, 0, step=1, label="Top-k", info="0: off")
+            top_p = gr.Slider(0.05, 1, 1, step=0.05, label="Top-p", info="1: off")
+        with gr.Row():
+            beams = gr.Slider(1, 8, 1, step=1, label="Beams", info="1: off")
+            seed = gr.Number(0, label="Seed", info="for temperatures above 0", precision=0)
+    decoding = (max_tokens, temperature, top_k, top_p, beams, seed)
+    return Model(panel, notice, size, variant, resolution, precision, adapter, decoding)
+
+
+def outputs_panel() -> Outputs:
+    """The answer: status, text, boxes on the picture and in a table, figures, details."""
+    status = gr.HTML(markup.status(""), elem_id="status", padding=False)
+    text = gr.Textbox(
+        label="Answer",
+        interactive=False,
+        lines=3,
+        max_lines=14,
+        buttons=["copy"],
+        elem_id="answer",
+        placeholder="The answer appears here, word by word.",
+    )
+    annotated = gr.AnnotatedImage(
+        label="Found in the picture", visible=False, elem_id="annotated", buttons=["fullscreen"]
+    )
+    table = gr.HTML(visible=False, elem_id="boxes", padding=False)
+    figures = gr.HTML(markup.timing_figures(None), elem_id="figures", padding=False)
+    with gr.Accordion("Details: prompt sent, raw text, numbers", open=False, elem_id="details"):
+        details = gr.JSON(label="Result", show_label=False)
+    return Outputs(status, text, annotated, table, figures, details)
+
+
+def examples_panel(examples: tuple[Example, ...]) -> list[gr.Button]:
+    """A card an example: its picture over its prompt. A click fills in and runs."""
+    if not examples:
+        return []
+    gr.HTML('<h2 class="section">Examples</h2>', padding=False)
+    with gr.Row(elem_id="examples"):
+        buttons = [
+            gr.Button(
+                example.title,
+                icon=example.image,
+                elem_id=f"example-{index}",
+                elem_classes=["example"],
+                min_width=120,
+            )
+            for index, example in enumerate(examples)
+        ]
+    for button in buttons:
+        button.keep_in_cache.add(button.icon["path"])  # the cards outlive the uploads
+    return buttons
