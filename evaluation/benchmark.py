@@ -100,7 +100,11 @@ def ours(checkpoint: str, precision: str, max_new_tokens: int) -> Way:
                 result = event
         total = seconds()
         run = Run(
-            prompt, result.text, total if first is None else first, total, result.timings.tokens
+            prompt,
+            result.text.strip(),
+            total if first is None else first,
+            total,
+            result.timings.tokens,
         )
         return run, result
 

@@ -5,6 +5,9 @@ over what the encoder says by then, then both with the codebook as a running mea
 stands for. Codes that fall out of use restart at a vector that no code fits. Minutes on one core.
 
     python -m training.nano.train_codec --steps 2000 --out models/nano-224/mask_codec.safetensors
+    python -m training.nano.train_codec --steps 700 --seed 7 --decoder-only
+
+The second command makes masks a little better and leaves the codes as a model has learned them.
 """
 
 from __future__ import annotations
