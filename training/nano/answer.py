@@ -8,11 +8,14 @@ mixed in from the start and the last stage has nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
 from torch.nn import functional
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from models.mask_codec import MaskCodec
 from models.tokens import encode_codes
@@ -21,6 +24,8 @@ from training.nano.scenes import Scene, SceneObject
 from training.nano.tasks import Example, examples
 
 IGNORED = -1
+SEGMENTED = 0.6  # share of scenes that are also asked for masks
+LONGEST_EXACT = 72  # text tokens of a row of its own
 WEIGHTS = {  # how often a kind is drawn, relative to 1
     "cap": 0.5, "describe": 0.6, "question": 0.5, "ocr": 1.5, "is there": 1.6, "relation": 1.2,
     "segment one": 1.0, "segment several": 0.25, "segment absent": 0.3, "detect absent": 0.5,
@@ -55,10 +60,16 @@ def mask_crop(item: SceneObject) -> torch.Tensor:
 class Maker:
     """Shapes scenes into rows; picklable, so that workers can hold it."""
 
-    def __init__(self, tokenizer, codec_path: str, text_budget: int, exact_prompts: int, exact_every: int):
-        """`exact_every` n: each n-th batch has exact rows (1 = all), with `exact_prompts` a scene."""
+    def __init__(
+        self, tokenizer, codec_path: str, text_budget: int, exact_prompts: int, exact_every: int
+    ):
+        """Each `exact_every`-th batch has exact rows (1 = all), `exact_prompts` of a scene."""
         self.tokenizer, self.codec_path = tokenizer, codec_path
-        self.text_budget, self.exact_prompts, self.exact_every = text_budget, exact_prompts, exact_every
+        self.text_budget, self.exact_prompts, self.exact_every = (
+            text_budget,
+            exact_prompts,
+            exact_every,
+        )
         self.vocabulary = Vocabulary.of(tokenizer)
         self.codec: MaskCodec | None = None
 
@@ -77,15 +88,18 @@ class Maker:
         )
         return [self.vocabulary.bos, *prefix], [*suffix, self.vocabulary.eos]
 
-    def choose(self, scene: Scene, rng: np.random.Generator) -> list[tuple[list[int], list[int]]]:
-        """Prompts of a scene in random order, rarer kinds first where weights say so."""
-        found = examples(scene, rng, self.codes)
+    def choose(
+        self, scene: Scene, rng: np.random.Generator
+    ) -> Iterator[tuple[list[int], list[int]]]:
+        """Prompts of a scene in random order, kinds of more weight earlier."""
+        found = examples(scene, rng, self.codes if rng.random() < SEGMENTED else None)
         kinds: dict[str, int] = {}
         for example in found:
             kinds[example.kind] = kinds.get(example.kind, 0) + 1
         weight = np.array([WEIGHTS.get(e.kind, 1.0) / kinds[e.kind] ** 0.5 for e in found])
         order = np.argsort(rng.exponential(1.0, len(found)) / weight)
-        return [self.tokens(found[i]) for i in order]
+        for i in order:
+            yield self.tokens(found[i])
 
     def __call__(self, scenes: list[Scene]) -> dict[str, torch.Tensor]:
         """A batch: dense targets, and rows of text tokens padded to one length."""
@@ -95,21 +109,29 @@ class Maker:
         for number, scene in enumerate(scenes):
             chosen = self.choose(scene, np.random.default_rng(scene.seed + 1))
             if exact:
-                fitting = [c for c in chosen if len(c[0]) + len(c[1]) <= 64][: self.exact_prompts]
-                rows += [[c] for c in fitting]
-                owners += [number] * len(fitting)
-                continue
-            row, used = [], 0
-            for prefix, suffix in chosen:
-                if used + len(prefix) + len(suffix) <= self.text_budget:
-                    row.append((prefix, suffix))
-                    used += len(prefix) + len(suffix)
-            rows.append(row)
-            owners.append(number)
+                short = (c for c in chosen if len(c[0]) + len(c[1]) <= LONGEST_EXACT)
+                found = [[c] for c in islice(short, self.exact_prompts)]
+            else:
+                found = [self.fill(chosen)]
+            rows += found
+            owners += [number] * len(found)
         batch |= self.pack(rows)
         batch["owner"] = torch.tensor(owners)
         batch["exact"] = torch.tensor(exact)
         return batch
+
+    def fill(
+        self, chosen: Iterator[tuple[list[int], list[int]]]
+    ) -> list[tuple[list[int], list[int]]]:
+        """Prompts in turn, as long as the text budget is not used up."""
+        row, left = [], self.text_budget
+        for prefix, suffix in chosen:
+            if len(prefix) + len(suffix) <= left:
+                row.append((prefix, suffix))
+                left -= len(prefix) + len(suffix)
+            if left < 10:
+                break
+        return row
 
     def pack(self, rows: list[list[tuple[list[int], list[int]]]]) -> dict[str, torch.Tensor]:
         """ids, which prompt of the row, place in it, prefix or not, next token and its weight."""
@@ -149,8 +171,30 @@ def attention_mask(batch: dict[str, torch.Tensor], image_tokens: int) -> torch.T
     return mask
 
 
-def text_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, vocabulary: Vocabulary, spread: float):
-    """Weighted cross entropy; a `<loc>` target is a bell of `spread` bins, so near misses count less."""
+def packed_attention(module, query, key, value, attention_mask, scaling, image_tokens, **_):
+    """Attention of packed rows: the first `image_tokens` see each other, text sees all.
+
+    Shapes (B, heads, L, head_dim); leaves out the soft cap, which hardly bends logits this small
+    and which the last stage has again.
+    """
+    groups = module.num_key_value_groups
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    query, image = query * scaling, image_tokens
+    looks = query[:, :, :image] @ key[:, :, :image].transpose(2, 3)  # (B, heads, image, image)
+    reads = query[:, :, image:] @ key.transpose(2, 3) + attention_mask[:, :, image:]
+    seen = looks.softmax(-1) @ value[:, :, :image]
+    said = reads.softmax(-1) @ value
+    return torch.cat([seen, said], 2).transpose(1, 2).contiguous(), None
+
+
+def text_loss(
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor,
+    vocabulary: Vocabulary,
+    spread: float,
+):
+    """Weighted cross entropy; a `<loc>` target is a bell `spread` bins wide: near is not wrong."""
     log_likely = logits.float().log_softmax(-1)
     losses = -log_likely.gather(1, target[:, None])[:, 0]
     first, last = vocabulary.locations[0], vocabulary.locations[-1]
@@ -162,7 +206,14 @@ def text_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, 
     return (losses * weight).sum() / weight.sum(), losses
 
 
-def loss(model, heads: dense.Heads, batch: dict[str, torch.Tensor], vocabulary: Vocabulary, dense_share: float, spread: float):
+def loss(
+    model,
+    heads: dense.Heads,
+    batch: dict[str, torch.Tensor],
+    vocabulary: Vocabulary,
+    dense_share: float,
+    spread: float,
+):
     """Text loss plus `dense_share` of the dense one; returns (loss, report)."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
@@ -180,11 +231,14 @@ def loss(model, heads: dense.Heads, batch: dict[str, torch.Tensor], vocabulary: 
         allowed = attention_mask(batch, count)[:, None]
         bias = torch.zeros(allowed.shape, dtype=torch.bfloat16, device=device)
         bias.masked_fill_(~allowed, torch.finfo(torch.bfloat16).min)
+        ALL_ATTENTION_FUNCTIONS.register("packed", packed_attention)
+        text.config._attn_implementation = "eager" if batch["exact"] else "packed"
         hidden = text(
             inputs_embeds=embeds,
             attention_mask={"full_attention": bias, "sliding_attention": bias},
             position_ids=positions,
             use_cache=False,
+            image_tokens=count,
         ).last_hidden_state[:, count:]
         # 3. Logits only where a suffix token comes next.
         wanted = batch["target"] != IGNORED

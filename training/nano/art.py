@@ -31,7 +31,8 @@ LANGUAGES = (
 ).split()
 OBJECTS = (
     # animals
-    "🐈 🐕 🐎 🐄 🐖 🐘 🦒 🦓 🐒 🦊 🐇 🐁 🦔 🐻 🐼 🐧 🦉 🦆 🐓 🦩 🦜 🐸 🐢 🐍 🐊 🐋 🐬 🐟 🦈 🐙 🦀 🐌 🦋 🐝 "
+    "🐈 🐕 🐎 🐄 🐖 🐘 🦒 🦓 🐒 🦊 🐇 "
+    "🐁 🦔 🐻 🐼 🐧 🦉 🦆 🐓 🦩 🦜 🐸 🐢 🐍 🐊 🐋 🐬 🐟 🦈 🐙 🦀 🐌 🦋 🐝 "
     # food and drink
     "🍎 🍌 🍉 🍋 🍍 🍓 🍐 🍑 🥕 🍄 🥑 🍅 🍆 🥐 🥨 🍔 🍕 🌭 🌮 🍩 🍪 🧁 🍭 🥚 🍺 🫖 "
     # plants
@@ -39,7 +40,8 @@ OBJECTS = (
     # vehicles
     "🚗 🚌 🚑 🚒 🚜 🚲 🛵 🚂 🚁 🚀 🚢 ⛵ 🛹 "
     # things
-    "🏠 🏰 🎈 🎁 🏆 🏀 🪁 🎲 🧸 🎸 🎻 🎺 🥁 📷 📺 💻 📱 💡 🔑 🔨 🧲 🔭 🔬 ⌚ ✏ 🔔 👑 🎩 👕 👗 🎒 🪑 🚪 🧹 👻 🤖"
+    "🏠 🏰 🎈 🎁 🏆 🏀 🪁 🎲 🧸 🎸 🎻 🎺 🥁 📷 "
+    "📺 💻 📱 💡 🔑 🔨 🧲 🔭 🔬 ⌚ ✏ 🔔 👑 🎩 👕 👗 🎒 🪑 🚪 🧹 👻 🤖"
 ).split()
 
 
@@ -77,10 +79,12 @@ def read_svg(icons: dict, name: str) -> str:
 
 
 def render(svg: str) -> Image.Image:
-    """RGBA sprite of SPRITE_PX × SPRITE_PX, the drawing scaled to touch the edges of the longer side."""
+    """RGBA sprite of SPRITE_PX squared, the drawing scaled until its longer side fits."""
     import resvg_py
 
-    big = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=400, height=400))))
+    big = Image.open(
+        io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=400, height=400)))
+    )
     big = big.convert("RGBA")
     big = big.crop(big.getchannel("A").point(lambda a: 255 * (a > 24)).getbbox())
     scale = SPRITE_PX / max(big.size)

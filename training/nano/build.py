@@ -64,18 +64,13 @@ class Nano:
         return [*self.model.named_parameters(), *heads]
 
 
-def no_codes(scene, item) -> str:
-    """Mask tokens are single pieces already, so the tokenizer learns without them."""
-    return ""
-
-
 def corpus(scenes: int) -> list[str]:
     """Prompts and answers of `scenes` scenes, and every word there is."""
     texts = vocabulary() * 8
     for seed in range(scenes):
         scene = draw(seed)
         if scene.objects:
-            for example in examples(scene, np.random.default_rng(seed), no_codes):
+            for example in examples(scene, np.random.default_rng(seed), None):
                 texts += [example.prefix, example.suffix]
     return [text for text in texts if "<loc" not in text]
 
@@ -140,7 +135,12 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
         optimizers.step(stage.factor(step))
         if step % LOG_EVERY == 0 or step + 1 == stage.steps:
             pace = (step + 1 - first) * stage.batch / (time.time() - began)
-            line = {"stage": stage.name, "step": step, "scenes_per_s": round(pace, 2), "loss": loss.item()}
+            line = {
+                "stage": stage.name,
+                "step": step,
+                "scenes_per_s": round(pace, 2),
+                "loss": loss.item(),
+            }
             line |= {key: round(value, 4) for key, value in report.items()}
             with (arguments.work / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
@@ -177,7 +177,11 @@ def export(nano: Nano, out: Path) -> None:
     copy.tie_weights()
     copy = copy.to(torch.bfloat16).eval()
     copy.generation_config.update(
-        max_new_tokens=128, pad_token_id=0, bos_token_id=2, eos_token_id=1, cache_implementation="dynamic"
+        max_new_tokens=128,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=1,
+        cache_implementation="dynamic",
     )
     copy.save_pretrained(out, max_shard_size="9MB")
     nano.processor.save_pretrained(out)
@@ -188,24 +192,40 @@ def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/nano-224"), help="state and log")
     parser.add_argument("--out", type=Path, default=Path("models/nano-224"), help="the checkpoint")
-    parser.add_argument("--codec", type=Path, default=Path("models/nano-224/mask_codec.safetensors"))
+    parser.add_argument(
+        "--codec", type=Path, default=Path("models/nano-224/mask_codec.safetensors")
+    )
     parser.add_argument("--resolution", type=int, default=224, help="pixels a side")
     parser.add_argument("--look-steps", type=int, default=1600, help="steps of the first stage")
     parser.add_argument("--answer-steps", type=int, default=4000, help="steps of the second stage")
     parser.add_argument("--finish-steps", type=int, default=700, help="steps of the last stage")
     parser.add_argument("--look-batch", type=int, default=32, help="scenes a step")
     parser.add_argument("--answer-batch", type=int, default=16, help="scenes a step")
-    parser.add_argument("--finish-batch", type=int, default=16, help="scenes a step, three rows each")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="AdamW's rate (embeddings, heads, norms)")
-    parser.add_argument("--muon-rate", type=float, default=3e-3, help="Muon's rate (hidden matrices)")
-    parser.add_argument("--dense-share", type=float, default=0.15, help="weight of dense targets later on")
-    parser.add_argument("--spread", type=float, default=4.0, help="width of soft <loc> targets, in bins")
-    parser.add_argument("--text-budget", type=int, default=300, help="text tokens a row")
-    parser.add_argument("--exact-every", type=int, default=6, help="every n-th batch has exact rows")
+    parser.add_argument(
+        "--finish-batch", type=int, default=16, help="scenes a step, three rows each"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=1.5e-3, help="AdamW's rate (embeddings, heads, norms)"
+    )
+    parser.add_argument(
+        "--muon-rate", type=float, default=3e-3, help="Muon's rate (hidden matrices)"
+    )
+    parser.add_argument(
+        "--dense-share", type=float, default=0.15, help="weight of dense targets later on"
+    )
+    parser.add_argument(
+        "--spread", type=float, default=4.0, help="width of soft <loc> targets, in bins"
+    )
+    parser.add_argument("--text-budget", type=int, default=224, help="text tokens a row")
+    parser.add_argument(
+        "--exact-every", type=int, default=6, help="every n-th batch has exact rows"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch on CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--export-only", action="store_true", help="write --out from the saved state")
+    parser.add_argument(
+        "--export-only", action="store_true", help="write --out from the saved state"
+    )
     return parser.parse_args()
 
 

@@ -17,9 +17,17 @@ def pixels_of(scene: Scene) -> np.ndarray:
 
 
 class Batches(IterableDataset):
-    """`count` batches of consecutive seeds from batch number `first` on; `make(scenes)` shapes one."""
+    """`count` batches of consecutive seeds from number `first` on; `make(scenes)` shapes one."""
 
-    def __init__(self, make: Callable[[list[Scene]], dict], size: int, first: int, count: int, resolution: int, offset: int):
+    def __init__(
+        self,
+        make: Callable[[list[Scene]], dict],
+        size: int,
+        first: int,
+        count: int,
+        resolution: int,
+        offset: int,
+    ):
         self.make, self.size, self.first, self.count = make, size, first, count
         self.resolution, self.offset = resolution, offset
 

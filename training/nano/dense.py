@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.nano import sprites
 from training.nano.model import PATCH, WIDTH
 from training.nano.scenes import BACKGROUNDS, CHARACTERS, Scene
 
@@ -50,7 +49,9 @@ def targets(scene: Scene) -> dict[str, np.ndarray]:
         center[y * side + x] = 1
     return {
         "noun": np.where(shown, numbers[owner], 0),
-        "weight": np.where(shown, 3.0 / np.maximum(patches_of[owner], 1) ** 0.5, 0.15).astype(np.float32),
+        "weight": np.where(shown, 3.0 / np.maximum(patches_of[owner], 1) ** 0.5, 0.15).astype(
+            np.float32
+        ),
         "edges": boxes[owner],
         "cells": (cells[owner, index] > 0.5).astype(np.float32),
         "center": center,
@@ -78,7 +79,13 @@ def _letters(scene: Scene, side: int) -> np.ndarray:
 class Heads(nn.Module):
     """Reads patches: (B, P, WIDTH) image features -> the logits of every target."""
 
-    def __init__(self, name_pieces: list[list[int]], letters: list[int], colours: list[int], locations: list[int]):
+    def __init__(
+        self,
+        name_pieces: list[list[int]],
+        letters: list[int],
+        colours: list[int],
+        locations: list[int],
+    ):
         """`name_pieces` are the token ids of each object's name; the rest one id per class."""
         super().__init__()
         self.name_pieces, self.letters, self.colours = name_pieces, letters, colours
@@ -99,7 +106,9 @@ class Heads(nn.Module):
     def forward(self, features: torch.Tensor, table: torch.Tensor) -> dict[str, torch.Tensor]:
         """`table` float[V, WIDTH] is the token embedding."""
         plain = functional.rms_norm(features, (WIDTH,))
-        words = torch.stack([table[pieces].mean(0) * len(pieces) ** 0.5 for pieces in self.name_pieces])
+        words = torch.stack(
+            [table[pieces].mean(0) * len(pieces) ** 0.5 for pieces in self.name_pieces]
+        )
         nouns = plain @ words.T * self.scale[0]
         seen = torch.einsum("bpc,hcd->bphd", plain, self.role["letters"])
         letters = seen @ table[self.letters].T * self.scale[1]
@@ -116,19 +125,25 @@ class Heads(nn.Module):
         }
 
 
-def loss(logits: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+def loss(
+    logits: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, dict]:
     """The weighted sum of all targets' losses, and what to log."""
     weight = wanted["weight"]
     total = weight.sum()
     shown = wanted["noun"] > 0
     part = {}
-    noun = functional.cross_entropy(logits["noun"].float().flatten(0, 1), wanted["noun"].flatten(), reduction="none")
+    noun = functional.cross_entropy(
+        logits["noun"].float().flatten(0, 1), wanted["noun"].flatten(), reduction="none"
+    )
     part["noun"] = (noun * weight.flatten()).sum() / total
     bins = torch.arange(EDGE_BINS, device=weight.device)
     distance = bins - wanted["edges"][shown][..., None] * (1023 / 8)
     soft = torch.softmax(-0.5 * (distance / 1.2) ** 2, -1)  # (shown, 4, EDGE_BINS)
     log_edges = logits["edges"][shown].float().log_softmax(-1)
-    part["edges"] = (-(soft * log_edges).sum(-1).mean(-1) * weight[shown]).sum() / weight[shown].sum()
+    part["edges"] = (-(soft * log_edges).sum(-1).mean(-1) * weight[shown]).sum() / weight[
+        shown
+    ].sum()
     cells = functional.binary_cross_entropy_with_logits(
         logits["cells"][shown].float(), wanted["cells"][shown], reduction="none"
     )
@@ -138,10 +153,22 @@ def loss(logits: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> tu
     )
     lettered = torch.where(wanted["letters"].flatten() > 0, 1.0, 0.05)
     part["letters"] = (letters * lettered).sum() / lettered.sum()
-    part["center"] = functional.binary_cross_entropy_with_logits(logits["center"].float(), wanted["center"])
-    part["background"] = functional.cross_entropy(logits["background"].float(), wanted["background"][:, 0])
+    part["center"] = functional.binary_cross_entropy_with_logits(
+        logits["center"].float(), wanted["center"]
+    )
+    part["background"] = functional.cross_entropy(
+        logits["background"].float(), wanted["background"][:, 0]
+    )
     part["count"] = functional.cross_entropy(logits["count"].float(), wanted["count"][:, 0])
-    scale = {"noun": 1, "edges": 0.3, "cells": 0.4, "letters": 1, "center": 2, "background": 0.2, "count": 0.2}
+    scale = {
+        "noun": 1,
+        "edges": 0.3,
+        "cells": 0.4,
+        "letters": 1,
+        "center": 2,
+        "background": 0.2,
+        "count": 0.2,
+    }
     with torch.no_grad():
         right = logits["noun"].argmax(-1) == wanted["noun"]
         read = logits["letters"].argmax(-1) == wanted["letters"]

@@ -64,14 +64,14 @@ def config(resolution: int, vocabulary: dict[str, int]) -> PaliGemmaConfig:
 
 
 def _waves(values: torch.Tensor, width: int, shortest: float, longest: float) -> torch.Tensor:
-    """Sines and cosines of `values` (N,) at `width`/2 wavelengths: (N, width), about unit variance."""
+    """Sines and cosines of `values` (N,) at `width`/2 wavelengths: (N, width), unit variance."""
     lengths = torch.logspace(np.log10(shortest), np.log10(longest), width // 2, dtype=torch.float64)
     phase = 2 * torch.pi * values.double()[:, None] / lengths
     return (torch.cat([phase.sin(), phase.cos()], 1) * 2**0.5).float()
 
 
 def _init_patches(model: PaliGemmaForConditionalGeneration, pixels: torch.Tensor) -> None:
-    """Patch embedding = whitened principal components of patches; `pixels` (N, 3, H, W) in [-1, 1]."""
+    """Patch embedding = whitened principal components of `pixels` (N, 3, H, W) in [-1, 1]."""
     patches = nn.functional.unfold(pixels, PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1)
     mean = patches.mean(0)
     _, scale, basis = torch.pca_lowrank(patches - mean, q=WIDTH - 16, niter=4)
@@ -144,8 +144,13 @@ class Optimizers:
         self.parts = [torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
         if hidden:
             self.parts.append(
-                torch.optim.Muon(hidden, lr=muon_rate, weight_decay=0.01, ns_steps=4,
-                                 adjust_lr_fn="match_rms_adamw")
+                torch.optim.Muon(
+                    hidden,
+                    lr=muon_rate,
+                    weight_decay=0.01,
+                    ns_steps=4,
+                    adjust_lr_fn="match_rms_adamw",
+                )
             )
         self.bases = [rate, muon_rate]
 

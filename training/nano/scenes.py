@@ -220,7 +220,9 @@ def _print(rng: np.random.Generator, canvas: _Canvas, colour: str) -> Print | No
     ImageDraw.Draw(canvas.image).text((x - left, y - top), text, font=font, fill=INKS[ink])
     edges = [font.getlength(text[: i + 1]) for i in range(len(text))]
     starts = [0.0, *edges[:-1]]
-    letters = tuple((c, x - left + a, x - left + b) for c, a, b in zip(text, starts, edges, strict=True))
+    letters = tuple(
+        (c, x - left + a, x - left + b) for c, a, b in zip(text, starts, edges, strict=True)
+    )
     pad = max(1, round(2 * unit))
     canvas.owner[max(0, y - pad) : y + height + pad, max(0, x - pad) : x + width + pad] = 0
     return Print(text, ink, int(height), (x, y, x + width, y + height), letters)
@@ -242,7 +244,9 @@ def _visible(owner: np.ndarray, index: int, noun: sprites.Noun, style: str) -> S
     return SceneObject(noun, style, box, mask)
 
 
-def draw(seed: int, resolution: int = RESOLUTION, styles: tuple[str, ...] = sprites.STYLES) -> Scene:
+def draw(
+    seed: int, resolution: int = RESOLUTION, styles: tuple[str, ...] = sprites.STYLES
+) -> Scene:
     """The scene of `seed`: `resolution` pixels a side, objects drawn in `styles`."""
     rng = np.random.default_rng(seed)
     unit = resolution / RESOLUTION

@@ -80,10 +80,14 @@ def plural(name: str) -> str:
     return name + "s"
 
 
+def _article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 def counted(name: str, count: int) -> str:
-    """"a cat", "an owl", "two cats"."""
+    """ "a cat", "an owl", "two cats"."""
     if count == 1:
-        return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+        return _article(name)
     return f"{NUMBERS[count]} {plural(name)}"
 
 
@@ -99,9 +103,11 @@ def tally(scene: Scene) -> dict[str, int]:
 
 
 def position(scene: Scene, item: SceneObject, margin: float = 0.0) -> str | None:
-    """"top left", "center", …: the ninth of the image that holds the center; None within `margin`."""
+    """The ninth that holds the center, as "top left"; None within `margin` of a line."""
     words = []
-    for value, ends in zip(reversed(item.center), (("top", "bottom"), ("left", "right")), strict=True):
+    for value, ends in zip(
+        reversed(item.center), (("top", "bottom"), ("left", "right")), strict=True
+    ):
         third = value / scene.image.width * 3
         if margin and min(abs(third - 1), abs(third - 2)) < margin:
             return None
@@ -116,9 +122,11 @@ def caption(scene: Scene, language: str = "en") -> str:
     """Names and numbers of the objects, in English with the background."""
     if language == "en":
         things = join([counted(n, c) for n, c in tally(scene).items()], "en")
-        return f"{things} on a{'n' if scene.background == 'orange' else ''} {scene.background} background"
+        return f"{things} on {_article(scene.background)} background"
     own = names(language)
-    return join([own[n] if c == 1 else f"{c} × {own[n]}" for n, c in tally(scene).items()], language)
+    return join(
+        [own[n] if c == 1 else f"{c} × {own[n]}" for n, c in tally(scene).items()], language
+    )
 
 
 def cap(scene: Scene, language: str = "en") -> str:
@@ -131,8 +139,7 @@ def describe(scene: Scene) -> str:
     """A sentence per object in reading order, with its place, and the print."""
     total = len(scene.objects)
     count = "One object" if total == 1 else f"{NUMBERS[total].capitalize()} objects"
-    ground = "an orange" if scene.background == "orange" else f"a {scene.background}"
-    parts = [f"{count} on {ground} background."]
+    parts = [f"{count} on {_article(scene.background)} background."]
     for item in scene.objects:
         place = position(scene, item)
         where = "in the center" if place == "center" else f"at the {place}"
@@ -151,7 +158,9 @@ def captions(scene: Scene, rng: np.random.Generator) -> list[Example]:
     ]
     for language in rng.permutation(LANGUAGES[1:])[:2]:
         found.append(
-            Example("caption", f"caption {language}", f"caption {language}", caption(scene, language))
+            Example(
+                "caption", f"caption {language}", f"caption {language}", caption(scene, language)
+            )
         )
     language = str(rng.choice(LANGUAGES[1:]))
     found.append(Example("cap", f"cap {language}", f"cap {language}", cap(scene, language)))
@@ -312,7 +321,7 @@ def _objects(scene: Scene, kinds: list[str], codes: Codes | None) -> str:
 
 
 def boxes(scene: Scene, rng: np.random.Generator, codes: Codes | None = None) -> list[Example]:
-    """`detect` (or `segment` where `codes` writes the mask tokens) of one, several and absent kinds."""
+    """`detect`, or `segment` where `codes` writes masks, of one, several and absent kinds."""
     task = "segment" if codes else "detect"
     present = list(tally(scene))
     one = str(rng.choice(present))
@@ -332,15 +341,18 @@ def region(scene: Scene, rng: np.random.Generator) -> list[Example]:
     return [Example("region", "region", f"caption {encode_box(box_norm(scene, item))}", item.name)]
 
 
-def examples(scene: Scene, rng: np.random.Generator, codes: Codes) -> list[Example]:
-    """Every task on one scene, with true answers; `codes(scene, item)` gives 16 mask tokens."""
+def examples(scene: Scene, rng: np.random.Generator, codes: Codes | None) -> list[Example]:
+    """Every task on one scene, with true answers; `codes(scene, item)` gives 16 mask tokens.
+
+    Without `codes` there are no `segment` examples.
+    """
     return [
         *captions(scene, rng),
         *answers(scene, rng),
         *questions(scene, rng),
         *ocr(scene),
         *boxes(scene, rng),
-        *boxes(scene, rng, codes),
+        *(boxes(scene, rng, codes) if codes else []),
         *region(scene, rng),
     ]
 

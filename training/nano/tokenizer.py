@@ -6,9 +6,19 @@ letters asks. Everything else merges within a word; punctuation stands alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import GemmaTokenizer, PaliGemmaProcessor, SiglipImageProcessorPil
 
 PIECES = 4000
@@ -38,14 +48,11 @@ def train(texts: Iterable[str], pieces: int = PIECES) -> GemmaTokenizer:
         min_frequency=2,
     )
     raw.train_from_iterator(texts, trainer)
-    tokenizer = GemmaTokenizer(tokenizer_object=_plain(raw, byte_tokens))
-    return tokenizer
+    return GemmaTokenizer(tokenizer_object=_plain(raw, byte_tokens))
 
 
 def _plain(raw: Tokenizer, byte_tokens: list[str]) -> Tokenizer:
     """Makes the bytes ordinary pieces again (the trainer can only add them as special tokens)."""
-    import json
-
     state = json.loads(raw.to_str())
     ordinary = {*byte_tokens, "\n"}
     state["added_tokens"] = [t for t in state["added_tokens"] if t["content"] not in ordinary]
