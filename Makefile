@@ -1,8 +1,7 @@
 # `make demo` serves the page, `make test` checks everything; both do all their own set-up.
 PYTHON ?= python3
 VENV := .venv
-# Extra words for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
-# for a machine without a GPU that would otherwise fetch the CUDA build of torch.
+# Extra words for pip, such as an index that holds the CPU build of torch.
 PIP_ARGS ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -35,7 +34,7 @@ $(VENV)/.app-stamp: requirements.txt | $(VENV)/bin/python
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test-stamp: tests/requirements.txt training/nano/requirements.txt $(VENV)/.app-stamp
+$(VENV)/.test-stamp: tests/requirements.txt evaluation/requirements.txt training/nano/requirements.txt $(VENV)/.app-stamp
 	$(PIP) -r requirements.txt -r tests/requirements.txt
 	@touch $@
 

@@ -41,6 +41,7 @@ class Stage:
     rate: float
     muon_rate: float
     decay: float
+    vision_share: float = 1.0
 
     def factor(self, step: int) -> float:
         """The rate at `step` relative to the base: warm-up, plateau, linear fall."""
@@ -117,7 +118,7 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
     """Trains a stage from where `state` says it stopped."""
     first = state["step"]
     named = [(n, p) for n, p in nano.parameters() if stage.name != "look" or not _is_text(n)]
-    optimizers = Optimizers(named, stage.rate, stage.muon_rate)
+    optimizers = Optimizers(named, stage.rate, stage.muon_rate, stage.vision_share)
     if state.get("optimizers"):
         optimizers.load_state_dict(state["optimizers"])
     ids = answer.Vocabulary.of(nano.processor.tokenizer)
@@ -211,6 +212,9 @@ def read_arguments() -> argparse.Namespace:
         "--muon-rate", type=float, default=3e-3, help="Muon's rate (hidden matrices)"
     )
     parser.add_argument(
+        "--vision-share", type=float, default=0.35, help="the tower's part of the rates later on"
+    )
+    parser.add_argument(
         "--dense-share", type=float, default=0.15, help="weight of dense targets later on"
     )
     parser.add_argument(
@@ -238,8 +242,8 @@ def main() -> None:
     a = arguments
     stages = (
         Stage("look", a.look_steps, a.look_batch, a.rate, a.muon_rate, decay=0.15),
-        Stage("answer", a.answer_steps, a.answer_batch, a.rate / 2, a.muon_rate / 2, decay=0.0),
-        Stage("finish", a.finish_steps, a.finish_batch, a.rate / 2, a.muon_rate / 2, decay=1.0),
+        Stage("answer", a.answer_steps, a.answer_batch, a.rate, a.muon_rate, 0.0, a.vision_share),
+        Stage("finish", a.finish_steps, a.finish_batch, a.rate, a.muon_rate, 1.0, a.vision_share),
     )
     state = {"stage": "look", "step": 0}
     if (arguments.work / "state.pt").exists():

@@ -133,32 +133,42 @@ def vision_of(model: PaliGemmaForConditionalGeneration) -> nn.Module:
 
 
 class Optimizers:
-    """Muon for the matrices of the hidden layers, AdamW for everything else."""
+    """Muon for the matrices of the hidden layers, AdamW for everything else.
 
-    def __init__(self, named: list[tuple[str, nn.Parameter]], rate: float, muon_rate: float):
-        def is_hidden(name: str, p: nn.Parameter) -> bool:
-            return p.ndim == 2 and ".layers." in name
+    The vision tower learns at `vision_share` of the rates.
+    """
 
-        hidden = [p for n, p in named if is_hidden(n, p)]
-        rest = [p for n, p in named if not is_hidden(n, p)]
-        self.parts = [torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
-        if hidden:
-            self.parts.append(
-                torch.optim.Muon(
-                    hidden,
-                    lr=muon_rate,
-                    weight_decay=0.01,
-                    ns_steps=4,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            )
-        self.bases = [rate, muon_rate]
+    def __init__(
+        self,
+        named: list[tuple[str, nn.Parameter]],
+        rate: float,
+        muon_rate: float,
+        vision_share: float = 1.0,
+    ):
+        def group(hidden: bool, vision: bool) -> dict:
+            base = (muon_rate if hidden else rate) * (vision_share if vision else 1.0)
+            chosen = [
+                p
+                for n, p in named
+                if (p.ndim == 2 and ".layers." in n) == hidden and (".vision_tower." in n) == vision
+            ]
+            return {"params": chosen, "base": base, "lr": base}
+
+        def groups(hidden: bool) -> list[dict]:
+            return [g for g in (group(hidden, False), group(hidden, True)) if g["params"]]
+
+        self.parts = [
+            torch.optim.AdamW(groups(False), betas=(0.9, 0.98), weight_decay=0.0),
+            torch.optim.Muon(
+                groups(True), weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw"
+            ),
+        ]
 
     def step(self, factor: float) -> None:
         """One update at `factor` of the base rates, then clears the gradients."""
-        for part, base in zip(self.parts, self.bases, strict=False):
+        for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = base * factor
+                group["lr"] = group["base"] * factor
             part.step()
             part.zero_grad(set_to_none=True)
 
@@ -167,6 +177,9 @@ class Optimizers:
         return [part.state_dict() for part in self.parts]
 
     def load_state_dict(self, states: list[dict]) -> None:
-        """Resumes from `state_dict`."""
-        for part, state in zip(self.parts, states, strict=True):
+        """Resumes from `state_dict`, at the rates of this object."""
+        bases = [[group["base"] for group in part.param_groups] for part in self.parts]
+        for part, state, kept in zip(self.parts, states, bases, strict=True):
             part.load_state_dict(state)
+            for group, base in zip(part.param_groups, kept, strict=True):
+                group["base"] = base

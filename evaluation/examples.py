@@ -1,0 +1,133 @@
+"""Makes the pictures of the page's examples: held-out scenes, one per task, that nano answers right.
+
+    python -m evaluation.examples --checkpoint nano-224 --out examples
+
+Looks through scenes from seed HELD_OUT + 10,000,000 on, in order, and keeps for each task the first
+one that suits it and is answered as it should be. So the examples show nano at its best; how often
+it is right is what `evaluation.evaluate` measures. The photographs and their entries, which are for
+the real sizes, are kept as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.metrics import box_iou
+from evaluation.predict import Answerer, Prompt, load
+from models.tokens import parse_detections, readable
+from training.nano import tasks
+from training.nano.scenes import HELD_OUT, Scene, draw
+from training.nano.tasks import Example
+
+FIRST = HELD_OUT + 10_000_000
+GOOD_BOX = 0.7
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An example to find: its file name, title, kind of prompt, and which scenes suit it."""
+
+    name: str
+    title: str
+    kind: str
+    suits: Callable[[Scene], bool]
+    expect: str = ""
+
+
+def _objects(low: int, high: int) -> Callable[[Scene], bool]:
+    return lambda scene: low <= len(scene.objects) <= high
+
+
+def _printed(scene: Scene) -> bool:
+    return scene.print is not None and scene.print.height_px >= 30 and len(scene.print.text) >= 4
+
+
+WANTED = (
+    Wanted("caption", "Caption", "caption", _objects(3, 4)),
+    Wanted("caption-de", "Caption in German", "caption de", _objects(2, 3)),
+    Wanted("describe", "Describe", "describe", _objects(2, 3)),
+    Wanted("count", "How many?", "how many", _objects(4, 6)),
+    Wanted("where", "Where is it?", "where", _objects(3, 5)),
+    Wanted("is-there", "Is there …?", "is there", _objects(3, 5)),
+    Wanted("read", "Read the print", "ocr", _printed),
+    Wanted("detect", "Boxes of two kinds", "detect several", _objects(3, 5)),
+    Wanted("segment", "Boxes and masks", "segment one", _objects(2, 3)),
+    Wanted("ask", "Make up a question", "question", _objects(2, 4)),
+    Wanted("region", "Caption a box", "region", _objects(3, 4)),
+)
+
+
+def is_right(example: Example, answer: str) -> bool:
+    """The true text, or for boxes the same objects in about the true places."""
+    if example.task not in ("detect", "segment"):
+        return answer in (example.suffix, *example.accept)
+    true, said = parse_detections(example.suffix), parse_detections(answer)
+    if len(true.objects) != len(said.objects) or said.invalid:
+        return False
+    return all(
+        a.label == b.label and box_iou(_corners(a.box), _corners(b.box)) >= GOOD_BOX
+        for a, b in zip(true.objects, said.objects, strict=True)
+    )
+
+
+def _corners(box) -> tuple[float, float, float, float]:
+    return (box.x_min, box.y_min, box.x_max, box.y_max)
+
+
+def candidates(wanted: Wanted, first: int) -> Iterator[tuple[Scene, Example]]:
+    """Scenes that suit, each with one prompt of the wanted kind."""
+    for seed in range(first, first + 2000):
+        scene = draw(seed)
+        if scene.objects and wanted.suits(scene):
+            found = tasks.examples(scene, np.random.default_rng(seed), lambda s, o: "<seg000>" * 16)
+            chosen = [e for e in found if e.kind == wanted.kind]
+            if chosen:
+                yield scene, chosen[-1]
+
+
+def find(answerer: Answerer, wanted: Wanted, first: int) -> tuple[Scene, Example, str]:
+    """The first candidate that is answered right."""
+    for scene, example in candidates(wanted, first):
+        prompt = Prompt(0, example.prefix, answerer.token_count(example.suffix))
+        answer = answerer.answers([scene.image], [prompt], 1)[0].text
+        if is_right(example, answer):
+            return scene, example, answer
+    raise LookupError(f"no scene of kind {wanted.kind!r} is answered right")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--checkpoint", default="nano-224")
+    parser.add_argument("--out", type=Path, default=Path("examples"))
+    options = parser.parse_args()
+    answerer = load(options.checkpoint, "auto")
+    index = options.out / "examples.json"
+    kept = [e for e in json.loads(index.read_text()) if e["image"].endswith(".jpg")]
+    entries = []
+    for number, wanted in enumerate(WANTED):
+        scene, example, answer = find(answerer, wanted, FIRST + 10_000 * number)
+        scene.image.save(options.out / f"{wanted.name}.png", optimize=True)
+        entries.append(
+            {
+                "image": f"{wanted.name}.png",
+                "title": wanted.title,
+                "task": example.task,
+                "prompt": example.prefix,
+                "expect": readable(answer) if "<loc" in answer else answer,
+                "checkpoint": options.checkpoint,
+                "seed": scene.seed,
+            }
+        )
+        print(f"{wanted.name}: {example.prefix!r} -> {answer!r}")
+    index.write_text(json.dumps(entries + kept, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
