@@ -8,7 +8,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-expect.set_options(timeout=30_000)
+from tests.page_fixtures import page_backend, scene_png, served
+
+__all__ = ["page_backend", "scene_png", "served"]
+
+expect.set_options(timeout=60_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +50,7 @@ def page(
 ) -> Iterator[Page]:
     """The loaded page. Fails where a script failed or anything outside the server was asked for."""
     context = chromium.new_context(viewport=viewport, color_scheme=colour_scheme)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     failures: list[str] = []
     strangers: list[str] = []
