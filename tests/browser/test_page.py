@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from ui.examples import Example, read_examples
+
 SOMETHING = re.compile(r"\S")
 
 
@@ -73,14 +75,30 @@ def test_closing_the_page_stops_the_work(page, page_backend, scene_png):
     assert page_backend.finished == finished
 
 
-def test_an_example_fills_the_page_and_runs_with_one_click(page, page_backend):
-    card = page.locator("#example-0")
-    prompt = card.inner_text()
-    card.click()
+def first_example(embedded: bool) -> tuple[int, Example]:
+    """The first example of an embedded or of a downloaded checkpoint, and its place."""
+    for index, example in enumerate(read_examples()):
+        if example.checkpoint.is_embedded == embedded:
+            return index, example
+    raise AssertionError("there is no such example")
+
+
+def test_an_example_fills_the_page_and_runs_with_one_click(page):
+    index, example = first_example(embedded=True)
+    page.locator(f"#example-{index}").click()
     expect(page.locator("#picture img")).to_be_visible()
-    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(prompt)
+    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(example.prompt)
     expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
     expect_answered(page)
+
+
+def test_an_example_for_a_real_size_says_what_it_needs(page):
+    index, example = first_example(embedded=False)
+    page.locator(f"#example-{index}").click()
+    expect(page.locator("#picture img")).to_be_visible()
+    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(example.prompt)
+    expect(page.locator("#status")).to_contain_text(example.checkpoint.hub_id)
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
 
 
 def test_a_bad_upload_gets_a_message_a_person_can_act_on(page, tmp_path):

@@ -1,0 +1,51 @@
+"""The examples that the page offers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from models.images import open_image
+from models.prompts import Task, build
+from models.schema import UserError
+from ui.examples import read_examples
+
+
+def test_nano_has_at_least_eight_examples_that_cover_every_task():
+    embedded = [example for example in read_examples() if example.checkpoint.is_embedded]
+    assert len(embedded) >= 8
+    assert {example.parsed.task for example in embedded} >= set(Task) - {Task.FREE}
+
+
+def test_every_example_opens_and_its_fields_make_its_prompt():
+    for example in read_examples():
+        assert open_image(example.image).image.width > 0
+        assert example.expect
+        parsed = example.parsed
+        again = build(
+            parsed.task,
+            language=parsed.language or "en",
+            question=parsed.question,
+            answer=parsed.answer,
+            objects=parsed.objects,
+            box=parsed.box,
+            text=parsed.text,
+        )
+        assert again == example.prompt
+
+
+def test_a_folder_without_examples_offers_none(tmp_path):
+    assert read_examples(tmp_path) == ()
+
+
+def test_a_broken_example_does_not_reach_the_page(tmp_path):
+    index = tmp_path / "examples.json"
+    index.write_text(json.dumps([{"image": "gone.png", "prompt": "ocr"}]))
+    with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+        read_examples(tmp_path)
+    (tmp_path / "gone.png").touch()
+    entry = {"image": "gone.png", "prompt": "ocr", "checkpoint": "5b"}
+    index.write_text(json.dumps([entry]))
+    with pytest.raises(UserError, match="nano-224"):
+        read_examples(tmp_path)
