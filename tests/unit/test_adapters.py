@@ -1,0 +1,206 @@
+"""LoRA adapters: what fits is used per request, what does not is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models import adapters, catalog
+from models.engine import prepare
+from models.loader import Loader
+from models.schema import UserError
+from models.service import LocalBackend
+
+NANO = "nano-224"
+TARGETS = ["q_proj", "v_proj"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, nano_checkpoint) -> Path:
+    """A copy of nano's folder with two adapters that change its answers."""
+    from peft import LoraConfig, get_peft_model
+
+    root = tmp_path_factory.mktemp("nano")
+    for each in nano_checkpoint.iterdir():
+        if each.is_file():
+            (root / each.name).symlink_to(each)
+    for seed, name in enumerate(("first", "second")):
+        torch.manual_seed(seed)
+        model = Loader().load(NANO, "fp32").model
+        config = LoraConfig(r=4, lora_alpha=64, target_modules=TARGETS, init_lora_weights=False)
+        get_peft_model(model, config).save_pretrained(root / "adapters" / name)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def catalog_with_adapters(folder, monkeypatch):
+    nano = dataclasses.replace(catalog.find(NANO), path=folder)
+    others = (each for each in catalog.CHECKPOINTS if each.name != NANO)
+    monkeypatch.setattr(catalog, "CHECKPOINTS", (nano, *others))
+
+
+@pytest.fixture
+def broken(folder):
+    """A copy of the first adapter to spoil; removed after the test."""
+    copy = folder / "adapters" / "broken"
+    shutil.copytree(folder / "adapters" / "first", copy)
+    yield copy
+    shutil.rmtree(copy)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A nano of this module's own: adapters change it."""
+    return Loader().load(NANO, "fp32")
+
+
+@pytest.fixture
+def logits(model, picture):
+    """The scores of the first token under the adapter that is on."""
+    inputs = prepare(model, picture, "caption en")
+
+    def compute() -> torch.Tensor:
+        with torch.inference_mode():
+            return model.model(**inputs).logits[0, -1]
+
+    return compute
+
+
+def spoil(folder: Path, **settings) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+
+def rewrite(folder: Path, change) -> None:
+    path = folder / "adapter_model.safetensors"
+    weights = change(load_file(path))
+    path.unlink()
+    save_file(weights, path)
+
+
+def test_adapters_are_listed_by_checkpoint():
+    assert adapters.names(NANO) == ("first", "second")
+    assert adapters.names("3b-pt-448") == ("merve/paligemma2-3b-vqav2",)
+    assert adapters.names("10b-pt-448") == ()
+
+
+def test_an_unknown_adapter_is_answered_with_the_valid_ones():
+    with pytest.raises(UserError, match="first, second"):
+        adapters.check_name(NANO, "../first")
+
+
+def test_adapters_go_on_and_off(model, logits):
+    adapters.select(model.model, NANO, None)
+    plain = logits()
+    seen = {}
+    for name in ("first", "second", "first", None):
+        adapters.select(model.model, NANO, name)
+        scores = logits()
+        assert torch.equal(seen.setdefault(name, scores), scores)
+    assert torch.equal(seen[None], plain)
+    assert not torch.allclose(seen["first"], plain, atol=1e-3)
+    assert not torch.allclose(seen["first"], seen["second"], atol=1e-3)
+
+
+def test_an_adapter_does_what_peft_alone_does_with_it(folder, model, logits, picture):
+    from peft import PeftModel
+
+    alone = Loader().load(NANO, "fp32")
+    adapted = PeftModel.from_pretrained(alone.model, folder / "adapters" / "first").eval()
+    with torch.inference_mode():
+        expected = adapted(**prepare(alone, picture, "caption en")).logits[0, -1]
+    adapters.select(model.model, NANO, "first")
+    assert torch.allclose(logits(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"peft_type": "IA3"}, "IA3"),
+        ({"r": 0}, "rank"),
+        ({"r": "8"}, "rank"),
+        ({"lora_alpha": None}, "lora_alpha"),
+        ({"target_modules": []}, "target_modules"),
+        ({"use_dora": True}, "use_dora"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"bias": "all"}, "biases"),
+    ],
+)
+def test_configurations_that_are_no_plain_lora_are_refused(broken, settings, words):
+    spoil(broken, **settings)
+    with pytest.raises(UserError, match=words) as caught:
+        adapters.check_folder(broken)
+    assert caught.value.remedy
+
+
+def test_a_configuration_that_is_no_json_is_refused(broken):
+    (broken / "adapter_config.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        adapters.check_folder(broken)
+
+
+def test_pickled_weights_are_refused(broken):
+    (broken / "adapter_model.safetensors").rename(broken / "adapter_model.bin")
+    with pytest.raises(UserError, match="can run code"):
+        adapters.check_folder(broken)
+
+
+def rename_all(weights):
+    return {name.replace("q_proj", "query"): tensor for name, tensor in weights.items()}
+
+
+def drop_one(weights):
+    weights.pop(min(weights))
+    return weights
+
+
+def add_one(weights):
+    return {**weights, "base_model.model.elsewhere.lora_A.weight": torch.zeros(4, 4)}
+
+
+def widen(weights):
+    return {name: torch.cat([tensor, tensor]) for name, tensor in weights.items()}
+
+
+@pytest.mark.parametrize("change", [rename_all, drop_one, add_one, widen])
+def test_weights_that_do_not_fit_exactly_are_refused_and_forgotten(broken, model, logits, change):
+    adapters.select(model.model, NANO, None)
+    plain = logits()
+    rewrite(broken, change)
+    for _ in range(2):  # a second try must not find remains of the first
+        with pytest.raises(UserError, match="does not fit"):
+            adapters.select(model.model, NANO, "broken")
+    assert "adapter__broken" not in model.model.peft_config
+    adapters.select(model.model, NANO, None)
+    assert torch.equal(logits(), plain)
+    adapters.select(model.model, NANO, "first")
+    assert not torch.allclose(logits(), plain, atol=1e-3)
+
+
+def test_damaged_weights_are_refused(broken, model):
+    path = broken / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="cannot be read"):
+        adapters.select(model.model, NANO, "broken")
+
+
+def test_requests_with_different_adapters_do_not_disturb_each_other(ask):
+    backend = LocalBackend()
+
+    def text(adapter: str | None) -> tuple[str | None, str]:
+        *_, result = backend.answer(ask(tokens=12, temperature=1.0, adapter=adapter))
+        return adapter, result.text
+
+    alone = dict(text(name) for name in (None, "first", "second"))
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(text, [None, "first", "second"] * 4))
+    assert together == [(name, alone[name]) for name, _ in together]
+    assert len(set(alone.values())) == 3
+    backend.close()

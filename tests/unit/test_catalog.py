@@ -1,0 +1,84 @@
+"""The catalog lists what exists and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from models import catalog
+from models.schema import UserError
+
+REAL = [each for each in catalog.CHECKPOINTS if not each.is_embedded]
+
+
+def test_the_seventeen_real_checkpoints_are_listed():
+    hub_ids = {each.hub_id for each in REAL}
+    assert len(REAL) == len(hub_ids) == 17
+    assert "google/paligemma2-3b-ft-docci-448" in hub_ids
+    assert "google/paligemma2-28b-ft-docci-448" not in hub_ids
+    assert "google/paligemma2-3b-mix-896" not in hub_ids
+
+
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        ("3b-mix-224", 3_032_094_960),
+        ("3b-pt-448", 3_032_979_696),
+        ("3b-pt-896", 3_036_518_640),
+        ("10b-ft-docci-448", 9_663_294_192),
+        ("10b-pt-896", 9_666_833_136),
+        ("28b-mix-224", 27_650_192_112),
+    ],
+)
+def test_parameters_are_those_published(name, parameters):
+    assert catalog.find(name).parameters == parameters
+
+
+@pytest.mark.parametrize("size, gigabytes", [("3b", 6.1), ("10b", 19.3), ("28b", 55.3)])
+def test_downloads_are_as_large_as_published(size, gigabytes):
+    assert catalog.find(f"{size}-mix-224").download_bytes / 1e9 == pytest.approx(
+        gigabytes, abs=0.05
+    )
+
+
+def test_nano_needs_no_download():
+    nano = catalog.find("nano-224")
+    assert (nano.is_embedded, nano.download_bytes, nano.licence_url) == (True, 0, None)
+    assert nano.image_tokens == 196
+
+
+def test_nano_has_the_parameters_it_claims(nano):
+    assert (
+        sum(each.numel() for each in nano.model.parameters()) == catalog.find("nano-224").parameters
+    )
+
+
+@pytest.mark.parametrize("side, tokens", [(224, 256), (448, 1024), (896, 4096)])
+def test_image_tokens(side, tokens):
+    assert catalog.find(f"3b-pt-{side}").image_tokens == tokens
+
+
+def test_an_unknown_name_is_answered_with_the_valid_ones():
+    with pytest.raises(UserError, match="nano-224") as caught:
+        catalog.find("3b-mix-896")
+    assert "3b-mix-896" in caught.value.problem
+
+
+def test_choices_narrow_each_other():
+    assert catalog.sizes() == ("nano", "3B", "10B", "28B")
+    assert catalog.variants("28B") == ("mix", "pt")
+    assert catalog.variants("3B", 896) == ("pt",)
+    assert catalog.resolutions("3B") == (224, 448, 896)
+    assert catalog.resolutions("10B", "ft-docci") == (448,)
+
+
+def test_memory_grows_with_precision_and_resolution():
+    small, large = catalog.find("3b-pt-224"), catalog.find("3b-pt-896")
+    assert catalog.memory_bytes(small, "fp32") > 1.9 * catalog.memory_bytes(small, "bf16")
+    transient = catalog.memory_bytes(large, "bf16") - 2 * large.parameters
+    assert transient == pytest.approx(1.1e9, rel=0.1)
+
+
+def test_an_unknown_precision_is_refused():
+    catalog.check_precision("auto")
+    with pytest.raises(UserError, match="bf16"):
+        catalog.check_precision("int3")

@@ -1,0 +1,214 @@
+"""Tokens as they come, and an end in every case."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+import torch
+
+from models.engine import Detokenizer, Finished, _Draw, generate, prepare
+from models.schema import TokenEvent
+
+
+def run(loaded, request) -> tuple[list[TokenEvent], Finished]:
+    *tokens, end = generate(loaded, request)
+    assert isinstance(end, Finished)
+    assert all(isinstance(each, TokenEvent) for each in tokens)
+    return tokens, end
+
+
+def reference(loaded, request, **options) -> list[int]:
+    """What `transformers` alone generates, without the end token."""
+    inputs = prepare(loaded, request.image, request.prompt)
+    output = loaded.model.generate(
+        **inputs, max_new_tokens=request.decoding.max_new_tokens, do_sample=False, **options
+    )
+    ids = output[0, inputs["input_ids"].shape[1] :].tolist()
+    return [each for each in ids if each not in Detokenizer(loaded.processor).silent_ids]
+
+
+def decoded(loaded, ids: list[int]) -> str:
+    return loaded.processor.tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def test_the_prefix_is_marked_for_the_model(nano, ask):
+    request = ask("caption en")
+    inputs = prepare(nano, request.image, request.prompt)
+    assert inputs["token_type_ids"].shape == inputs["input_ids"].shape
+    tokenizer = nano.processor.tokenizer
+    ids = inputs["input_ids"][0].tolist()
+    assert ids[:197] == [nano.processor.image_token_id] * 196 + [tokenizer.bos_token_id]
+    assert tokenizer.decode(ids[197:]) == "caption en\n"
+
+
+@pytest.mark.parametrize("prompt", ["describe en", "detect cat ; dog"])
+def test_greedy_tokens_are_those_of_transformers(nano, ask, prompt):
+    request = ask(prompt, tokens=12)
+    tokens, end = run(nano, request)
+    ids = [each.token_id for each in tokens]
+    assert ids == reference(nano, request)
+    assert end.text == decoded(nano, ids)
+
+
+def test_events_grow_into_the_text(nano, ask):
+    tokens, end = run(nano, ask(tokens=6))
+    assert [each.index for each in tokens] == list(range(len(tokens)))
+    assert "".join(each.piece for each in tokens) == tokens[-1].text == end.text
+    assert end.tokens == len(tokens)
+    elapsed = [each.elapsed_s for each in tokens]
+    assert elapsed == sorted(elapsed)
+    assert end.first_token_s == elapsed[0]
+
+
+def test_beams_give_one_event_with_their_best_text(nano, ask):
+    request = ask(tokens=6, num_beams=3)
+    tokens, end = run(nano, request)
+    assert len(tokens) == 1
+    assert tokens[0].text == end.text == decoded(nano, reference(nano, request, num_beams=3))
+
+
+def test_the_end_token_ends_the_answer_and_is_not_in_it(nano, ask, monkeypatch):
+    first = run(nano, ask(tokens=1))[0][0].token_id
+    monkeypatch.setattr(nano.model.generation_config, "eos_token_id", [first])
+    tokens, end = run(nano, ask(tokens=5))
+    assert (tokens, end.text, end.tokens, end.finish_reason) == ([], "", 0, "eos")
+
+
+def test_the_token_limit_ends_the_answer(nano, ask, monkeypatch):
+    monkeypatch.setattr(nano.model.generation_config, "eos_token_id", None)
+    _, end = run(nano, ask(tokens=1))
+    assert (end.finish_reason, end.tokens) == ("length", 1)
+
+
+def test_cancelling_stops_within_one_token(nano, ask, monkeypatch):
+    never_ends(nano, monkeypatch)
+    cancelled = threading.Event()
+    taken = []
+    for event in generate(nano, ask(tokens=1000), cancelled):
+        taken.append(event)
+        cancelled.set()
+    assert taken[-1].finish_reason == "cancelled"
+    # The token in work when the event was set may still come, and those that were queued before.
+    assert taken[-1].tokens < 50
+
+
+def test_closing_the_generator_stops_the_work(nano, ask, monkeypatch):
+    never_ends(nano, monkeypatch)
+    cancelled = threading.Event()
+    events = generate(nano, ask(tokens=1000), cancelled)
+    next(events)
+    events.close()
+    assert cancelled.is_set()
+    assert not [each for each in threading.enumerate() if each.name.startswith("generate")]
+
+
+def test_a_cancelled_request_costs_nothing(nano, ask):
+    cancelled = threading.Event()
+    cancelled.set()
+    (end,) = generate(nano, ask(), cancelled)
+    assert (end.finish_reason, end.tokens) == ("cancelled", 0)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_the_deadline_ends_the_answer(nano, ask, beams):
+    _, end = run(nano, ask(tokens=1000, deadline_s=1e-6, num_beams=beams))
+    assert end.finish_reason == "deadline"
+    assert end.tokens == 1
+
+
+def test_what_the_work_raises_reaches_the_caller(nano, ask):
+    broken = dataclasses.replace(ask(), image=None)
+    with pytest.raises(ValueError):
+        list(generate(nano, broken))
+    assert run(nano, ask(tokens=1))[1].tokens <= 1
+
+
+def test_the_same_seed_samples_the_same_text(nano, ask):
+    request = ask(tokens=8, temperature=1.5, seed=7)
+    torch.manual_seed(1)
+    first = run(nano, request)[1].text
+    torch.manual_seed(2)
+    assert run(nano, request)[1].text == first
+
+
+def test_sampling_from_one_candidate_is_greedy(nano, ask):
+    greedy = run(nano, ask(tokens=6))[1].text
+    assert run(nano, ask(tokens=6, temperature=1.0, top_k=1))[1].text == greedy
+    assert run(nano, ask(tokens=6, temperature=1.0, top_p=0.01))[1].text == greedy
+
+
+def test_draws_follow_the_softmax():
+    probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05, 0.0])
+    draw = _Draw(seed=0)
+    scores = probabilities.log()[None].expand(20_000, -1)
+    drawn = Counter(draw(torch.zeros(0), scores).argmax(-1).tolist())
+    frequencies = torch.tensor([drawn[index] / 20_000 for index in range(5)])
+    assert torch.allclose(frequencies, probabilities, atol=0.015)
+
+
+def test_the_model_answers_in_bf16_too(ask):
+    from models.loader import Loader
+
+    loaded = Loader().load("nano-224", "bf16")
+    assert loaded.dtype is torch.bfloat16
+    assert next(loaded.model.parameters()).dtype is torch.bfloat16
+    assert run(loaded, ask(tokens=2))[1].finish_reason in ("length", "eos")
+
+
+def byte_ids(nano, data: bytes) -> list[int]:
+    tokenizer = nano.processor.tokenizer
+    return [tokenizer.convert_tokens_to_ids(f"<0x{value:02X}>") for value in data]
+
+
+def texts(nano, ids: list[int]) -> list[str]:
+    """The text after each token."""
+    detokenizer = Detokenizer(nano.processor)
+    seen = []
+    for token_id in ids:
+        detokenizer.add(token_id)
+        seen.append(detokenizer.text)
+    return seen
+
+
+def test_characters_of_several_bytes_come_whole(nano):
+    seen = texts(nano, byte_ids(nano, "🦤é".encode()))
+    assert seen == ["", "", "", "🦤", "🦤", "🦤é"]
+
+
+def test_bytes_between_words_come_in_their_place(nano):
+    word = nano.processor.tokenizer.convert_tokens_to_ids("<loc0007>")
+    seen = texts(nano, [word, *byte_ids(nano, "ж".encode()), word])
+    assert seen == ["<loc0007>", "<loc0007>", "<loc0007>ж", "<loc0007>ж<loc0007>"]
+
+
+@pytest.mark.parametrize("broken", [b"\xf0\x9f", b"\xff", b"\x80", b"\xc3\xc3", b"\xe2\x28"])
+def test_bytes_that_form_no_character_are_left_out(nano, broken):
+    good = byte_ids(nano, "é".encode())
+    word = nano.processor.tokenizer.convert_tokens_to_ids("<seg001>")
+    seen = texts(nano, [*good, *byte_ids(nano, broken), word, *good])
+    assert not any("\ufffd" in each for each in seen)
+    assert seen[-1].replace("(", "") == "é<seg001>é"
+    assert all(after.startswith(before) for before, after in pairwise(seen))
+
+
+def test_any_text_survives_token_by_token(nano):
+    text = "a cat ; 猫 и собака 🦤 <loc0001><seg001>  two  spaces, été\n"
+    ids = nano.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    seen = texts(nano, ids)
+    assert seen[-1] == text
+    assert not any("\ufffd" in each for each in seen)
+
+
+def test_padding_and_markers_are_silent(nano):
+    tokenizer = nano.processor.tokenizer
+    silent = [tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
+    assert texts(nano, [*silent, nano.processor.image_token_id])[-1] == ""
+
+
+def never_ends(nano, monkeypatch) -> None:
+    monkeypatch.setattr(nano.model.generation_config, "eos_token_id", None)
+    monkeypatch.setattr("models.engine._eos_ids", lambda loaded: set())

@@ -1,0 +1,201 @@
+"""One thread owns a model; jobs end alone.
+
+The failures here cannot be had from a model on demand, so plain functions stand for loading and
+answering.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from models.scheduler import Scheduler
+from models.schema import StatusEvent, UserError
+
+SOON_S = 20.0
+
+
+def load(status):
+    status("Loading …")
+    return "model"
+
+
+def echo(loaded, request, cancelled, load_s) -> Iterator[str]:
+    yield f"{loaded} {request}"
+
+
+def take(job) -> list:
+    """What a job gives, without the heartbeats."""
+    return [event for event in job.events(SOON_S) if event is not None]
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def scheduler(work=echo, loader=load, **options) -> Scheduler:
+        made.append(Scheduler("nano", loader, work, **options))
+        return made[-1]
+
+    yield scheduler
+    for each in made:
+        each.close()
+
+
+class Gate:
+    """Work that waits until it is opened or cancelled."""
+
+    def __init__(self):
+        self.started, self.opened = threading.Event(), threading.Event()
+        self.threads: set[str] = set()
+        self.ended: list[str] = []
+
+    def __call__(self, loaded, request, cancelled, load_s):
+        self.threads.add(threading.current_thread().name)
+        self.started.set()
+        yield "begun"
+        while not self.opened.wait(0.01):
+            if cancelled.is_set():
+                self.ended.append(f"{request} cancelled")
+                return
+        self.ended.append(request)
+        yield request
+
+
+def test_the_first_job_loads_and_the_next_does_not(make):
+    scheduler = make()
+    assert not scheduler.is_loaded
+    assert take(scheduler.submit("a")) == [StatusEvent("Loading …"), "model a"]
+    assert take(scheduler.submit("b")) == ["model b"]
+    assert scheduler.is_loaded and scheduler.is_idle
+
+
+def test_jobs_run_in_order_in_one_thread(make):
+    gate = Gate()
+    scheduler = make(gate)
+    jobs = [scheduler.submit(name) for name in "abc"]
+    gate.opened.set()
+    for job in jobs:
+        take(job)
+    assert gate.ended == ["a", "b", "c"]
+    assert gate.threads == {"owner-nano"}
+
+
+def test_a_failed_job_fails_alone(make):
+    def work(loaded, request, cancelled, load_s):
+        yield "begun"
+        if request == "bad":
+            raise ZeroDivisionError("of this job")
+        yield request
+
+    scheduler = make(work)
+    good, bad, next_one = (scheduler.submit(name) for name in ("good", "bad", "next"))
+    assert take(good)[-1] == "good"
+    with pytest.raises(ZeroDivisionError, match="of this job"):
+        take(bad)
+    assert take(next_one)[-1] == "next"
+
+
+def test_a_failed_load_is_tried_again(make):
+    attempts = []
+
+    def loader(status):
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise UserError("There is no network.")
+        return "model"
+
+    scheduler = make(loader=loader)
+    with pytest.raises(UserError, match="no network"):
+        take(scheduler.submit("a"))
+    assert take(scheduler.submit("b")) == ["model b"]
+
+
+def test_a_full_queue_refuses(make):
+    gate = Gate()
+    scheduler = make(gate, capacity=2)
+    jobs = [scheduler.submit("a"), scheduler.submit("b")]
+    with pytest.raises(UserError, match="busy"):
+        scheduler.submit("c")
+    gate.opened.set()
+    for job in jobs:
+        take(job)
+    assert take(scheduler.submit("c"))[-1] == "c"
+
+
+def test_closing_a_consumer_cancels_its_job_and_no_other(make):
+    gate = Gate()
+    scheduler = make(gate)
+    first, second = scheduler.submit("a"), scheduler.submit("b")
+    events = first.events(SOON_S)
+    assert gate.started.wait(SOON_S)
+    while next(events) != "begun":
+        pass
+    events.close()
+    gate_opener = threading.Thread(target=lambda: (wait_for(gate.ended, 1), gate.opened.set()))
+    gate_opener.start()
+    assert take(second)[-1] == "b"
+    gate_opener.join()
+    assert gate.ended == ["a cancelled", "b"]
+
+
+def test_a_job_cancelled_while_it_waits_never_starts(make):
+    gate = Gate()
+    scheduler = make(gate)
+    first, second = scheduler.submit("a"), scheduler.submit("b")
+    assert gate.started.wait(SOON_S)
+    second.cancelled.set()
+    gate.opened.set()
+    take(first)
+    assert take(second) == []
+    assert gate.ended == ["a"]
+
+
+def test_leaving_during_a_load_ends_the_load(make):
+    loading, left = threading.Event(), threading.Event()
+
+    def loader(status):
+        loading.set()
+        assert left.wait(SOON_S)
+        status("Still loading …")
+        raise AssertionError("the load went on")
+
+    scheduler = make(loader=loader)
+    job = scheduler.submit("a")
+    assert loading.wait(SOON_S)
+    job.cancelled.set()
+    left.set()
+    assert take(job) == []
+
+
+def test_heartbeats_come_while_nothing_happens(make):
+    gate = Gate()
+    job = make(gate).submit("a")
+    events = job.events(0.01)
+    assert None in [next(events) for _ in range(20)]
+    gate.opened.set()
+    assert list(events)[-1] == "a"
+
+
+def test_closing_stops_the_work_and_refuses_the_rest(make):
+    gate = Gate()
+    scheduler = make(gate)
+    first, second = scheduler.submit("a"), scheduler.submit("b")
+    assert gate.started.wait(SOON_S)
+    scheduler.close()
+    take(first)
+    assert gate.ended == ["a cancelled"]
+    with pytest.raises(UserError, match="closed"):
+        take(second)
+    with pytest.raises(UserError):
+        scheduler.submit("c")
+    assert not scheduler.is_loaded
+
+
+def wait_for(items: list, count: int) -> None:
+    done = threading.Event()
+    for _ in range(2000):
+        if len(items) >= count or done.wait(0.01):
+            return
