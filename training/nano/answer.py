@@ -206,6 +206,36 @@ def text_loss(
     return (losses * weight).sum() / weight.sum(), losses
 
 
+def suffix_logits(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Logits (N, V) and targets (N,) of all suffix tokens, and image features (S, P, WIDTH)."""
+    device, text = model.device, model.model.language_model
+    # 1. The tower once a scene.
+    features = model.get_image_features(batch["pixels"]).pooler_output
+    # 2. Rows: image tokens, then text tokens.
+    image = features[batch["owner"]]
+    embeds = torch.cat([image.float(), text.embed_tokens(batch["ids"])], 1)  # (B, L, WIDTH)
+    count = image.shape[1]
+    where = torch.arange(1, count + 1, device=device).expand(len(image), -1)
+    positions = torch.cat([where, batch["place"] + count + 1], 1)
+    allowed = attention_mask(batch, count)[:, None]
+    bias = torch.zeros(allowed.shape, dtype=torch.bfloat16, device=device)
+    bias.masked_fill_(~allowed, torch.finfo(torch.bfloat16).min)
+    ALL_ATTENTION_FUNCTIONS.register("packed", packed_attention)
+    text.config._attn_implementation = "eager" if batch["exact"] else "packed"
+    hidden = text(
+        inputs_embeds=embeds,
+        attention_mask={"full_attention": bias, "sliding_attention": bias},
+        position_ids=positions,
+        use_cache=False,
+        image_tokens=count,
+    ).last_hidden_state[:, count:]
+    text.config._attn_implementation = "eager"
+    # 3. Logits only where a suffix token comes next.
+    wanted = batch["target"] != IGNORED
+    logits = 30 * torch.tanh(model.lm_head(hidden[wanted]) / 30)
+    return logits, batch["target"][wanted], features
+
+
 def loss(
     model,
     heads: dense.Heads,
@@ -217,44 +247,21 @@ def loss(
     """Text loss plus `dense_share` of the dense one; returns (loss, report)."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
-    text = model.model.language_model
     with torch.autocast(device.type, torch.bfloat16):
-        # 1. The tower once a scene.
-        features = model.get_image_features(batch["pixels"]).pooler_output  # (S, P, WIDTH)
-        dense_loss, report = dense.loss(heads(features, text.embed_tokens.weight), batch)
-        # 2. Rows: image tokens, then text tokens.
-        image = features[batch["owner"]]
-        embeds = torch.cat([image.float(), text.embed_tokens(batch["ids"])], 1)  # (B, L, WIDTH)
-        count = image.shape[1]
-        where = torch.arange(1, count + 1, device=device).expand(len(image), -1)
-        positions = torch.cat([where, batch["place"] + count + 1], 1)
-        allowed = attention_mask(batch, count)[:, None]
-        bias = torch.zeros(allowed.shape, dtype=torch.bfloat16, device=device)
-        bias.masked_fill_(~allowed, torch.finfo(torch.bfloat16).min)
-        ALL_ATTENTION_FUNCTIONS.register("packed", packed_attention)
-        text.config._attn_implementation = "eager" if batch["exact"] else "packed"
-        hidden = text(
-            inputs_embeds=embeds,
-            attention_mask={"full_attention": bias, "sliding_attention": bias},
-            position_ids=positions,
-            use_cache=False,
-            image_tokens=count,
-        ).last_hidden_state[:, count:]
-        # 3. Logits only where a suffix token comes next.
-        wanted = batch["target"] != IGNORED
-        logits = 30 * torch.tanh(model.lm_head(hidden[wanted]) / 30)
-    target, weight = batch["target"][wanted], batch["target_weight"][wanted]
+        logits, target, features = suffix_logits(model, batch)
+        seen = heads(features, model.model.language_model.embed_tokens.weight)
+    dense_loss, report = dense.loss(seen, batch)
+    weight = batch["target_weight"][batch["target"] != IGNORED]
     words, losses = text_loss(logits, target, weight, vocabulary, spread)
     with torch.no_grad():
         located = (target >= vocabulary.locations[0]) & (target <= vocabulary.locations[-1])
         coded = (target >= vocabulary.codes[0]) & (target <= vocabulary.codes[-1])
-        plain = ~located & ~coded
         right = logits.argmax(-1) == target
         report |= {
             "text": words.item(),
-            "word_right": right[plain].float().mean().item(),
+            "word_right": right[~located & ~coded].float().mean().item(),
             "loc_loss": losses[located].mean().item(),
             "seg_loss": losses[coded].mean().item(),
-            "rows": len(image),
+            "rows": len(batch["owner"]),
         }
     return words + dense_share * dense_loss, report

@@ -76,28 +76,32 @@ def corpus(scenes: int) -> list[str]:
     return [text for text in texts if "<loc" not in text]
 
 
-def start(resolution: int, work: Path, device: str) -> Nano:
+def new_heads(pieces, ids: answer.Vocabulary) -> dense.Heads:
+    """Fresh dense heads that read names, letters and colours with the tokens of `pieces`."""
+
+    def tokens(text: str) -> list[int]:
+        return pieces(text, add_special_tokens=False)["input_ids"]
+
+    return dense.Heads(
+        [tokens(f" {noun.name}") for noun in sprites.nouns()],
+        [pieces.convert_tokens_to_ids(c) for c in CHARACTERS],
+        [tokens(f" {colour}")[0] for colour in BACKGROUNDS],
+        list(ids.locations),
+    )
+
+
+def start(resolution: int, work: Path, device: str, corpus_scenes: int) -> Nano:
     """A fresh nano around the tokenizer in `work`, which is made first where missing."""
     folder = work / "processor"
     if not folder.exists():
-        made = tokenizer.processor(tokenizer.train(corpus(2500)), resolution, PATCH)
+        made = tokenizer.processor(tokenizer.train(corpus(corpus_scenes)), resolution, PATCH)
         made.save_pretrained(folder)
     processor = AutoProcessor.from_pretrained(folder)
-    pieces = processor.tokenizer
-    ids = answer.Vocabulary.of(pieces)
+    ids = answer.Vocabulary.of(processor.tokenizer)
     pixels = torch.from_numpy(np.stack([pixels_of(draw(seed, resolution)) for seed in range(96)]))
-    model = new(config(resolution, pieces.get_vocab()), pixels, list(ids.locations))
-
-    def single(text: str) -> int:
-        return pieces(text, add_special_tokens=False)["input_ids"][0]
-
-    heads = dense.Heads(
-        [pieces(f" {n.name}", add_special_tokens=False)["input_ids"] for n in sprites.nouns()],
-        [pieces.convert_tokens_to_ids(c) for c in CHARACTERS],
-        [single(f" {colour}") for colour in BACKGROUNDS],
-        list(ids.locations),
-    )
-    return Nano(model.to(device), heads.to(device), processor)
+    settings = config(resolution, processor.tokenizer.get_vocab())
+    model = new(settings, pixels, list(ids.locations)).to(device)
+    return Nano(model, new_heads(processor.tokenizer, ids).to(device), processor)
 
 
 def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace):
@@ -224,6 +228,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--exact-every", type=int, default=6, help="every n-th batch has exact rows"
     )
+    parser.add_argument(
+        "--corpus", type=int, default=2500, help="scenes whose texts teach the tokenizer"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch on CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -238,7 +245,7 @@ def main() -> None:
     arguments = read_arguments()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    nano = start(arguments.resolution, arguments.work, arguments.device)
+    nano = start(arguments.resolution, arguments.work, arguments.device, arguments.corpus)
     a = arguments
     stages = (
         Stage("look", a.look_steps, a.look_batch, a.rate, a.muon_rate, decay=0.15),

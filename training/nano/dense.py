@@ -162,9 +162,9 @@ def loss(
     part["count"] = functional.cross_entropy(logits["count"].float(), wanted["count"][:, 0])
     scale = {
         "noun": 1,
-        "edges": 0.3,
+        "edges": 0.8,
         "cells": 0.4,
-        "letters": 1,
+        "letters": 1.5,
         "center": 2,
         "background": 0.2,
         "count": 0.2,

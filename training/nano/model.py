@@ -17,6 +17,7 @@ WIDTH = 256
 VISION_LAYERS = 6
 TEXT_LAYERS = 4
 HEADS = 4
+BRANCH = 0.3  # first gain of what a layer of the text model adds to the residual stream
 
 
 def config(resolution: int, vocabulary: dict[str, int]) -> PaliGemmaConfig:
@@ -115,6 +116,13 @@ def new(settings: PaliGemmaConfig, pixels: torch.Tensor, locations: list[int], s
         mix = torch.randn(WIDTH, WIDTH) * WIDTH**-0.5
         table[locations] = 0.9 * (_waves(steps, WIDTH, 24.0, 4096.0) @ mix) * WIDTH**-0.5
         _init_patches(model, pixels)
+        # 4. Text: branches start small, and one head of each group looks for tokens like its own.
+        for layer in text.layers:
+            layer.post_attention_layernorm.weight.fill_(BRANCH - 1)
+            layer.post_feedforward_layernorm.weight.fill_(BRANCH - 1)
+            attention = layer.self_attn
+            groups = attention.q_proj.weight.view(-1, 2, WIDTH // HEADS, WIDTH)
+            attention.k_proj.weight.copy_(groups[:, 0].reshape(-1, WIDTH))
     model.tie_weights()
     return model
 

@@ -25,7 +25,7 @@ LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "ru", "ja", "zh")
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six")
 NOTHING = "none"
 NO_TEXT = "no text"
-_IRREGULAR = {"mouse": "mice", "fish": "fish", "game die": "game dice", "watch": "watches"}
+_IRREGULAR = {"mouse": "mice", "tomato": "tomatoes", "fish": "fish", "game die": "game dice"}
 LOOKALIKES = (
     ("cat", "dog", "fox", "rabbit", "mouse", "hedgehog", "bear", "panda", "monkey", "teddy bear"),
     ("horse", "cow", "zebra", "giraffe", "pig", "elephant"),

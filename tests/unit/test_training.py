@@ -1,0 +1,149 @@
+"""Training nano: rows are packed right, targets are true, a few steps make it better."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from models.loader import CODEC_FILE
+from training.nano import answer, dense, tokenizer
+from training.nano.model import PATCH, config
+from training.nano.scenes import HELD_OUT, draw
+
+SCENES = range(HELD_OUT + 100, HELD_OUT + 104)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [draw(seed) for seed in SCENES]
+
+
+@pytest.fixture(scope="module")
+def make(nano, nano_checkpoint):
+    """Shapes batches: `make(exact)`."""
+
+    def maker(exact: bool) -> answer.Maker:
+        every = 1 if exact else 10**12
+        codec = str(nano_checkpoint / CODEC_FILE)
+        return answer.Maker(nano.processor.tokenizer, codec, 160, 2, every)
+
+    return maker
+
+
+def suffix_losses(nano, batch, rows: slice) -> torch.Tensor:
+    """Loss of each suffix token of `rows`, without soft targets."""
+    keys = ("ids", "prompt", "place", "prefixed", "target", "target_weight", "owner")
+    batch = batch | {key: batch[key][rows] for key in keys}
+    with torch.no_grad():
+        logits, target, _ = answer.suffix_logits(nano.model, batch)
+    return torch.nn.functional.cross_entropy(logits.float(), target, reduction="none")
+
+
+def test_an_exact_row_trains_what_the_model_computes(nano, make, scenes):
+    batch = make(exact=True)(scenes)
+    tokens = nano.processor.tokenizer
+    prefix = tokens.decode(batch["ids"][0][batch["prefixed"][0]][1:-1])
+    suffix = tokens.decode(batch["target"][0][batch["target"][0] != answer.IGNORED][:-1])
+    inputs = nano.processor(
+        images=scenes[int(batch["owner"][0])].image,
+        text=f"<image>{prefix}",
+        suffix=suffix,
+        return_tensors="pt",
+    )
+    labels = inputs.pop("labels")[0, 1:]
+    with torch.no_grad():
+        logits = nano.model(**inputs).logits[0, :-1]
+    wanted = labels != -100
+    true = torch.nn.functional.cross_entropy(logits[wanted], labels[wanted], reduction="none")
+    packed = suffix_losses(nano, batch, slice(0, 1))
+    assert len(packed) == len(true)
+    assert torch.allclose(packed, true, atol=1e-3)
+
+
+def test_prompts_in_one_row_do_not_see_each_other(nano, make, scenes):
+    maker = make(exact=False)
+    batch = maker(scenes)
+    rows = [
+        maker.fill(maker.choose(scene, np.random.default_rng(scene.seed + 1))) for scene in scenes
+    ]
+    alone = maker.pack([[rows[0][-1]]]) | {"pixels": batch["pixels"], "exact": batch["exact"]}
+    alone["owner"] = torch.tensor([0])
+    last = len(rows[0][-1][1])
+    together = suffix_losses(nano, batch, slice(0, 1))[-last:]
+    assert len(rows[0]) > 3
+    assert torch.allclose(together, suffix_losses(nano, alone, slice(0, 1)), atol=1e-3)
+
+
+def test_dense_targets_say_what_stands_in_each_patch(scenes):
+    for scene in scenes:
+        wanted = dense.targets(scene)
+        side = scene.image.width // PATCH
+        shown = {int(n) - 1 for n in wanted["noun"] if n}
+        assert shown <= {item.noun.index for item in scene.objects}
+        assert wanted["center"].sum() <= len(scene.objects)
+        for patch in np.flatnonzero(wanted["noun"]):
+            y, x = patch // side * PATCH, patch % side * PATCH
+            name = wanted["noun"][patch] - 1
+            masks = [o.mask for o in scene.objects if o.noun.index == name]
+            assert any(mask[y : y + PATCH, x : x + PATCH].any() for mask in masks)
+
+
+def test_near_locations_are_nearly_right(nano):
+    ids = answer.Vocabulary.of(nano.processor.tokenizer)
+    target = torch.tensor([ids.locations[500]])
+
+    def loss_of(guess: int) -> float:
+        logits = torch.zeros(1, len(nano.processor.tokenizer))
+        logits[0, ids.locations[guess]] = 10
+        return answer.text_loss(logits, target, torch.ones(1), ids, 4.0)[0].item()
+
+    assert loss_of(500) < loss_of(504) < loss_of(520)
+
+
+def test_capitals_are_letters_and_everything_survives_the_tokenizer(nano):
+    tokens = nano.processor.tokenizer
+    assert tokens.tokenize("HELLO7") == list("HELLO7")
+    for text in (
+        "two cats",
+        "2 × Katze und Hund",
+        "猫、犬",
+        "🐈 ünknown ☃",
+        "<loc0007><seg001> cat",
+    ):
+        ids = tokens(text, add_special_tokens=False)["input_ids"]
+        assert tokens.decode(ids) == text
+
+
+def test_a_new_tokenizer_makes_a_model_of_its_size():
+    made = tokenizer.train(["two cats and a dog on a blue background"] * 4, pieces=420)
+    processor = tokenizer.processor(made, 224, PATCH)
+    settings = config(224, processor.tokenizer.get_vocab())
+    assert settings.text_config.vocab_size == len(processor.tokenizer)
+    assert settings.text_config.num_image_tokens == processor.image_seq_length == 196
+
+
+@pytest.mark.slow
+def test_a_few_steps_learn_and_a_second_start_goes_on(tmp_path, nano_checkpoint):
+    def run(look_steps: int) -> list[dict]:
+        command = [
+            sys.executable, "-m", "training.nano.build", "--work", str(tmp_path / "work"),
+            "--out", str(tmp_path / "out"), "--codec", str(nano_checkpoint / CODEC_FILE),
+            "--look-steps", str(look_steps), "--answer-steps", "2", "--finish-steps", "2",
+            "--look-batch", "4", "--answer-batch", "2", "--finish-batch", "2", "--workers", "0",
+            "--corpus", "120",
+        ]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+        return [json.loads(line) for line in (tmp_path / "work/log.jsonl").open()]
+
+    lines = run(look_steps=41)
+    looked = [line["loss"] for line in lines if line["stage"] == "look"]
+    assert looked[-1] < 0.8 * looked[0]
+    assert [line["stage"] for line in lines][-2:] == ["finish", "finish"]
+    assert (tmp_path / "out" / "model.safetensors.index.json").exists()
+    assert max(f.stat().st_size for f in (tmp_path / "out").iterdir()) < 10_000_000
+    assert len(run(look_steps=41)) == len(lines)
