@@ -26,7 +26,7 @@ from models.schema import (
 )
 from models.service import Backend
 from ui import markup
-from ui.answers import blank, finished, partial
+from ui.answers import ENDED, blank, finished, partial
 from ui.choices import find_checkpoint, settle
 from ui.components import as_error
 from ui.examples import Example
@@ -186,8 +186,12 @@ class Handlers:
 
     def stop(self, session: gr.Request) -> str:
         """Stop the visitor's running answers; what was written so far stays on the page."""
-        stopped = self.runs.stop(session.session_hash or "")
-        return markup.status("Stopped." if stopped else "Nothing was running.")
+        self.runs.stop(session.session_hash or "")
+        return self.say_stopped()
+
+    def say_stopped(self) -> str:
+        """The status after Stop."""
+        return markup.status(ENDED["cancelled"])
 
     def leave(self, session: gr.Request) -> None:
         """Stop the work for a page that was closed."""

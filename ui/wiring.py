@@ -104,12 +104,11 @@ def _wire_runs(
         )
         begun = filled.success(fn=handlers.begin, js=SHOW_ANSWER, outputs=buttons, **PRIVATE)
         runs.append(_answer_after(begun, handlers, inputs, model, outputs, buttons, None))
-    controls.stop.click(
-        fn=handlers.stop,
-        outputs=outputs.status,
-        cancels=runs,
-        **PRIVATE,
+    stopped = controls.stop.click(
+        fn=handlers.stop, outputs=outputs.status, cancels=runs, **PRIVATE
     ).then(fn=handlers.end, outputs=buttons, **PRIVATE)
+    # Said once more: an update that was on its way while Stop was pressed may have come after it.
+    stopped.then(fn=handlers.say_stopped, outputs=outputs.status, **PRIVATE)
     page.unload(handlers.leave)
 
 
