@@ -6,10 +6,11 @@ import json
 
 import pytest
 
+from evaluation.examples import same_answer
 from models.images import open_image
 from models.prompts import Task, build
-from models.schema import UserError
-from ui.examples import read_examples
+from models.schema import Request, UserError
+from ui.examples import FOLDER, read_examples
 
 
 def test_nano_has_at_least_eight_examples_that_cover_every_task():
@@ -33,6 +34,19 @@ def test_every_example_opens_and_its_fields_make_its_prompt():
             text=parsed.text,
         )
         assert again == example.prompt
+
+
+def test_nano_answers_its_examples_as_they_say(backend):
+    entries = json.loads((FOLDER / "examples.json").read_text("utf-8"))
+    asked = [entry for entry in entries if entry["checkpoint"] == "nano-224"]
+    assert len(asked) >= 8
+    for entry in asked:
+        image = open_image(FOLDER / entry["image"]).image
+        *_, result = backend.answer(Request(image, entry["prompt"]))
+        assert same_answer(result.text, entry["answer"], least_iou=0.9), entry["image"]
+        assert bool(result.detections) == ("<loc" in entry["answer"])
+        if entry["task"] == "segment":
+            assert all(found.mask.any() for found in result.detections)
 
 
 def test_a_folder_without_examples_offers_none(tmp_path):
