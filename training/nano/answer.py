@@ -25,6 +25,7 @@ from training.nano.tasks import Example, examples
 
 IGNORED = -1
 SEGMENTED = 0.6  # share of scenes that are also asked for masks
+LOCATION_SHARE, CODE_SHARE = 2.0, 0.4  # weight of such a token relative to one of a word
 LONGEST_EXACT = 72  # text tokens of a row of its own
 WEIGHTS = {  # how often a kind is drawn, relative to 1
     "cap": 0.5, "describe": 0.6, "question": 0.5, "ocr": 1.5, "is there": 1.6, "relation": 1.2,
@@ -72,6 +73,9 @@ class Maker:
         )
         self.vocabulary = Vocabulary.of(tokenizer)
         self.codec: MaskCodec | None = None
+        self.share = np.ones(len(tokenizer))
+        self.share[list(self.vocabulary.locations)] = LOCATION_SHARE
+        self.share[list(self.vocabulary.codes)] = CODE_SHARE
 
     def codes(self, scene: Scene, item: SceneObject) -> str:
         """The 16 mask tokens of an object."""
@@ -140,7 +144,6 @@ class Maker:
         ids, prompt = np.zeros(shape, np.int64), np.full(shape, -2, np.int64)
         place, prefixed = np.zeros(shape, np.int64), np.zeros(shape, bool)
         target, weight = np.full(shape, IGNORED, np.int64), np.zeros(shape, np.float32)
-        special = set(self.vocabulary.codes)
         for r, row in enumerate(rows):
             start = 0
             for number, (prefix, suffix) in enumerate(row):
@@ -151,7 +154,7 @@ class Maker:
                 prefixed[r, start : start + len(prefix)] = True
                 first = start + len(prefix) - 1
                 target[r, first : first + len(suffix)] = suffix
-                share = [0.3 if t in special else 1.0 for t in suffix]
+                share = [self.share[t] for t in suffix]
                 weight[r, first : first + len(suffix)] = np.array(share) / len(suffix) ** 0.5
                 start += len(whole)
         names = ("ids", "prompt", "place", "prefixed", "target", "target_weight")
