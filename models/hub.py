@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from models.schema import UserError
 
@@ -22,6 +23,7 @@ ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 CODEC_SPACE, CODEC_FILE = "google/paligemma-hf", "vae-oid.npz"
 
 _SPARE_BYTES = 500_000_000
+_REPORT_EVERY_S = 0.5
 _CONTINUES = "Try again; it goes on where it stopped."
 
 
@@ -197,27 +199,51 @@ def _size(size_bytes: int) -> str:
 
 
 def _progress(repo_id: str, status: Status, size_bytes: int) -> type[Any]:
-    """A progress bar class that reports bytes in words and draws nothing."""
-    from tqdm import tqdm
+    """A progress bar class that reports bytes in words and draws nothing.
 
+    It has what snapshot_download uses of tqdm but is none: a tqdm that is left by an exception,
+    which is how a download is ended, keeps the lock that every other bar in the process needs.
+    """
     bars: list[Any] = []
+    said_at = 0.0
 
-    class Progress(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any):
-            kwargs.update(gui=True, mininterval=0.5)  # `gui` keeps tqdm from the terminal
-            super().__init__(*args, **kwargs)
-            if self.unit == "B":
+    def report() -> None:
+        nonlocal said_at
+        # One bar counts what arrived, one what is on disk; the first is ahead.
+        done = max(bar.n for bar in bars)
+        total = max([size_bytes, *(bar.total or 0 for bar in bars)])
+        if done and time.monotonic() - said_at >= _REPORT_EVERY_S:
+            said_at = time.monotonic()
+            part = f"{min(done, total) / 1e9:.2f} of {total / 1e9:.2f} GB"
+            status(f"Downloading {repo_id}: {part} …")
+
+    class Progress:
+        format_dict: ClassVar[dict[str, Any]] = {}
+
+        def __init__(self, iterable: Iterable[Any] = (), **options: Any):
+            self._iterable = iterable
+            self.total = options.get("total")
+            self.n = options.get("initial") or 0
+            if options.get("unit") == "B":
                 bars.append(self)
 
-        def display(self, *args: Any, **kwargs: Any) -> None:
-            if self.unit != "B":
-                return
-            # One bar counts what arrived, one what is on disk; the first is ahead.
-            done = max(bar.n for bar in bars) if bars else 0
-            total = max([size_bytes, *(bar.total or 0 for bar in bars)]) if bars else size_bytes
-            if done:
-                status(
-                    f"Downloading {repo_id}: {min(done, total) / 1e9:.2f} of {total / 1e9:.2f} GB …"
-                )
+        def __iter__(self) -> Iterator[Any]:
+            return iter(self._iterable)
+
+        def __enter__(self) -> Progress:
+            return self
+
+        def __exit__(self, *error: Any) -> None:
+            """There is nothing to close."""
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            if self in bars:
+                report()
+
+        def refresh(self, *arguments: Any, **options: Any) -> None:
+            """Nothing is drawn; the same holds for what follows."""
+
+        close = set_description = set_description_str = set_postfix_str = refresh
 
     return Progress

@@ -1,0 +1,71 @@
+"""Device, number format, free memory, ZeroGPU."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+import torch
+
+from models import device
+from models.catalog import find
+from models.schema import UserError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    "name, where, expected",
+    [
+        ("nano-224", CPU, "fp32"),
+        ("nano-224", CUDA, "bf16"),
+        ("3b-mix-224", CPU, "bf16"),
+        ("28b-pt-896", CUDA, "bf16"),
+    ],
+)
+def test_auto_depends_on_size_and_device(name, where, expected):
+    assert device.resolve_precision(find(name), "auto", where) == expected
+
+
+def test_a_wish_is_kept_and_nonsense_refused():
+    assert device.resolve_precision(find("nano-224"), "bf16", CPU) == "bf16"
+    with pytest.raises(UserError, match="bf16"):
+        device.resolve_precision(find("nano-224"), "fp8", CPU)
+
+
+def test_available_memory_is_plausible():
+    assert 10**7 < device.available_bytes(CPU) < 10**14
+
+
+def test_a_container_limit_counts(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("900000\n")
+    (tmp_path / "memory.stat").write_text("anon 100000\ninactive_file 50000\n")
+    monkeypatch.setattr(device, "_CGROUP", tmp_path)
+    assert device.available_bytes(CPU) == 150_000
+
+
+def test_without_a_container_limit_the_machine_counts(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.setattr(device, "_CGROUP", tmp_path)
+    assert device.available_bytes(CPU) > 10**7
+
+
+def test_without_zero_gpu_a_function_stays_itself(monkeypatch):
+    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
+    assert device.zero_gpu(len)(print) is print
+
+
+def test_on_zero_gpu_the_function_is_decorated(monkeypatch):
+    seen = {}
+
+    def decorate(duration):
+        seen["duration"] = duration
+        return lambda function: ("decorated", function)
+
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=decorate))
+    assert device.zero_gpu(len)(print) == ("decorated", print)
+    assert seen == {"duration": len}
+    assert device.best_device() == CUDA

@@ -1,0 +1,221 @@
+"""Requests in, answers out; nonsense is refused before a model is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models import catalog, service
+from models.schema import Decoding, Result, StatusEvent, TokenEvent, UserError
+from models.service import MAX_NEW_TOKENS, LocalBackend, check, detect
+from models.tokens import encode_codes
+
+LOCS = "<loc0256><loc0000><loc0767><loc0511>"
+
+
+def answer(backend, request) -> tuple[list, Result]:
+    *events, result = backend.answer(request)
+    assert isinstance(result, Result)
+    return events, result
+
+
+def test_an_answer_ends_with_its_result(backend, ask):
+    request = ask("describe en", tokens=4)
+    events, result = answer(backend, request)
+    tokens = [event for event in events if isinstance(event, TokenEvent)]
+    assert (result.prompt, result.checkpoint, result.adapter) == ("describe en", "nano-224", None)
+    assert result.text == tokens[-1].text
+    assert result.timings.tokens == len(tokens)
+    assert result.timings.first_token_s > 0
+    assert result.finish_reason in ("eos", "length")
+
+
+def test_the_first_answer_tells_of_the_load_and_the_second_has_none(ask):
+    backend = LocalBackend()
+    events, first = answer(backend, ask(tokens=1))
+    assert any(isinstance(event, StatusEvent) and "nano-224" in event.message for event in events)
+    _, second = answer(backend, ask(tokens=1))
+    assert first.timings.load_s > second.timings.load_s
+    backend.close()
+
+
+def test_warming_loads(ask):
+    backend = LocalBackend()
+    backend.warm("nano-224")
+    assert answer(backend, ask(tokens=1))[1].timings.load_s < 0.1
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"checkpoint": "nano-1000"}, "nano-1000"),
+        ({"precision": "int3"}, "int3"),
+        ({"prompt": "<image>caption en"}, "<image>"),
+        ({"prompt": ""}, "empty"),
+        ({"adapter": "none-such"}, "none-such"),
+        ({"deadline_s": 0}, "time limit"),
+        ({"deadline_s": float("nan")}, "time limit"),
+        ({"image": Image.new("L", (4, 4))}, "RGB"),
+        ({"decoding": Decoding(max_new_tokens=0)}, "max_new_tokens"),
+        ({"decoding": Decoding(max_new_tokens=MAX_NEW_TOKENS + 1)}, "max_new_tokens"),
+        ({"decoding": Decoding(temperature=-1)}, "temperature"),
+        ({"decoding": Decoding(top_p=0)}, "top_p"),
+        ({"decoding": Decoding(top_k=-1)}, "top_k"),
+        ({"decoding": Decoding(num_beams=100)}, "num_beams"),
+        ({"decoding": Decoding(num_beams=2, temperature=1.0)}, "Beams"),
+        ({"decoding": Decoding(seed=-1)}, "seed"),
+    ],
+)
+def test_bad_requests_are_refused_before_a_model_is_touched(ask, monkeypatch, change, words):
+    def untouched(*arguments):
+        raise AssertionError("a model was touched")
+
+    monkeypatch.setattr("models.loader.Loader.load", untouched)
+    backend = LocalBackend()
+    with pytest.raises(UserError, match=words) as caught:
+        list(backend.answer(dataclasses.replace(ask(), **change)))
+    assert caught.value.remedy
+
+
+def test_too_large_a_picture_is_refused(ask, monkeypatch):
+    monkeypatch.setattr("models.images.check_size.__defaults__", (100,))
+    with pytest.raises(UserError, match="million"):
+        check(ask())
+
+
+def test_closing_an_answer_stops_its_work(backend, ask, monkeypatch):
+    monkeypatch.setattr("models.engine._eos_ids", lambda loaded: set())
+    events = backend.answer(ask(tokens=MAX_NEW_TOKENS))
+    for event in events:
+        if isinstance(event, TokenEvent):
+            break
+    events.close()
+    # The next one need not wait for a thousand tokens.
+    monkeypatch.undo()
+    assert answer(backend, ask(tokens=1))[1].timings.tokens <= 1
+
+
+def test_boxes_and_masks_are_in_pixels_of_the_picture(nano):
+    text = f"{LOCS} cat ; {LOCS}{encode_codes(range(16))} dog ; <loc0001> broken"
+    found, invalid = detect(text, nano.codec, 400, 200)
+    assert [each.label for each in found] == ["cat", "dog"]
+    assert invalid == 1
+    assert found[0].box_xyxy_px == pytest.approx((0, 50, 200, 150), abs=0.3)
+    assert found[0].mask is None
+    assert (found[1].mask.shape, found[1].mask.dtype) == ((200, 400), np.bool_)
+    assert not found[1].mask[:, 201:].any()
+
+
+def test_masks_are_bounded_in_memory(nano, monkeypatch):
+    monkeypatch.setattr(service, "MASK_BYTES", 2 * 400 * 200)
+    found, _ = detect(f"{LOCS}{encode_codes(range(16))} cat ; " * 3, nano.codec, 400, 200)
+    assert [each.mask is not None for each in found] == [True, True, False]
+
+
+def test_what_is_missing_is_said(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: None)
+    monkeypatch.setattr("models.hub.has_token", lambda: False)
+    monkeypatch.setattr("models.hub.is_offline", lambda: False)
+    sentence = backend.missing("3b-mix-448")
+    for fact in ("google/paligemma2-3b-mix-448", "6.1 GB", "licence", "HF_TOKEN", "memory"):
+        assert fact in sentence
+    assert backend.missing("nano-224") is None
+
+
+def test_offline_is_said(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: None)
+    monkeypatch.setattr("models.hub.is_offline", lambda: True)
+    assert "HF_HUB_OFFLINE" in backend.missing("3b-mix-448")
+
+
+def test_too_little_memory_is_said(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: "/somewhere")
+    monkeypatch.setattr(service, "available_bytes", lambda device: 1_000_000_000)
+    assert "1.0 GB are free" in backend.missing("28b-mix-224")
+
+
+def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask):
+    nano = dataclasses.replace(catalog.find("nano-224"), path=tmp_path)
+    monkeypatch.setattr(catalog, "CHECKPOINTS", (nano,))
+    backend = LocalBackend()
+    assert "missing from this copy" in backend.missing("nano-224")
+    with pytest.raises(UserError, match="missing from this copy"):
+        list(backend.answer(ask()))
+    backend.close()
+
+
+def test_an_idle_model_makes_room_for_another(ask, monkeypatch):
+    backend = LocalBackend()
+    answer(backend, ask(tokens=1, precision="fp32"))
+    held = [key for key, each in backend._items() if each.is_loaded]
+    free = iter([0])  # too little until something was let go
+    monkeypatch.setattr(service, "available_bytes", lambda device: next(free, 10**12))
+    answer(backend, ask(tokens=1, precision="bf16"))
+    assert held == [("nano-224", "fp32")]
+    assert [key for key, _ in backend._items()] == [("nano-224", "bf16")]
+    backend.close()
+
+
+def test_no_room_is_refused_in_words(ask, monkeypatch):
+    backend = LocalBackend()
+    monkeypatch.setattr(service, "available_bytes", lambda device: 0)
+    with pytest.raises(UserError, match=r"GB of memory and 0\.0 GB are free"):
+        list(backend.answer(ask()))
+    backend.close()
+
+
+@pytest.fixture
+def zero_gpu(monkeypatch):
+    """ZeroGPU as far as a machine without it can: arguments and results are pickled."""
+    calls = []
+
+    def decorate(duration):
+        def decorator(function):
+            def run(*arguments):
+                calls.append(duration(*arguments))
+                for item in function(*pickle.loads(pickle.dumps(arguments))):
+                    yield pickle.loads(pickle.dumps(item))
+
+            return run
+
+        return decorator
+
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=decorate))
+    return calls
+
+
+def cpu_backend() -> LocalBackend:
+    import torch
+
+    return LocalBackend(device=torch.device("cpu"))
+
+
+def test_on_zero_gpu_the_answer_comes_from_the_worker(zero_gpu, ask, backend):
+    events, result = answer(cpu_backend(), ask("detect cat", tokens=4))
+    assert len(zero_gpu) == 1 and 5 <= zero_gpu[0] <= 120
+    assert any(isinstance(event, TokenEvent) for event in events)
+    assert result.prompt == "detect cat"
+
+
+def test_on_zero_gpu_a_refusal_stays_a_sentence(zero_gpu, ask, monkeypatch):
+    def refuse(*arguments):
+        raise UserError("It does not fit.", "Choose another.")
+        yield
+
+    monkeypatch.setattr(service, "work", refuse)
+    with pytest.raises(UserError, match=r"It does not fit\. Choose another\."):
+        list(cpu_backend().answer(ask()))
+
+
+def test_gpu_seconds_grow_with_the_work(ask):
+    small = service.gpu_seconds(ask(tokens=16))
+    assert small < service.gpu_seconds(ask(tokens=512))
+    assert small < service.gpu_seconds(ask(tokens=16, checkpoint="10b-pt-896")) <= 120
