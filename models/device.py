@@ -33,8 +33,8 @@ def best_device() -> torch.device:
 def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:
     """A name of PRECISIONS for a wish that may be "auto"; UserError where there is no such one.
 
-    "auto" is bf16, except for nano on a CPU: its weights fit the cache either way, and fp32 saves
-    the conversions.
+    "auto" is bf16, except for nano on a CPU. There bf16 has the first token sooner and fp32 each
+    further one, about even for a caption, so the exact format is taken.
     """
     check_precision(precision)
     if precision != "auto":
