@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.loader import CODEC_FILE
-from training.nano import answer, dense, tokenizer
+from training.nano import answer, build, dense, tokenizer
 from training.nano.model import PATCH, config
 from training.nano.scenes import HELD_OUT, draw
 
@@ -147,3 +147,8 @@ def test_a_few_steps_learn_and_a_second_start_goes_on(tmp_path, nano_checkpoint)
     assert (tmp_path / "out" / "model.safetensors.index.json").exists()
     assert max(f.stat().st_size for f in (tmp_path / "out").iterdir()) < 10_000_000
     assert len(run(look_steps=41)) == len(lines)
+    again = build.resume_from(tmp_path / "out", "cpu")
+    assert {n for n, _ in again.parameters() if n.startswith("heads.")}
+    assert torch.equal(
+        again.model.lm_head.weight, again.model.model.language_model.embed_tokens.weight
+    )

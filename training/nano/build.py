@@ -3,8 +3,9 @@
     python -m training.nano.build --work build/nano-224 --out models/nano-224
 
 Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (exact prefix mask, falling
-rate). The state is saved every few minutes and a second start goes on from it. Runs on two CPU
-cores or one GPU; logs a JSON line every LOG_EVERY steps to `log.jsonl` in the work folder.
+rate). The state is saved every few minutes and a second start goes on from it; `--init` starts from
+a checkpoint that was exported before. Runs on two CPU cores or one GPU; logs a JSON line every
+LOG_EVERY steps to `log.jsonl` in the work folder.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, PaliGemmaForConditionalGeneration
 
 from training.nano import answer, dense, look, sprites, tokenizer
@@ -29,6 +31,7 @@ LOG_EVERY = 20
 SAVE_EVERY_S = 240
 WARMUP = 60
 STAGES = ("look", "answer", "finish")
+HEADS_FILE = "dense_heads.safetensors"  # beside the weights; only training reads it
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,15 @@ def new_heads(pieces, ids: answer.Vocabulary) -> dense.Heads:
         [tokens(f" {colour}")[0] for colour in BACKGROUNDS],
         list(ids.locations),
     )
+
+
+def resume_from(folder: Path, device: str) -> Nano:
+    """An exported nano with its dense heads, in float32."""
+    processor = AutoProcessor.from_pretrained(folder)
+    model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    heads = new_heads(processor.tokenizer, answer.Vocabulary.of(processor.tokenizer))
+    heads.load_state_dict(load_file(folder / HEADS_FILE))
+    return Nano(model.to(device), heads.float().to(device), processor)
 
 
 def start(resolution: int, work: Path, device: str, corpus_scenes: int) -> Nano:
@@ -189,6 +201,8 @@ def export(nano: Nano, out: Path) -> None:
         cache_implementation="dynamic",
     )
     copy.save_pretrained(out, max_shard_size="9MB")
+    heads = {n: p.to(torch.bfloat16).contiguous() for n, p in nano.heads.state_dict().items()}
+    save_file(heads, out / HEADS_FILE)
     nano.processor.save_pretrained(out)
 
 
@@ -200,6 +214,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--codec", type=Path, default=Path("models/nano-224/mask_codec.safetensors")
     )
+    parser.add_argument("--init", type=Path, help="an exported checkpoint to go on from")
     parser.add_argument("--resolution", type=int, default=224, help="pixels a side")
     parser.add_argument("--look-steps", type=int, default=1600, help="steps of the first stage")
     parser.add_argument("--answer-steps", type=int, default=4000, help="steps of the second stage")
@@ -245,7 +260,10 @@ def main() -> None:
     arguments = read_arguments()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    nano = start(arguments.resolution, arguments.work, arguments.device, arguments.corpus)
+    if arguments.init:
+        nano = resume_from(arguments.init, arguments.device)
+    else:
+        nano = start(arguments.resolution, arguments.work, arguments.device, arguments.corpus)
     a = arguments
     stages = (
         Stage("look", a.look_steps, a.look_batch, a.rate, a.muon_rate, decay=0.15),

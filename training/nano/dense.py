@@ -3,8 +3,8 @@
 Learning to see from captions alone takes very long, so the tower is first taught patch by patch:
 which object, where its box ends, which quarter of the patch it fills, which letters. The heads read
 the projector's output and share the language model's token embeddings, so that an image feature
-already means the word for what it shows when the language model first meets it. They are dropped
-from the shipped checkpoint.
+already means the word for what it shows when the language model first meets it. They are no part
+of the model, and are kept beside it for training that goes on.
 """
 
 from __future__ import annotations
