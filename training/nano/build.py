@@ -36,7 +36,10 @@ HEADS_FILE = "dense_heads.safetensors"  # beside the weights; only training read
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps, scenes a step, base rates and the share of steps over which the rate falls to zero."""
+    """Steps, scenes a step, base rates and the share of steps over which the rate falls to zero.
+
+    `spread` is the width of soft `<loc>` targets in bins: wide while boxes are new, narrow at last.
+    """
 
     name: str
     steps: int
@@ -45,6 +48,7 @@ class Stage:
     muon_rate: float
     decay: float
     vision_share: float = 1.0
+    spread: float = 1.0
 
     def factor(self, step: int) -> float:
         """The rate at `step` relative to the base: warm-up, plateau, linear fall."""
@@ -145,7 +149,7 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
             loss, report = look.loss(nano.model, nano.heads, batch)
         else:
             loss, report = answer.loss(
-                nano.model, nano.heads, batch, ids, arguments.dense_share, arguments.spread
+                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread
             )
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
@@ -237,7 +241,7 @@ def read_arguments() -> argparse.Namespace:
         "--dense-share", type=float, default=0.15, help="weight of dense targets later on"
     )
     parser.add_argument(
-        "--spread", type=float, default=4.0, help="width of soft <loc> targets, in bins"
+        "--spread", type=float, default=12.0, help="width of soft <loc> targets, in bins"
     )
     parser.add_argument("--text-budget", type=int, default=224, help="text tokens a row")
     parser.add_argument(
@@ -264,11 +268,11 @@ def main() -> None:
         nano = resume_from(arguments.init, arguments.device)
     else:
         nano = start(arguments.resolution, arguments.work, arguments.device, arguments.corpus)
-    a = arguments
+    a, rates = arguments, (arguments.rate, arguments.muon_rate)
     stages = (
-        Stage("look", a.look_steps, a.look_batch, a.rate, a.muon_rate, decay=0.15),
-        Stage("answer", a.answer_steps, a.answer_batch, a.rate, a.muon_rate, 0.0, a.vision_share),
-        Stage("finish", a.finish_steps, a.finish_batch, a.rate, a.muon_rate, 1.0, a.vision_share),
+        Stage("look", a.look_steps, a.look_batch, *rates, decay=0.15),
+        Stage("answer", a.answer_steps, a.answer_batch, *rates, 0.0, a.vision_share, a.spread),
+        Stage("finish", a.finish_steps, a.finish_batch, *rates, 1.0, a.vision_share, a.spread / 3),
     )
     state = {"stage": "look", "step": 0}
     if (arguments.work / "state.pt").exists():
