@@ -28,7 +28,8 @@ chromium:
 	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(SUDO) apt-get update -qq && \
+	  $(SUDO) apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
 
 $(VENV)/.app-stamp: requirements.txt | $(VENV)/bin/python
 	$(PIP) -r requirements.txt

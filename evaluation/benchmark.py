@@ -221,6 +221,7 @@ def render(record: dict) -> str:
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name")
     parser.add_argument("--precision", default="auto")

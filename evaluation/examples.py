@@ -20,6 +20,7 @@ import numpy as np
 
 from evaluation.metrics import box_iou
 from evaluation.predict import Answerer, Prompt, load
+from models.schema import Box
 from models.tokens import parse_detections, readable
 from training.nano import tasks
 from training.nano.scenes import HELD_OUT, Scene, draw
@@ -83,7 +84,7 @@ def is_right(example: Example, answer: str) -> bool:
     return any(same_answer(each, answer, GOOD_BOX) for each in true)
 
 
-def _corners(box) -> tuple[float, float, float, float]:
+def _corners(box: Box) -> tuple[float, float, float, float]:
     return (box.x_min, box.y_min, box.x_max, box.y_max)
 
 

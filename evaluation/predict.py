@@ -21,11 +21,15 @@ from models.catalog import find
 from models.device import DTYPES, best_device, resolve_precision
 from models.loader import CODEC_FILE, Loader
 from models.mask_codec import MaskCodec
+from models.prompts import default_max_new_tokens, parse
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prefix about image number `image`; `tokens` is how long its answer should be about."""
+    """A prefix about image number `image`.
+
+    `tokens` is about how long its answer should be; it only groups prompts into batches.
+    """
 
     image: int
     prefix: str
@@ -111,7 +115,7 @@ class Answerer:
             **inputs,
             mm_encoder_outputs={"image": shared},
             do_sample=False,
-            max_new_tokens=8 + rows[0].tokens * 3 // 2,
+            max_new_tokens=max(_token_limit(row.prefix) for row in rows),
             return_dict_in_generate=True,
             output_logits=any(_has_objects(row.prefix) for row in rows),
         )
@@ -147,6 +151,11 @@ class Answerer:
             mean = torch.tensor(chances[start:stop]).clamp(min=1e-9).log().mean().exp()
             pieces.append(Piece(self._text(ids[start:stop]).rstrip(" ;"), float(mean)))
         return tuple(pieces)
+
+
+def _token_limit(prefix: str) -> int:
+    """As many tokens as the page allows for such a prompt."""
+    return default_max_new_tokens(parse(prefix).task)
 
 
 def _has_objects(prefix: str) -> bool:

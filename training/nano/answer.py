@@ -14,7 +14,9 @@ from itertools import islice
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
+from transformers import PaliGemmaForConditionalGeneration, PreTrainedTokenizerBase
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from models.mask_codec import MaskCodec
@@ -44,7 +46,7 @@ class Vocabulary:
     codes: tuple[int, ...]
 
     @classmethod
-    def of(cls, tokenizer) -> Vocabulary:
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
         """Reads them off a tokenizer."""
         locations = tokenizer.convert_tokens_to_ids([f"<loc{i:04d}>" for i in range(1024)])
         codes = tokenizer.convert_tokens_to_ids([f"<seg{i:03d}>" for i in range(128)])
@@ -62,7 +64,12 @@ class Maker:
     """Shapes scenes into rows; picklable, so that workers can hold it."""
 
     def __init__(
-        self, tokenizer, codec_path: str, text_budget: int, exact_prompts: int, exact_every: int
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        codec_path: str,
+        text_budget: int,
+        exact_prompts: int,
+        exact_every: int,
     ):
         """Each `exact_every`-th batch has exact rows (1 = all), `exact_prompts` of a scene."""
         self.tokenizer, self.codec_path = tokenizer, codec_path
@@ -174,7 +181,16 @@ def attention_mask(batch: dict[str, torch.Tensor], image_tokens: int) -> torch.T
     return mask
 
 
-def packed_attention(module, query, key, value, attention_mask, scaling, image_tokens, **_):
+def packed_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    scaling: float,
+    image_tokens: int,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
     """Attention of packed rows: the first `image_tokens` see each other, text sees all.
 
     Shapes (B, heads, L, head_dim); leaves out the soft cap, which hardly bends logits this small
@@ -196,7 +212,7 @@ def text_loss(
     weight: torch.Tensor,
     vocabulary: Vocabulary,
     spread: float,
-):
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Weighted cross entropy; a `<loc>` target is a bell `spread` bins wide: near is not wrong."""
     log_likely = logits.float().log_softmax(-1)
     losses = -log_likely.gather(1, target[:, None])[:, 0]
@@ -209,7 +225,9 @@ def text_loss(
     return (losses * weight).sum() / weight.sum(), losses
 
 
-def suffix_logits(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+def suffix_logits(
+    model: PaliGemmaForConditionalGeneration, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, ...]:
     """Logits (N, V) and targets (N,) of all suffix tokens, and image features (S, P, WIDTH)."""
     device, text = model.device, model.model.language_model
     # 1. The tower once a scene.
@@ -240,13 +258,13 @@ def suffix_logits(model, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, 
 
 
 def loss(
-    model,
+    model: PaliGemmaForConditionalGeneration,
     heads: dense.Heads,
     batch: dict[str, torch.Tensor],
     vocabulary: Vocabulary,
     dense_share: float,
     spread: float,
-):
+) -> tuple[torch.Tensor, dict[str, float]]:
     """Text loss plus `dense_share` of the dense one; returns (loss, report)."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoProcessor, PaliGemmaForConditionalGeneration
+from torch.utils.data import DataLoader
+from transformers import (
+    AutoProcessor,
+    PaliGemmaForConditionalGeneration,
+    PaliGemmaProcessor,
+    PreTrainedTokenizerBase,
+)
 
 from training.nano import answer, dense, look, sprites, tokenizer
 from training.nano.data import Batches, load, pixels_of
@@ -64,7 +71,7 @@ class Nano:
 
     model: PaliGemmaForConditionalGeneration
     heads: dense.Heads
-    processor: object
+    processor: PaliGemmaProcessor
 
     def parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
         """Named parameters of the model and of the heads."""
@@ -83,7 +90,7 @@ def corpus(scenes: int) -> list[str]:
     return [text for text in texts if "<loc" not in text]
 
 
-def new_heads(pieces, ids: answer.Vocabulary) -> dense.Heads:
+def new_heads(pieces: PreTrainedTokenizerBase, ids: answer.Vocabulary) -> dense.Heads:
     """Fresh dense heads that read names, letters and colours with the tokens of `pieces`."""
 
     def tokens(text: str) -> list[int]:
@@ -120,7 +127,7 @@ def start(resolution: int, work: Path, device: str, corpus_scenes: int) -> Nano:
     return Nano(model, new_heads(processor.tokenizer, ids).to(device), processor)
 
 
-def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace):
+def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace) -> DataLoader:
     """The loader of a stage from step `first` on; each stage draws from seeds of its own."""
     if stage.name == "look":
         make = look.make
@@ -190,9 +197,6 @@ def save_state(nano: Nano, stage: Stage, step: int, optimizers: Optimizers, work
 
 def export(nano: Nano, out: Path) -> None:
     """The checkpoint as `from_pretrained` reads it: bf16 shards under 10 MB and the processor."""
-    out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("model*.safetensors*"):
-        old.unlink()
     copy = PaliGemmaForConditionalGeneration(nano.model.config)
     copy.load_state_dict(nano.model.state_dict())
     copy.tie_weights()
@@ -204,14 +208,24 @@ def export(nano: Nano, out: Path) -> None:
         eos_token_id=1,
         cache_implementation="dynamic",
     )
-    copy.save_pretrained(out, max_shard_size="9MB")
+    aside = out.with_name(out.name + ".new")
+    shutil.rmtree(aside, ignore_errors=True)
+    copy.save_pretrained(aside, max_shard_size="9MB")
     heads = {n: p.to(torch.bfloat16).contiguous() for n, p in nano.heads.state_dict().items()}
-    save_file(heads, out / HEADS_FILE)
-    nano.processor.save_pretrained(out)
+    save_file(heads, aside / HEADS_FILE)
+    nano.processor.save_pretrained(aside)
+    # Whole or not at all: the old weights go when the new ones are written.
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("model*.safetensors*"):
+        old.unlink()
+    for file in aside.iterdir():
+        file.chmod(0o644)
+        file.replace(out / file.name)
+    aside.rmdir()
 
 
-def read_arguments() -> argparse.Namespace:
-    """Every option with its unit."""
+def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """Every option with its unit, from `given` or the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/nano-224"), help="state and log")
     parser.add_argument("--out", type=Path, default=Path("models/nano-224"), help="the checkpoint")
@@ -256,7 +270,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--export-only", action="store_true", help="write --out from the saved state"
     )
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def main() -> None:

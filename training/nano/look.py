@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from transformers import PaliGemmaForConditionalGeneration
 
 from training.nano import dense
 from training.nano.data import pixels_of
@@ -18,7 +19,9 @@ def make(scenes: list[Scene]) -> dict[str, torch.Tensor]:
     return batch
 
 
-def loss(model, heads: dense.Heads, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict]:
+def loss(
+    model: PaliGemmaForConditionalGeneration, heads: dense.Heads, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, dict[str, float]]:
     """Dense loss of a batch and what to log."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}

@@ -86,7 +86,9 @@ def _init_patches(model: PaliGemmaForConditionalGeneration, pixels: torch.Tensor
         embedding.bias[: WIDTH - 16] = -(0.5 * weight.T) @ mean
 
 
-def new(settings: PaliGemmaConfig, pixels: torch.Tensor, locations: list[int], seed: int = 0):
+def new(
+    settings: PaliGemmaConfig, pixels: torch.Tensor, locations: list[int], seed: int = 0
+) -> PaliGemmaForConditionalGeneration:
     """A fresh nano; `pixels` (N, 3, H, W) are sample scenes, `locations` the ids of `<loc0000>`…"""
     torch.manual_seed(seed)
     model = PaliGemmaForConditionalGeneration(settings).float()

@@ -7,13 +7,17 @@ pixels. Seeds from HELD_OUT on are for tests and tables and are never trained on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from training.nano import sprites
+
+T = TypeVar("T")
 
 HELD_OUT = 1_000_000_000
 RESOLUTION = 224
@@ -111,7 +115,7 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(sprites.HERE / "fonts" / f"{name}-latin-700-normal.woff2"), size)
 
 
-def _pick(rng: np.random.Generator, items: tuple | list):
+def _pick(rng: np.random.Generator, items: Sequence[T]) -> T:
     return items[int(rng.integers(len(items)))]
 
 

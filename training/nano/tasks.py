@@ -19,6 +19,7 @@ from babel.lists import format_list
 from models.schema import Box
 from models.tokens import encode_box
 from training.nano import sprites
+from training.nano.lookalikes import LOOKALIKES
 from training.nano.scenes import BACKGROUNDS, Scene, SceneObject
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "ru", "ja", "zh")
@@ -26,30 +27,6 @@ NUMBERS = ("no", "a", "two", "three", "four", "five", "six")
 NOTHING = "none"
 NO_TEXT = "no text"
 _IRREGULAR = {"mouse": "mice", "tomato": "tomatoes", "fish": "fish", "game die": "game dice"}
-LOOKALIKES = (
-    ("cat", "dog", "fox", "rabbit", "mouse", "hedgehog", "bear", "panda", "monkey", "teddy bear"),
-    ("horse", "cow", "zebra", "giraffe", "pig", "elephant"),
-    ("penguin", "owl", "duck", "rooster", "flamingo", "parrot"),
-    ("frog", "turtle", "snake", "crocodile"),
-    ("whale", "dolphin", "fish", "shark", "octopus", "crab"),
-    ("snail", "butterfly", "honeybee"),
-    ("red apple", "tomato", "peach", "strawberry", "lemon", "pear", "banana", "watermelon"),
-    ("pineapple", "carrot", "eggplant", "avocado", "mushroom"),
-    ("croissant", "pretzel", "hamburger", "pizza", "hot dog", "taco"),
-    ("doughnut", "cookie", "cupcake", "lollipop", "egg"),
-    ("beer mug", "teapot", "trophy", "bell"),
-    ("cactus", "sunflower", "tulip", "rose", "palm tree", "evergreen tree"),
-    ("automobile", "bus", "ambulance", "fire engine", "tractor", "locomotive"),
-    ("bicycle", "motor scooter", "skateboard"),
-    ("helicopter", "rocket", "ship", "sailboat", "kite", "balloon"),
-    ("guitar", "violin", "trumpet", "drum"),
-    ("camera", "television", "laptop", "mobile phone"),
-    ("key", "hammer", "pencil", "broom"),
-    ("telescope", "microscope", "light bulb", "watch", "magnet"),
-    ("crown", "top hat", "t-shirt", "dress", "backpack"),
-    ("house", "castle", "door", "chair", "wrapped gift", "game die", "basketball"),
-    ("ghost", "robot", "teddy bear"),
-)
 
 
 @dataclass(frozen=True)

@@ -311,6 +311,7 @@ def _report(codec: MaskCodec, held_out: torch.Tensor, step: int, loss: float, s:
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--out", default="models/nano-224/mask_codec.safetensors")

@@ -1,0 +1,26 @@
+"""Objects that could be taken for each other: what a hard "no" is asked about."""
+
+LOOKALIKES = (
+    ("cat", "dog", "fox", "rabbit", "mouse", "hedgehog", "bear", "panda", "monkey", "teddy bear"),
+    ("horse", "cow", "zebra", "giraffe", "pig", "elephant"),
+    ("penguin", "owl", "duck", "rooster", "flamingo", "parrot"),
+    ("frog", "turtle", "snake", "crocodile"),
+    ("whale", "dolphin", "fish", "shark", "octopus", "crab"),
+    ("snail", "butterfly", "honeybee"),
+    ("red apple", "tomato", "peach", "strawberry", "lemon", "pear", "banana", "watermelon"),
+    ("pineapple", "carrot", "eggplant", "avocado", "mushroom"),
+    ("croissant", "pretzel", "hamburger", "pizza", "hot dog", "taco"),
+    ("doughnut", "cookie", "cupcake", "lollipop", "egg"),
+    ("beer mug", "teapot", "trophy", "bell"),
+    ("cactus", "sunflower", "tulip", "rose", "palm tree", "evergreen tree"),
+    ("automobile", "bus", "ambulance", "fire engine", "tractor", "locomotive"),
+    ("bicycle", "motor scooter", "skateboard"),
+    ("helicopter", "rocket", "ship", "sailboat", "kite", "balloon"),
+    ("guitar", "violin", "trumpet", "drum"),
+    ("camera", "television", "laptop", "mobile phone"),
+    ("key", "hammer", "pencil", "broom"),
+    ("telescope", "microscope", "light bulb", "watch", "magnet"),
+    ("crown", "top hat", "t-shirt", "dress", "backpack"),
+    ("house", "castle", "door", "chair", "wrapped gift", "game die", "basketball"),
+    ("ghost", "robot", "teddy bear"),
+)
