@@ -301,8 +301,12 @@ def boxes(scene: Scene, rng: np.random.Generator, codes: Codes | None = None) ->
     """`detect`, or `segment` where `codes` writes masks, of one, several and absent kinds."""
     task = "segment" if codes else "detect"
     present = list(tally(scene))
-    one = str(rng.choice(present))
-    found = [Example(task, f"{task} one", f"{task} {one}", _objects(scene, [one], codes))]
+    shuffled = [str(kind) for kind in rng.permutation(present)]
+    one = shuffled[0]
+    found = [
+        Example(task, f"{task} one", f"{task} {kind}", _objects(scene, [kind], codes))
+        for kind in (shuffled[:1] if codes else shuffled)
+    ]
     if len(present) > 1:
         several = [str(k) for k in rng.permutation(present)[: int(rng.integers(2, 4))]]
         prefix = f"{task} {' ; '.join(several)}"
