@@ -12,7 +12,7 @@ import gradio as gr
 from models import tokens
 from models.schema import Request, Result, TokenEvent
 from ui import markup
-from ui.pictures import annotate, distinct_labels
+from ui.pictures import MOST_DRAWN, annotate, distinct_labels
 
 ENDED = {
     "eos": "Done.",
@@ -62,6 +62,8 @@ def _ending(result: Result) -> str:
     ending = ENDED[result.finish_reason]
     if result.invalid_objects:
         ending += f" {result.invalid_objects} box(es) of the answer made no sense and are left out."
+    if len(result.detections) > MOST_DRAWN:
+        ending += f" Only the first {MOST_DRAWN} of {len(result.detections)} objects are drawn."
     return ending
 
 

@@ -11,6 +11,7 @@ from models.schema import Box, Detection
 
 SHORTEST_SHOWN = 640  # px of the longer side; a 224 px picture is enlarged so that lines are fine
 LONGEST_SHOWN = 1280  # px of the longer side; layers of a larger one would be slow to send
+MOST_DRAWN = 50  # objects; a layer each is sent to the browser
 BOX_FILL = 0.18
 MASK_FILL = 0.5
 
@@ -29,10 +30,14 @@ def distinct_labels(detections: Sequence[Detection]) -> list[str]:
 def annotate(
     image: Image.Image, detections: Sequence[Detection], labels: Sequence[str]
 ) -> tuple[Image.Image, list[tuple[np.ndarray, str]]]:
-    """The value of a gr.AnnotatedImage: RGB picture and float[H, W] layers in [0, 1]."""
+    """The value of a gr.AnnotatedImage: RGB picture and float32[H, W] layers in [0, 1].
+
+    Only the first MOST_DRAWN objects are drawn.
+    """
     shown = _at_viewing_size(image)
-    layers = [_layer(shown.size, each.box_yxyx_norm, each.mask) for each in detections]
-    return shown, list(zip(layers, labels, strict=True))
+    drawn = detections[:MOST_DRAWN]
+    layers = [_layer(shown.size, each.box_yxyx_norm, each.mask) for each in drawn]
+    return shown, list(zip(layers, labels[:MOST_DRAWN], strict=True))
 
 
 def _at_viewing_size(image: Image.Image) -> Image.Image:
@@ -45,9 +50,9 @@ def _at_viewing_size(image: Image.Image) -> Image.Image:
 
 
 def _layer(size: tuple[int, int], box: Box, mask: np.ndarray | None) -> np.ndarray:
-    """Opacity float[H, W]: a framed box, and inside it the mask where there is one."""
+    """Opacity float32[H, W]: a framed box, and inside it the mask where there is one."""
     width, height = size
-    layer = np.zeros((height, width))
+    layer = np.zeros((height, width), np.float32)
     line = max(2, round(max(size) / 320))
     left, top, right, bottom = (round(edge) for edge in box.to_xyxy_px(width, height))
     right, bottom = max(right, left + 1), max(bottom, top + 1)
@@ -56,5 +61,6 @@ def _layer(size: tuple[int, int], box: Box, mask: np.ndarray | None) -> np.ndarr
     layer[inner] = 0.0 if mask is not None else BOX_FILL
     if mask is not None:
         resized = Image.fromarray(mask.astype(np.uint8) * 255).resize(size)
-        layer = np.maximum(layer, (np.asarray(resized) > 127) * MASK_FILL)
+        inside = np.asarray(resized) > 127
+        layer[inside] = np.maximum(layer[inside], MASK_FILL)
     return layer

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.schema import Box, Detection, UserError
+from models.schema import Box, Detection, Request, Result, Timings, UserError
 from ui import choices, markup
+from ui.answers import finished
 from ui.handlers import Handlers, percent_box
-from ui.pictures import LONGEST_SHOWN, annotate, distinct_labels
+from ui.pictures import LONGEST_SHOWN, MOST_DRAWN, annotate, distinct_labels
 from ui.runs import Runs
 
 
@@ -142,9 +143,23 @@ def test_a_layer_covers_its_box_and_its_mask():
     for layer, label in layers:
         assert label in ("a", "b")
         assert layer.shape == (640, 640)
+        assert layer.dtype == np.float32
         assert 0 < layer[240, 240] < 1
         assert layer[100, 100] == layer[400, 400] == 0
         assert layer[160, 200] == 1
+
+
+def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
+    box = Box(0, 0, 0.5, 0.5)
+    found = tuple(Detection("cat", box, (0, 0, 32, 32)) for _ in range(MOST_DRAWN + 3))
+    timings = Timings(load_s=0, first_token_s=0.1, decode_s=1, tokens=9)
+    result = Result("", "detect cat", "nano-224", None, found, 0, timings, "eos")
+    request = Request(Image.new("RGB", (64, 64)), "detect cat")
+    status, _, annotated, table, _, details = finished(request, result)
+    assert f"Only the first {MOST_DRAWN} of {MOST_DRAWN + 3} objects are drawn." in status
+    assert len(annotated.value.annotations) == MOST_DRAWN
+    assert table["value"].count('<th scope="row">') == len(found)
+    assert len(details["detections"]) == len(found)
 
 
 def test_a_large_picture_is_shown_smaller():
