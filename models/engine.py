@@ -7,6 +7,7 @@ text means, and it keeps no order among requests: one model answers one request 
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -36,7 +37,9 @@ from models.schema import Decoding, Request, TokenEvent, UserError
 class Finished:
     """The end of an answer; `finish_reason` is one of `schema.FINISH_REASONS`.
 
-    `first_token_s` counts from the start of the work on the picture, `decode_s` from there on.
+    `tokens` are those of the text, without the end token. `first_token_s` counts from the start of
+    the work on the picture, `decode_s` from there to the last token of the text. Beams settle
+    their text at the end: all of the time is `first_token_s` then and `decode_s` is 0.
     """
 
     text: str
@@ -67,7 +70,8 @@ def generate(
 
     With beams the text is settled only at the end, so there is one TokenEvent. Setting `cancelled`
     or closing the generator stops the work after at most one more token; a closed generator
-    returns once it has stopped. What the work raises is raised here.
+    returns once it has stopped. What the work raises is raised here. A request whose `deadline_s`
+    is None has no time limit here.
     """
     cancelled = cancelled or threading.Event()
     events: queue.Queue[TokenEvent | Finished | BaseException] = queue.Queue()
@@ -173,7 +177,13 @@ class _Stream(BaseStreamer):
     eos_ids: set[int]
     ids: list[int] = field(default_factory=list)
     first_token_s: float = 0.0
+    last_token_s: float = 0.0
     _prompt_seen: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are text."""
+        return sum(token_id not in self.eos_ids for token_id in self.ids)
 
     def put(self, value: torch.Tensor) -> None:
         if not self._prompt_seen:  # `generate` streams the prompt first
@@ -183,8 +193,9 @@ class _Stream(BaseStreamer):
             self.ids.append(token_id)
             elapsed = time.monotonic() - self.started
             if len(self.ids) == 1:
-                self.first_token_s = elapsed
+                self.first_token_s = self.last_token_s = elapsed
             if token_id not in self.eos_ids:
+                self.last_token_s = elapsed
                 piece = self.detokenizer.add(token_id)
                 text, index = self.detokenizer.text, len(self.ids) - 1
                 self.events.put(TokenEvent(text, piece, token_id, index, elapsed))
@@ -230,7 +241,8 @@ def _run(
     decoding = request.decoding
     detokenizer = Detokenizer(loaded.processor)
     eos_ids = _eos_ids(loaded)
-    watch = _Watch(cancelled, started + request.deadline_s)
+    limit_s = math.inf if request.deadline_s is None else request.deadline_s
+    watch = _Watch(cancelled, started + limit_s)
     stream = _Stream(detokenizer, events, started, eos_ids)
     if cancelled.is_set():
         return Finished("", "cancelled", 0, 0.0, 0.0)
@@ -255,8 +267,6 @@ def _run(
     if beams:
         new_ids = output[0, inputs["input_ids"].shape[1] :].tolist()
         _put_at_once(new_ids, stream)
-    ended = time.monotonic() - started
-    tokens = sum(token_id not in eos_ids for token_id in stream.ids)
     if stream.ids and stream.ids[-1] in eos_ids:
         reason = "eos"
     else:
@@ -264,9 +274,9 @@ def _run(
     return Finished(
         text=detokenizer.text,
         finish_reason=reason,
-        tokens=tokens,
+        tokens=stream.tokens,
         first_token_s=stream.first_token_s,
-        decode_s=ended - stream.first_token_s,
+        decode_s=stream.last_token_s - stream.first_token_s,
     )
 
 
@@ -277,7 +287,7 @@ def _put_at_once(new_ids: list[int], stream: _Stream) -> None:
         if token_id in stream.eos_ids:
             break
         stream.detokenizer.add(token_id)
-    stream.first_token_s = time.monotonic() - stream.started
+    stream.first_token_s = stream.last_token_s = time.monotonic() - stream.started
     text = stream.detokenizer.text
     last = len(stream.ids) - 1
     if stream.ids:

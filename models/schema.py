@@ -103,7 +103,12 @@ class Detection:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of one request; `first_token_s` counts from prefill on, loading excluded."""
+    """Seconds of one request, and the `tokens` of its text, the end token not among them.
+
+    `first_token_s` counts from prefill on, loading excluded; `decode_s` from there to the last
+    token of the text, so the step that only finds the end is in neither. With beams, whose text
+    comes at once, `first_token_s` is all of the time and `decode_s` is 0.
+    """
 
     load_s: float
     first_token_s: float
@@ -112,7 +117,7 @@ class Timings:
 
     @property
     def tokens_per_s(self) -> float:
-        """Rate of the tokens after the first; 0 where there was only one."""
+        """Rate of the tokens after the first; 0 where there was only one, and with beams."""
         return (self.tokens - 1) / self.decode_s if self.tokens > 1 and self.decode_s > 0 else 0.0
 
 

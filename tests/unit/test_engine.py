@@ -4,14 +4,59 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import types
 from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
 import torch
 
 from models.engine import Detokenizer, Finished, _Draw, generate, prepare
-from models.schema import TokenEvent
+from models.schema import Timings, TokenEvent
+
+SOON_S = 120.0
+
+
+class Flag(threading.Event):
+    """An event that sets another one after itself."""
+
+    def __init__(self, when_set: threading.Event):
+        super().__init__()
+        self._when_set = when_set
+
+    def set(self) -> None:
+        super().set()
+        self._when_set.set()
+
+
+class Steps:
+    """Counts the steps of a model, and calls a function before each with the count."""
+
+    def __init__(self):
+        self.count = 0
+        self.before: Callable[[int], None] = lambda count: None
+
+    def __call__(self, *arguments) -> None:
+        self.count += 1
+        self.before(self.count)
+
+
+@pytest.fixture
+def steps(nano) -> Iterator[Steps]:
+    """The steps that nano makes during a test; the first takes in the picture and the prompt."""
+    counter = Steps()
+    hook = nano.model.register_forward_pre_hook(counter)
+    yield counter
+    hook.remove()
+
+
+@pytest.fixture
+def clock(steps, monkeypatch) -> Steps:
+    """The engine's clock goes by the steps of the model: one second each."""
+    by_steps = types.SimpleNamespace(monotonic=lambda: float(steps.count))
+    monkeypatch.setattr("models.engine.time", by_steps)
+    return steps
 
 
 def run(loaded, request) -> tuple[list[TokenEvent], Finished]:
@@ -84,26 +129,53 @@ def test_the_token_limit_ends_the_answer(nano, ask, monkeypatch):
     assert (end.finish_reason, end.tokens) == ("length", 1)
 
 
-def test_cancelling_stops_within_one_token(nano, ask, monkeypatch):
-    never_ends(nano, monkeypatch)
-    cancelled = threading.Event()
-    taken = []
-    for event in generate(nano, ask(tokens=1000), cancelled):
-        taken.append(event)
-        cancelled.set()
-    assert taken[-1].finish_reason == "cancelled"
-    # The token in work when the event was set may still come, and those that were queued before.
-    assert taken[-1].tokens < 50
+def test_the_clock_stops_at_the_last_token_of_the_text(nano, ask, monkeypatch, clock):
+    monkeypatch.setattr(nano.model.generation_config, "eos_token_id", None)
+    ids = [each.token_id for each in run(nano, ask(tokens=8))[0]]
+    last = next(index for index in range(3, 8) if ids[index] not in ids[:index])
+    monkeypatch.setattr(nano.model.generation_config, "eos_token_id", [ids[last]])
+    clock.count = 0
+    _, end = run(nano, ask(tokens=8))
+    assert (end.finish_reason, end.tokens, clock.count) == ("eos", last, last + 1)
+    assert (end.first_token_s, end.decode_s) == (1.0, last - 1)
 
 
-def test_closing_the_generator_stops_the_work(nano, ask, monkeypatch):
+def test_beams_have_no_rate(nano, ask, clock):
+    _, end = run(nano, ask(tokens=4, num_beams=2))
+    assert end.tokens > 1
+    assert (end.first_token_s, end.decode_s) == (float(clock.count), 0.0)
+    timings = Timings(0.0, end.first_token_s, end.decode_s, end.tokens)
+    assert timings.tokens_per_s == 0.0
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_cancelling_stops_at_the_next_token(nano, ask, monkeypatch, steps, beams):
     never_ends(nano, monkeypatch)
     cancelled = threading.Event()
-    events = generate(nano, ask(tokens=1000), cancelled)
+    steps.before = lambda count: cancelled.set() if count == 3 else None
+    *_, end = generate(nano, ask(tokens=20, num_beams=beams), cancelled)
+    assert end.finish_reason == "cancelled"
+    assert steps.count == 3
+
+
+def test_closing_the_generator_stops_the_work(nano, ask, monkeypatch, steps):
+    never_ends(nano, monkeypatch)
+    second_step, closed = threading.Event(), threading.Event()
+
+    def before(count: int) -> None:
+        if count == 2:
+            second_step.set()
+            closed.wait(SOON_S)
+
+    steps.before = before
+    cancelled = Flag(when_set=closed)
+    events = generate(nano, ask(tokens=20), cancelled)
     next(events)
+    assert second_step.wait(SOON_S)
     events.close()
+    # The step in work when it was closed is the last one, and has ended.
     assert cancelled.is_set()
-    assert not [each for each in threading.enumerate() if each.name.startswith("generate")]
+    assert steps.count == 2
 
 
 def test_a_cancelled_request_costs_nothing(nano, ask):
@@ -114,17 +186,34 @@ def test_a_cancelled_request_costs_nothing(nano, ask):
 
 
 @pytest.mark.parametrize("beams", [1, 2])
-def test_the_deadline_ends_the_answer(nano, ask, beams):
-    _, end = run(nano, ask(tokens=1000, deadline_s=1e-6, num_beams=beams))
+def test_the_deadline_ends_the_answer(nano, ask, monkeypatch, clock, beams):
+    never_ends(nano, monkeypatch)
+    _, end = run(nano, ask(tokens=20, deadline_s=3.0, num_beams=beams))
     assert end.finish_reason == "deadline"
-    assert end.tokens == 1
+    assert (end.tokens, clock.count) == (3, 3)
 
 
 def test_what_the_work_raises_reaches_the_caller(nano, ask):
     broken = dataclasses.replace(ask(), image=None)
     with pytest.raises(ValueError):
         list(generate(nano, broken))
-    assert run(nano, ask(tokens=1))[1].tokens <= 1
+    _, end = run(nano, ask(tokens=1))
+    assert end.text == decoded(nano, reference(nano, ask(tokens=1)))
+
+
+def test_what_a_step_raises_ends_the_work(nano, ask, monkeypatch, steps):
+    never_ends(nano, monkeypatch)
+
+    def fail(count: int) -> None:
+        if count == 2:
+            raise ZeroDivisionError("of this step")
+
+    steps.before = fail
+    events = generate(nano, ask(tokens=20))
+    assert isinstance(next(events), TokenEvent)
+    with pytest.raises(ZeroDivisionError, match="of this step"):
+        list(events)
+    assert steps.count == 2
 
 
 def test_the_same_seed_samples_the_same_text(nano, ask):
