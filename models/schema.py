@@ -45,6 +45,7 @@ class Request:
     `image` is RGB, already made safe (see `models.images`); `prompt` is the prefix without
     `<image>`, BOS or newline, exactly as the processor shall get it; `checkpoint` is a catalog
     name such as "nano-224"; `precision` is "auto" or a name from `models.catalog.PRECISIONS`.
+    `deadline_s` None allows as long as this choice may take.
     """
 
     image: Image.Image
@@ -53,7 +54,7 @@ class Request:
     precision: str = "auto"
     adapter: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
-    deadline_s: float = 120.0
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from PIL import Image
 
-from models import adapters, catalog, hub, images, prompts
+from models import adapters, catalog, hub
+from models.checks import check, default_deadline_s
 from models.device import available_bytes, best_device, on_zero_gpu, resolve_precision, zero_gpu
 from models.engine import Finished, generate
 from models.loader import LoadedModel, Loader, embedded_folder
@@ -32,9 +34,6 @@ from models.schema import (
 )
 from models.tokens import parse_detections
 
-MAX_NEW_TOKENS = 1024
-MAX_BEAMS = 8
-LONGEST_DEADLINE_S = 3600.0
 MASK_BYTES = 512_000_000  # of masks in one result; those beyond it come as boxes only
 HEARTBEAT_S = 0.5
 
@@ -86,6 +85,7 @@ class LocalBackend:
         """See `Backend.answer`. While it waits for the first token, a StatusEvent comes at least
         twice a second, so that the caller can look whether to go on."""
         check(request)
+        request = self._with_deadline(request)
         key = self._key(request.checkpoint, request.precision)
         if on_zero_gpu():
             yield from self._answer_on_zero_gpu(request, key)
@@ -157,6 +157,13 @@ class LocalBackend:
             self._resident.clear()
         for scheduler in schedulers:
             scheduler.close()
+
+    def _with_deadline(self, request: Request) -> Request:
+        if request.deadline_s is not None:
+            return request
+        chosen = catalog.find(request.checkpoint)
+        limit_s = default_deadline_s(chosen, request.decoding, self._device.type)
+        return replace(request, deadline_s=limit_s)
 
     def _key(self, checkpoint: str, precision: str) -> Key:
         chosen = catalog.find(checkpoint)
@@ -260,24 +267,6 @@ class LocalBackend:
             yield error
 
 
-def check(request: Request) -> None:
-    """UserError where a request cannot be answered; looks at no model and no network."""
-    chosen = catalog.find(request.checkpoint)
-    catalog.check_precision(request.precision)
-    prompts.check(request.prompt)
-    if not isinstance(request.image, Image.Image) or request.image.mode != "RGB":
-        raise UserError("The picture is not RGB.", "Open it with models.images.open_image.")
-    images.check_size(request.image)
-    if request.adapter is not None:
-        adapters.check_name(chosen.name, request.adapter)
-    if not 0 < request.deadline_s <= LONGEST_DEADLINE_S:
-        raise UserError(
-            f"The time limit is {request.deadline_s} s.",
-            f"Use more than 0 and at most {LONGEST_DEADLINE_S:.0f}.",
-        )
-    _check_decoding(request.decoding)
-
-
 def work(
     loaded: LoadedModel, request: Request, cancelled: threading.Event, load_s: float
 ) -> Iterator[Event]:
@@ -339,25 +328,6 @@ def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float)
         timings=Timings(load_s, end.first_token_s, end.decode_s, end.tokens),
         finish_reason=end.finish_reason,
     )
-
-
-def _check_decoding(decoding: Decoding) -> None:
-    limits = (
-        ("max_new_tokens", 1, MAX_NEW_TOKENS),
-        ("temperature", 0, 2),
-        ("top_k", 0, 1000),
-        ("top_p", 0.01, 1),
-        ("num_beams", 1, MAX_BEAMS),
-        ("seed", 0, 2**63 - 1),
-    )
-    for name, low, high in limits:
-        value = getattr(decoding, name)
-        if not low <= value <= high:
-            raise UserError(f"{name} is {value}.", f"Use {low} to {high}.")
-    if decoding.num_beams > 1 and decoding.temperature > 0:
-        raise UserError(
-            "Beams and a temperature exclude each other.", "Set one beam, or temperature 0."
-        )
 
 
 def _gigabytes(number: int) -> str:

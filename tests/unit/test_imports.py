@@ -21,13 +21,14 @@ ORDER = (
     "device",
     "hub",
     "adapters",
+    "checks",
     "loader",
     "engine",
     "scheduler",
     "service",
     "generate",
 )
-LIGHT = ("schema", "catalog", "rle", "tokens", "prompts", "images", "generate")
+LIGHT = ("schema", "catalog", "rle", "tokens", "prompts", "images", "checks", "generate")
 PAGE_ONLY = {"gradio", "gradio_client"}
 
 

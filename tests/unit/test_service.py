@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from models import catalog, service
+from models.checks import LONGEST_DEADLINE_S, MAX_NEW_TOKENS, check, default_deadline_s
 from models.schema import Decoding, Result, StatusEvent, TokenEvent, UserError
-from models.service import MAX_NEW_TOKENS, LocalBackend, check, detect
+from models.service import LocalBackend, detect
 from models.tokens import encode_codes
 
 LOCS = "<loc0256><loc0000><loc0767><loc0511>"
@@ -61,6 +62,7 @@ def test_warming_loads(ask):
         ({"prompt": ""}, "empty"),
         ({"adapter": "none-such"}, "none-such"),
         ({"deadline_s": 0}, "time limit"),
+        ({"deadline_s": LONGEST_DEADLINE_S + 1}, "time limit"),
         ({"deadline_s": float("nan")}, "time limit"),
         ({"image": Image.new("L", (4, 4))}, "RGB"),
         ({"decoding": Decoding(max_new_tokens=0)}, "max_new_tokens"),
@@ -88,6 +90,32 @@ def test_too_large_a_picture_is_refused(ask, monkeypatch):
     monkeypatch.setattr("models.images.check_size.__defaults__", (100,))
     with pytest.raises(UserError, match="million"):
         check(ask())
+
+
+def test_an_answer_may_take_as_long_as_its_choice_needs():
+    def limit(name: str, device: str = "cpu", **decoding) -> float:
+        return default_deadline_s(catalog.find(name), Decoding(**decoding), device)
+
+    assert limit("nano-224") == 120
+    assert 1000 < limit("3b-pt-896") < limit("10b-pt-896") == LONGEST_DEADLINE_S
+    assert limit("3b-pt-448") < limit("3b-pt-448", max_new_tokens=256)
+    assert limit("3b-pt-448") < limit("3b-pt-448", num_beams=2)
+    assert limit("3b-pt-896", "cuda") < limit("3b-pt-896")
+
+
+@pytest.mark.parametrize("asked, allowed", [(None, 120), (7.0, 7.0)])
+def test_a_request_without_a_time_limit_gets_one(ask, monkeypatch, asked, allowed):
+    seen = []
+
+    def work(loaded, request, *arguments):
+        seen.append(request.deadline_s)
+        return iter(())
+
+    monkeypatch.setattr(service, "work", work)
+    backend = LocalBackend()
+    list(backend.answer(ask(deadline_s=asked)))
+    backend.close()
+    assert seen == [allowed]
 
 
 def test_closing_an_answer_stops_its_work(backend, ask, monkeypatch):

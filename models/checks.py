@@ -1,0 +1,73 @@
+"""What a request must be like before it is worth a model: limits, and what a choice needs.
+
+This module looks at no model and no network.
+"""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from models import adapters, catalog, images, prompts
+from models.schema import Decoding, Request, UserError
+
+MAX_NEW_TOKENS = 1024
+MAX_BEAMS = 8
+SHORTEST_DEFAULT_DEADLINE_S = 120.0
+LONGEST_DEADLINE_S = 3600.0
+
+# What the slowest machine worth using computes and reads in a second: two busy cores took 140 s
+# to the first token of a 3B at 896 px, about nine times as fast.
+_SLOWEST = {"cpu": (2e10, 5e9), "cuda": (1e12, 5e10)}
+_BYTES_PER_PARAMETER = max(catalog.BYTES_PER_PARAMETER.values())
+
+
+def check(request: Request) -> None:
+    """UserError where a request cannot be answered."""
+    chosen = catalog.find(request.checkpoint)
+    catalog.check_precision(request.precision)
+    prompts.check(request.prompt)
+    if not isinstance(request.image, Image.Image) or request.image.mode != "RGB":
+        raise UserError("The picture is not RGB.", "Open it with models.images.open_image.")
+    images.check_size(request.image)
+    if request.adapter is not None:
+        adapters.check_name(chosen.name, request.adapter)
+    if request.deadline_s is not None and not 0 < request.deadline_s <= LONGEST_DEADLINE_S:
+        raise UserError(
+            f"The time limit is {request.deadline_s} s.",
+            f"Use more than 0 and at most {LONGEST_DEADLINE_S:.0f}.",
+        )
+    _check_decoding(request.decoding)
+
+
+def default_deadline_s(
+    checkpoint: catalog.Checkpoint, decoding: Decoding, device_type: str
+) -> float:
+    """Seconds that an answer may take where the request names no limit.
+
+    Generous: two operations per parameter and token of the picture, then all parameters once per
+    token and beam, on a slow machine of that kind ("cpu" or "cuda"), in the widest precision.
+    """
+    operations_per_s, bytes_per_s = _SLOWEST.get(device_type, _SLOWEST["cpu"])
+    first_s = 2 * checkpoint.parameters * checkpoint.image_tokens / operations_per_s
+    step_s = checkpoint.parameters * _BYTES_PER_PARAMETER * decoding.num_beams / bytes_per_s
+    needed_s = first_s + step_s * decoding.max_new_tokens
+    return min(max(needed_s, SHORTEST_DEFAULT_DEADLINE_S), LONGEST_DEADLINE_S)
+
+
+def _check_decoding(decoding: Decoding) -> None:
+    limits = (
+        ("max_new_tokens", 1, MAX_NEW_TOKENS),
+        ("temperature", 0, 2),
+        ("top_k", 0, 1000),
+        ("top_p", 0.01, 1),
+        ("num_beams", 1, MAX_BEAMS),
+        ("seed", 0, 2**63 - 1),
+    )
+    for name, low, high in limits:
+        value = getattr(decoding, name)
+        if not low <= value <= high:
+            raise UserError(f"{name} is {value}.", f"Use {low} to {high}.")
+    if decoding.num_beams > 1 and decoding.temperature > 0:
+        raise UserError(
+            "Beams and a temperature exclude each other.", "Set one beam, or temperature 0."
+        )
