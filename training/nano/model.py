@@ -17,6 +17,7 @@ WIDTH = 256
 VISION_LAYERS = 6
 TEXT_LAYERS = 4
 HEADS = 4
+GAIN_RATE = 10.0
 BRANCH = 0.3  # first gain of what a layer of the text model adds to the residual stream
 
 
@@ -145,7 +146,9 @@ def vision_of(model: PaliGemmaForConditionalGeneration) -> nn.Module:
 class Optimizers:
     """Muon for the matrices of the hidden layers, AdamW for everything else.
 
-    The vision tower learns at `vision_share` of the rates.
+    The vision tower learns at `vision_share` of the rates. The gains of the text model's norms
+    learn GAIN_RATE times as fast: they start small, and set how far a layer can overrule what
+    stands in the residual stream.
     """
 
     def __init__(
@@ -155,22 +158,24 @@ class Optimizers:
         muon_rate: float,
         vision_share: float = 1.0,
     ):
-        def group(hidden: bool, vision: bool) -> dict:
-            base = (muon_rate if hidden else rate) * (vision_share if vision else 1.0)
-            chosen = [
-                p
-                for n, p in named
-                if (p.ndim == 2 and ".layers." in n) == hidden and (".vision_tower." in n) == vision
-            ]
-            return {"params": chosen, "base": base, "lr": base}
+        hidden: dict[float, list[nn.Parameter]] = {}
+        rest: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in named:
+            share = vision_share if ".vision_tower." in name else 1.0
+            if parameter.ndim == 2 and ".layers." in name:
+                hidden.setdefault(muon_rate * share, []).append(parameter)
+            else:
+                is_gain = ".language_model." in name and "norm" in name
+                base = rate * share * (GAIN_RATE if is_gain else 1.0)
+                rest.setdefault(base, []).append(parameter)
 
-        def groups(hidden: bool) -> list[dict]:
-            return [g for g in (group(hidden, False), group(hidden, True)) if g["params"]]
+        def groups(by_rate: dict[float, list[nn.Parameter]]) -> list[dict]:
+            return [{"params": p, "base": base, "lr": base} for base, p in by_rate.items()]
 
         self.parts = [
-            torch.optim.AdamW(groups(False), betas=(0.9, 0.98), weight_decay=0.0),
+            torch.optim.AdamW(groups(rest), betas=(0.9, 0.98), weight_decay=0.0),
             torch.optim.Muon(
-                groups(True), weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw"
+                groups(hidden), weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw"
             ),
         ]
 
