@@ -25,7 +25,7 @@ from ui.theme import SCRIPT, STYLE, build_theme
 logger = logging.getLogger(__name__)
 
 LARGEST_UPLOAD = "20mb"
-WAITING_AT_MOST = 64  # events in the queue; more are told to come back
+WAITING_AT_MOST = 64  # events in the queue: answers and uploads; `ui.runs` lets in far fewer
 DELETE_CACHE_S = (600, 3600)  # every ten minutes, uploads and pictures older than an hour
 SESSIONS_KEPT = 200  # page states in memory; the oldest makes room
 FIRST_CHECKPOINT = "nano-224"

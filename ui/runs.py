@@ -6,19 +6,33 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from models.schema import UserError
+
+PENDING_AT_MOST = 16  # answers that are written or wait; each holds a picture in memory
+
 
 class Runs:
-    """The running answers by session. Safe to use from every thread."""
+    """The running answers by session, at most so many. Safe to use from every thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_most: int = PENDING_AT_MOST) -> None:
+        self._at_most = at_most
         self._lock = threading.Lock()
         self._stops: dict[str, list[threading.Event]] = {}
 
     @contextmanager
     def open(self, session: str) -> Iterator[threading.Event]:
-        """One running answer: yields the event that is set when it shall stop."""
+        """One running answer: yields the event that is set when it shall stop.
+
+        UserError at once where too many are being written or wait already.
+        """
         stop = threading.Event()
         with self._lock:
+            pending = sum(len(stops) for stops in self._stops.values())
+            if pending >= self._at_most:
+                raise UserError(
+                    f"The queue is full: {pending} answers are being written or wait.",
+                    "Try again in a minute.",
+                )
             self._stops.setdefault(session, []).append(stop)
         try:
             yield stop

@@ -8,9 +8,15 @@ import gradio as gr
 
 from ui.handlers import Handlers
 from ui.layout import Controls, Inputs, Model, Outputs
+from ui.runs import PENDING_AT_MOST
 
-ANSWERS_AT_ONCE = 4  # more wait in the queue; the backend shares its model among these
+# More than `Runs` lets in, so that an answer too many is refused at once instead of waiting in
+# Gradio's queue; the backend orders those that are let in.
+ANSWERS_LET_IN = 2 * PENDING_AT_MOST
+INSPECTED_AT_ONCE = 2  # an upload of many pixels takes memory while it is looked at
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+# What only changes the page is quick, and must work while the queue is full: Stop above all.
+AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
 # On a phone the answer is below the controls: bring it into view when it starts.
 SHOW_ANSWER = """() => {
   if (window.innerWidth > 768) return;
@@ -38,15 +44,20 @@ def wire(
 def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls) -> None:
     """Uploads are looked at, a task shows its fields, and the prompt follows them all."""
     inputs.image.input(
-        fn=handlers.inspect, inputs=inputs.image, outputs=inputs.image_note, **PRIVATE
-    ).failure(fn=handlers.refuse_picture, outputs=inputs.image_note, **PRIVATE)
-    inputs.image.clear(fn=lambda: "", outputs=inputs.image_note, **PRIVATE)
+        fn=handlers.inspect,
+        inputs=inputs.image,
+        outputs=inputs.image_note,
+        concurrency_id="inspect",
+        concurrency_limit=INSPECTED_AT_ONCE,
+        **PRIVATE,
+    ).failure(fn=handlers.refuse_picture, outputs=inputs.image_note, **AT_ONCE)
+    inputs.image.clear(fn=lambda: "", outputs=inputs.image_note, **AT_ONCE)
     fields = [inputs.language, inputs.question, inputs.answer, inputs.objects]
     inputs.task.change(
         fn=handlers.show_inputs,
         inputs=inputs.task,
         outputs=[*fields, inputs.box_row, inputs.text],
-        **PRIVATE,
+        **AT_ONCE,
     )
     gr.on(
         triggers=[part.change for part in inputs.prompt_parts],
@@ -54,7 +65,7 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls) -> None
         inputs=inputs.prompt_parts,
         outputs=controls.prompt,
         trigger_mode="always_last",
-        **PRIVATE,
+        **AT_ONCE,
     )
 
 
@@ -67,9 +78,9 @@ def _wire_model(page: gr.Blocks, handlers: Handlers, model: Model) -> list[Any]:
         fn=handlers.choose,
         inputs=[*pickers, model.adapter],
         outputs=chosen,
-        **PRIVATE,
+        **AT_ONCE,
     )
-    page.load(fn=handlers.choose, inputs=[*pickers, model.adapter], outputs=chosen, **PRIVATE)
+    page.load(fn=handlers.choose, inputs=[*pickers, model.adapter], outputs=chosen, **AT_ONCE)
     return chosen
 
 
@@ -91,7 +102,7 @@ def _wire_runs(
         fn=handlers.begin,
         js=SHOW_ANSWER,
         outputs=buttons,
-        **PRIVATE,
+        **AT_ONCE,
     )
     runs = [_answer_after(started, handlers, inputs, model, outputs, buttons, "answer")]
     if cards:
@@ -100,15 +111,15 @@ def _wire_runs(
             fn=handlers.use_example,
             inputs=model.adapter,
             outputs=[inputs.image, *inputs.prompt_parts, *chosen],
-            **PRIVATE,
+            **AT_ONCE,
         )
-        begun = filled.success(fn=handlers.begin, js=SHOW_ANSWER, outputs=buttons, **PRIVATE)
+        begun = filled.success(fn=handlers.begin, js=SHOW_ANSWER, outputs=buttons, **AT_ONCE)
         runs.append(_answer_after(begun, handlers, inputs, model, outputs, buttons, None))
     stopped = controls.stop.click(
-        fn=handlers.stop, outputs=outputs.status, cancels=runs, **PRIVATE
-    ).then(fn=handlers.end, outputs=buttons, **PRIVATE)
+        fn=handlers.stop, outputs=outputs.status, cancels=runs, **AT_ONCE
+    ).then(fn=handlers.end, outputs=buttons, **AT_ONCE)
     # Said once more: an update that was on its way while Stop was pressed may have come after it.
-    stopped.then(fn=handlers.say_stopped, outputs=outputs.status, **PRIVATE)
+    stopped.then(fn=handlers.say_stopped, outputs=outputs.status, **AT_ONCE)
     page.unload(handlers.leave)
 
 
@@ -135,12 +146,12 @@ def _answer_after(
             *model.decoding,
         ],
         outputs=outputs.all,
-        concurrency_limit=ANSWERS_AT_ONCE,
+        concurrency_limit=ANSWERS_LET_IN,
         concurrency_id="answer",
         show_progress="hidden",
         api_name=api_name,
         api_visibility="public" if api_name else "private",
     )
-    run.then(fn=handlers.end, outputs=buttons, **PRIVATE)
-    run.failure(fn=handlers.end, outputs=buttons, **PRIVATE)
+    run.then(fn=handlers.end, outputs=buttons, **AT_ONCE)
+    run.failure(fn=handlers.end, outputs=buttons, **AT_ONCE)
     return run

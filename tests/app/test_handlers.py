@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app import WAITING_AT_MOST, create_app
 from models.schema import Box, Detection, Request, Result, Timings, UserError
 from ui import choices, markup
 from ui.answers import finished
 from ui.handlers import Handlers, percent_box
 from ui.pictures import LONGEST_SHOWN, MOST_DRAWN, annotate, distinct_labels
-from ui.runs import Runs
+from ui.runs import PENDING_AT_MOST, Runs
+from ui.wiring import ANSWERS_LET_IN
 
 
 class Nowhere:
@@ -177,3 +179,21 @@ def test_stopping_reaches_all_answers_of_one_visitor_only():
         assert not runs.is_running("a")
         assert runs.is_running("b")
     assert runs.stop("a") == 0
+
+
+def test_an_answer_too_many_is_refused_until_one_ends():
+    runs = Runs(at_most=2)
+    with runs.open("a"):
+        with runs.open("b"), pytest.raises(UserError, match="in a minute"), runs.open("c"):
+            pass
+        with runs.open("c"):
+            assert runs.is_running("c")
+
+
+def test_controls_skip_the_queue_and_answers_do_not():
+    page = create_app(Nowhere())
+    queued = {fn.name for fn in page.fns.values() if fn.queue is not False}
+    assert queued == {"answer", "inspect"}
+    limits = {fn.concurrency_limit for fn in page.fns.values() if fn.name == "answer"}
+    assert limits == {ANSWERS_LET_IN}
+    assert PENDING_AT_MOST < ANSWERS_LET_IN < WAITING_AT_MOST
