@@ -25,7 +25,7 @@ def as_error(error: UserError) -> gr.Error:
 
 
 class SafeImage(gr.Image):
-    """An image input that hands its handler a `models.images.OpenedImage`, or refuses.
+    """An image input that hands its handler a `models.images.OpenedImage`, or why there is none.
 
     Gradio's own component opens any path that a caller posts. This one opens only files that came
     through an upload (or from the app itself) and lie in Gradio's cache, never a `data:` or web
@@ -36,14 +36,17 @@ class SafeImage(gr.Image):
 
     is_template = True  # the browser shows it as the image component it derives from
 
-    def preprocess(self, payload: ImageData | None) -> OpenedImage | None:
-        """The opened picture, None where there is none; gr.Error where it must not be opened."""
+    def preprocess(self, payload: ImageData | None) -> OpenedImage | UserError | None:
+        """The opened picture, None where there is none, or the reason why it is not opened.
+
+        The reason is returned, not raised: only a handler can put it on the page.
+        """
         if payload is None:
             return None
         try:
             return open_image(self._uploaded_path(payload))
         except UserError as error:
-            raise as_error(error) from None
+            return error
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
         """Keep the server from fetching an address that a caller names."""

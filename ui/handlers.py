@@ -89,7 +89,7 @@ class Handlers:
 
     def answer(
         self,
-        image: OpenedImage | None,
+        image: OpenedImage | UserError | None,
         task: str,
         language: str,
         question: str,
@@ -119,6 +119,8 @@ class Handlers:
         the whole result.
         """
         try:
+            if isinstance(image, UserError):
+                raise image
             if image is None:
                 raise UserError("There is no picture yet.", "Upload, paste or take one first.")
             checkpoint = find_checkpoint(size, variant, resolution)
@@ -197,14 +199,16 @@ class Handlers:
         """Stop the work for a page that was closed."""
         self.runs.stop(session.session_hash or "")
 
-    def inspect(self, image: OpenedImage | None) -> str:
-        """What was done to an uploaded picture, such as turning it upright."""
+    def inspect(self, image: OpenedImage | UserError | None) -> str:
+        """What was done to an uploaded picture, such as turning it, or why it is refused."""
+        if isinstance(image, UserError):
+            return markup.notice(str(image), "error")
         return markup.notice(" ".join(image.notes)) if image else ""
 
     def refuse_picture(self) -> str:
-        """What stays on the page where a picture could not be opened."""
+        """What stays on the page where looking at a picture failed for no reason of its own."""
         return markup.notice(
-            "This file was not opened. Upload a picture as PNG, JPEG or WebP instead.", "error"
+            "This file could not be looked at. Upload it again, or another picture.", "error"
         )
 
     def show_inputs(self, task: str) -> tuple[dict[str, Any], ...]:
@@ -266,8 +270,8 @@ class Handlers:
     def use_example(self, adapter: str | None, event: gr.EventData) -> tuple[Any, ...]:
         """Fill the page from the example whose button was pressed.
 
-        Returns (picture, task, language, question, answer, objects, left, top, right, bottom,
-        free prompt) and then what `choose` returns.
+        Returns (picture, its note, task, language, question, answer, objects, left, top, right,
+        bottom, free prompt) and then what `choose` returns.
         """
         example = self._examples[int(event.target.elem_id.removeprefix("example-"))]
         parsed, checkpoint = example.parsed, example.checkpoint
@@ -278,6 +282,7 @@ class Handlers:
             edges = tuple(round(edge * 100, 2) for edge in in_order)
         return (
             str(example.image),
+            "",
             str(parsed.task),
             parsed.language or gr.skip(),
             parsed.question or gr.skip(),

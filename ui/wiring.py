@@ -110,7 +110,7 @@ def _wire_runs(
             triggers=[card.click for card in cards],
             fn=handlers.use_example,
             inputs=model.adapter,
-            outputs=[inputs.image, *inputs.prompt_parts, *chosen],
+            outputs=[inputs.image, inputs.image_note, *inputs.prompt_parts, *chosen],
             **AT_ONCE,
         )
         begun = filled.success(fn=handlers.begin, js=SHOW_ANSWER, outputs=buttons, **AT_ONCE)

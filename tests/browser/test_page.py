@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from ui.examples import Example, read_examples
@@ -105,8 +106,27 @@ def test_a_bad_upload_gets_a_message_a_person_can_act_on(page, tmp_path):
     fake = tmp_path / "holiday.png"
     fake.write_text("this is no picture")
     page.locator("#picture input[type=file]").set_input_files(fake)
-    expect(page.get_by_test_id("toast-body").first).to_contain_text("not a picture")
-    expect(page.locator("#picture-note")).to_contain_text("PNG, JPEG or WebP")
+    expect(page.locator("#picture-note")).to_contain_text("not a picture")
+    index, _ = first_example(embedded=False)
+    page.locator(f"#example-{index}").click()
+    expect(page.locator("#picture-note .notice")).to_have_count(0)
+
+
+def test_a_picture_of_too_many_pixels_says_how_many_and_ends_the_old_answer(
+    page, scene_png, tmp_path
+):
+    upload(page, scene_png)
+    run(page)
+    expect_answered(page)
+    huge = tmp_path / "huge.png"
+    Image.new("1", (7200, 7200)).save(huge)
+    remove = re.compile("remove|clear", re.IGNORECASE)
+    page.locator("#picture").get_by_role("button", name=remove).first.click()
+    page.locator("#picture input[type=file]").set_input_files(huge)
+    expect(page.locator("#picture-note")).to_contain_text("52 million pixels")
+    run(page)
+    expect(page.locator("#status")).to_contain_text("52 million pixels")
+    expect(page.get_by_label("Answer", exact=True)).to_have_value("")
 
 
 def test_running_without_a_picture_says_what_to_do(page):
