@@ -22,18 +22,26 @@ ENDED = {
 }
 
 
-def blank(status: str) -> tuple[Any, ...]:
+def blank(status: str, details: dict[str, Any] | None = None) -> tuple[Any, ...]:
     """A status with an empty result below it."""
     hidden = gr.update(value=None, visible=False)
     nothing = gr.update(value="", visible=False)
-    return status, "", hidden, nothing, markup.timing_figures(None), None
+    return status, "", hidden, nothing, markup.timing_figures(None), details
 
 
-def partial(event: TokenEvent) -> tuple[Any, ...]:
-    """The text so far; boxes and details wait for the end."""
+def waiting(request: Request, message: str) -> tuple[Any, ...]:
+    """What is going on before the first token; the details have the prompt as it was sent."""
+    return blank(markup.status(message), describe_start(request))
+
+
+def partial(request: Request, event: TokenEvent, first_token_s: float) -> tuple[Any, ...]:
+    """The text so far and what is known of it, which stays after Stop; boxes wait for the end."""
     readable = tokens.readable(event.text)
-    figures = markup.timing_figures(None, tokens=event.index + 1)
-    return markup.status("Writing …"), readable, gr.skip(), gr.skip(), figures, gr.skip()
+    figures = markup.timing_figures(None, event.index + 1, first_token_s)
+    details = describe_start(request, event.text) | {
+        "timings": {"first_token_s": round(first_token_s, 3), "tokens": event.index + 1}
+    }
+    return markup.status("Writing …"), readable, gr.skip(), gr.skip(), figures, details
 
 
 def finished(request: Request, result: Result) -> tuple[Any, ...]:
@@ -65,6 +73,17 @@ def _ending(result: Result) -> str:
     if len(result.detections) > MOST_DRAWN:
         ending += f" Only the first {MOST_DRAWN} of {len(result.detections)} objects are drawn."
     return ending
+
+
+def describe_start(request: Request, text: str = "") -> dict[str, Any]:
+    """As much of `describe` as is known before the end."""
+    return {
+        "prompt": request.prompt,
+        "text": text,
+        "checkpoint": request.checkpoint,
+        "adapter": request.adapter,
+        "finish_reason": None,
+    }
 
 
 def describe(result: Result, labels: list[str]) -> dict[str, Any]:

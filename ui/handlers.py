@@ -22,11 +22,12 @@ from models.schema import (
     Request,
     Result,
     StatusEvent,
+    TokenEvent,
     UserError,
 )
 from models.service import Backend
 from ui import markup
-from ui.answers import ENDED, blank, finished, partial
+from ui.answers import ENDED, blank, finished, partial, waiting
 from ui.choices import find_checkpoint, settle
 from ui.components import as_error
 from ui.examples import Example
@@ -161,14 +162,17 @@ class Handlers:
         with self.runs.open(session) as stop:
             events = self._backend.answer(request)
             shown_at = 0.0
+            first_token_s = None
             try:
                 for event in events:
+                    if isinstance(event, TokenEvent) and first_token_s is None:
+                        first_token_s = event.elapsed_s
                     if isinstance(event, Result):
                         yield finished(request, event)
                     elif isinstance(event, StatusEvent):
-                        yield blank(markup.status(event.message))
+                        yield waiting(request, event.message)
                     elif time.monotonic() - shown_at >= SHORTEST_PAUSE_S:
-                        yield partial(event)
+                        yield partial(request, event, first_token_s)
                         shown_at = time.monotonic()
                     if stop.is_set():
                         return

@@ -47,10 +47,16 @@ def status(text: str) -> str:
     return f'<p class="status" role="status" aria-live="polite">{escape(text)}</p>'
 
 
-def timing_figures(timings: Timings | None, tokens: int = 0) -> str:
-    """Time to first token, tokens per second and token count as three labelled figures."""
+def timing_figures(
+    timings: Timings | None, tokens: int = 0, first_token_s: float | None = None
+) -> str:
+    """Time to first token, tokens per second and token count as three labelled figures.
+
+    Without `timings` they are those of an unfinished answer.
+    """
     if timings is None:
-        first, rate, count = "–", "–", str(tokens) if tokens else "–"
+        first = "–" if first_token_s is None else f"{first_token_s:.2f} s"
+        rate, count = "–", str(tokens) if tokens else "–"
     else:
         first = f"{timings.first_token_s:.2f} s"
         rate = f"{timings.tokens_per_s:.1f}" if timings.tokens_per_s else "–"

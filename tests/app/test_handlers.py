@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from app import WAITING_AT_MOST, create_app
-from models.schema import Box, Detection, Request, Result, Timings, UserError
+from models.schema import Box, Detection, Request, Result, Timings, TokenEvent, UserError
 from ui import choices, markup
-from ui.answers import finished
+from ui.answers import finished, partial, waiting
 from ui.handlers import Handlers, percent_box
 from ui.pictures import LONGEST_SHOWN, MOST_DRAWN, annotate, distinct_labels
 from ui.runs import PENDING_AT_MOST, Runs
@@ -162,6 +162,16 @@ def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
     assert len(annotated.value.annotations) == MOST_DRAWN
     assert table["value"].count('<th scope="row">') == len(found)
     assert len(details["detections"]) == len(found)
+
+
+def test_an_unfinished_answer_has_its_prompt_and_the_time_of_its_first_token():
+    request = Request(Image.new("RGB", (64, 64)), "caption en")
+    details = waiting(request, "Looking …")[-1]
+    assert details["prompt"] == "caption en"
+    _, text, _, _, figures, details = partial(request, TokenEvent("a cat", "cat", 5, 1, 0.9), 0.25)
+    assert (text, details["text"]) == ("a cat", "a cat")
+    assert "0.25 s" in figures
+    assert details["timings"] == {"first_token_s": 0.25, "tokens": 2}
 
 
 def test_a_large_picture_is_shown_smaller():

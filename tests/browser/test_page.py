@@ -62,6 +62,9 @@ def test_stop_stops_the_work_and_keeps_what_was_written(page, page_backend, scen
     assert page_backend.finished == finished
     expect(page.locator("#status")).to_contain_text("Stopped")
     expect(answer).to_have_value(SOMETHING)
+    expect(page.locator("#figures")).to_contain_text(re.compile(r"\d+\.\d\d s"))
+    page.get_by_role("button", name=re.compile("^Details")).click()
+    expect(page.locator("#details")).to_contain_text("caption en")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
 
 
