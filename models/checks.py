@@ -1,13 +1,13 @@
 """What a request must be like before it is worth a model: limits, and what a choice needs.
 
-This module looks at no model and no network.
+This module looks at no model and asks no network.
 """
 
 from __future__ import annotations
 
 from PIL import Image
 
-from models import adapters, catalog, images, prompts
+from models import adapters, catalog, hub, images, prompts
 from models.schema import Decoding, Request, UserError
 
 MAX_NEW_TOKENS = 1024
@@ -52,6 +52,37 @@ def default_deadline_s(
     step_s = checkpoint.parameters * _BYTES_PER_PARAMETER * decoding.num_beams / bytes_per_s
     needed_s = first_s + step_s * decoding.max_new_tokens
     return min(max(needed_s, SHORTEST_DEFAULT_DEADLINE_S), LONGEST_DEADLINE_S)
+
+
+def missing_download(
+    checkpoint: catalog.Checkpoint, too_large: UserError | None, needed: str
+) -> str | None:
+    """All that keeps a checkpoint without local weights from being used; None where nothing does.
+
+    `too_large` says that it does not fit into memory, of which it takes `needed`.
+    """
+    reasons = [too_large.problem.rstrip(".")] if too_large else []
+    size = gigabytes(checkpoint.download_bytes)
+    about = f"{checkpoint.hub_id} is not on this machine ({size} to download, {needed} of memory)"
+    remedies = [too_large.remedy.rstrip(".")] if too_large else []
+    if hub.is_offline():
+        reasons.append(f"{about} and HF_HUB_OFFLINE forbids downloads")
+        remedies.append("unset it, or choose nano")
+    elif not hub.has_token():
+        reasons.append(f"{about} and no Hugging Face token is set")
+        remedies.append(
+            f"accept the Gemma licence at {checkpoint.licence_url}, create a token with read "
+            "access, set HF_TOKEN and start again"
+        )
+    if not reasons:
+        return None
+    remedy = "; elsewhere, ".join(remedies)
+    return f"{'; '.join(reasons)}. {remedy[0].upper()}{remedy[1:]}."
+
+
+def gigabytes(number: int) -> str:
+    """Bytes as people read them."""
+    return f"{number / 1e9:.1f} GB"
 
 
 def _check_decoding(decoding: Decoding) -> None:

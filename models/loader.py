@@ -40,6 +40,20 @@ class Loader:
     def __init__(self, device: torch.device | None = None):
         self.device = device or best_device()
 
+    def fetch(
+        self, checkpoint: str, status: hub.Status = lambda message: None
+    ) -> tuple[Path, Path]:
+        """A checkpoint's folder and its codec's file, downloaded where they are not here.
+
+        It takes no memory worth counting, so it may run beside the load of another model.
+        """
+        chosen = catalog.find(checkpoint)
+        if chosen.path is not None:
+            folder = embedded_folder(chosen)
+            return folder, folder / CODEC_FILE
+        folder = hub.fetch(chosen.hub_id, status, size_bytes=chosen.download_bytes)
+        return folder, hub.fetch_codec(status)
+
     def load(
         self, checkpoint: str, precision: str = "auto", status: hub.Status = lambda message: None
     ) -> LoadedModel:
@@ -50,12 +64,7 @@ class Loader:
         """
         chosen = catalog.find(checkpoint)
         dtype = DTYPES[resolve_precision(chosen, precision, self.device)]
-        if chosen.path is not None:
-            folder = embedded_folder(chosen)
-            codec_path = folder / CODEC_FILE
-        else:
-            folder = hub.fetch(chosen.hub_id, status, size_bytes=chosen.download_bytes)
-            codec_path = hub.fetch_codec(status)
+        folder, codec_path = self.fetch(checkpoint, status)
         status(f"Loading {chosen.name} …")
         try:
             processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)

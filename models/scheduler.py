@@ -19,14 +19,16 @@ LONGEST_QUEUE = 16
 
 Load = Callable[[Callable[[str], None]], LoadedModel]
 """Loads the model; gets a function for sentences about its progress."""
-Work = Callable[[LoadedModel, Request, threading.Event, float], Iterator[Any]]
+Status = Callable[[str], None]
+"""Tells the person who waits; raises where nobody waits any more."""
+Work = Callable[[LoadedModel, Request, threading.Event, float, Status], Iterator[Any]]
 """Answers a request on the model; stops soon after the event is set; the float is `load_s`."""
 
 _END = object()
 
 
 class _Cancelled(Exception):
-    """The person who waited for a load has gone."""
+    """The person who waited for a load or a download has gone."""
 
 
 class Job:
@@ -119,11 +121,17 @@ class Scheduler:
             self._jobs.put(job)
             return job
 
+    def retire(self) -> bool:
+        """Refuse new jobs if there is none now; whether that is so. `close` has to follow."""
+        with self._lock:
+            if self._unfinished or self._closed:
+                return False
+            self._closed = True
+            return True
+
     def close(self, timeout_s: float = 10.0) -> None:
         """Stop the running job, refuse those that wait, and let go of the model."""
         with self._lock:
-            if self._closed:
-                return
             self._closed = True
             started = self._thread.is_alive()
             current = self._current
@@ -158,15 +166,15 @@ class Scheduler:
 
     def _answer(self, job: Job) -> None:
         started = time.monotonic()
+
+        def status(message: str) -> None:
+            if job.cancelled.is_set():
+                raise _Cancelled
+            job.put(StatusEvent(message))
+
         if self._loaded is None:
-
-            def status(message: str) -> None:
-                if job.cancelled.is_set():
-                    raise _Cancelled
-                job.put(StatusEvent(message))
-
             self._loaded = self._load(status)
         load_s = time.monotonic() - started
-        events = self._work(self._loaded, job.request, job.cancelled, load_s)
+        events = self._work(self._loaded, job.request, job.cancelled, load_s, status)
         for event in events:
             job.put(event)

@@ -6,9 +6,11 @@ or terminals.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,12 +18,12 @@ import torch
 from PIL import Image
 
 from models import adapters, catalog, hub
-from models.checks import check, default_deadline_s
+from models.checks import check, default_deadline_s, gigabytes, missing_download
 from models.device import available_bytes, best_device, on_zero_gpu, resolve_precision, zero_gpu
 from models.engine import Finished, generate
 from models.loader import LoadedModel, Loader, embedded_folder
 from models.mask_codec import MaskCodec, paste
-from models.scheduler import LONGEST_QUEUE, Scheduler
+from models.scheduler import LONGEST_QUEUE, Job, Load, Scheduler
 from models.schema import (
     Decoding,
     Detection,
@@ -55,6 +57,10 @@ class Backend(Protocol):
         """What keeps a checkpoint from being used and what to do; None where nothing does."""
         ...
 
+    def notice(self, checkpoint: str) -> str | None:
+        """What the first use of a checkpoint brings with it, such as a download; else None."""
+        ...
+
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         """The adapters that a checkpoint has."""
         ...
@@ -75,8 +81,8 @@ class LocalBackend:
         self._device = device or best_device()
         self._loader = Loader(self._device)
         self._longest_queue = longest_queue
-        self._lock = threading.Lock()
-        self._load_lock = threading.Lock()
+        self._lock = threading.Lock()  # of the two dictionaries; never held for long
+        self._load_lock = threading.Lock()  # held while a model is loaded
         self._schedulers: dict[Key, Scheduler] = {}
         self._resident: dict[Key, LoadedModel] = {}  # on ZeroGPU only
         self._on_gpu = zero_gpu(gpu_seconds)(self._answer_on_gpu)
@@ -90,9 +96,7 @@ class LocalBackend:
         if on_zero_gpu():
             yield from self._answer_on_zero_gpu(request, key)
             return
-        scheduler = self._scheduler(key)
-        ahead = scheduler.ahead
-        job = scheduler.submit(request)
+        job, ahead = self._submit(request, key)
         message = f"Waiting for {ahead} other request(s) …" if ahead else "Looking at the picture …"
         events = job.events(HEARTBEAT_S)
         silent = True
@@ -111,27 +115,26 @@ class LocalBackend:
     def missing(self, checkpoint: str) -> str | None:
         """See `Backend.missing`. It asks no network, so a licence shows only on download."""
         chosen = catalog.find(checkpoint)
-        if any(name == checkpoint and each.is_loaded for (name, _), each in self._items()):
+        if self._has_loaded(checkpoint):
             return None
         if chosen.is_embedded:
             try:
                 embedded_folder(chosen)
             except UserError as error:
                 return str(error)
-            return self._missing_memory(chosen)
-        if hub.local_folder(chosen.hub_id):
-            return self._missing_memory(chosen)
-        about = f"{chosen.hub_id} is not on this machine ({_gigabytes(chosen.download_bytes)} to "
-        about += f"download, {self._needed(chosen)} of memory)"
-        if hub.is_offline():
-            return f"{about} and HF_HUB_OFFLINE forbids downloads. Unset it, or choose nano."
-        if not hub.has_token():
-            return (
-                f"{about} and no Hugging Face token is set. Accept the Gemma licence at "
-                f"{chosen.licence_url}, create a token with read access, set HF_TOKEN and start "
-                "again."
-            )
-        return self._missing_memory(chosen)
+        precision = resolve_precision(chosen, "auto", self._device)
+        too_large = self._missing_memory(chosen, precision)
+        if _is_here(chosen):
+            return str(too_large) if too_large else None
+        return missing_download(chosen, too_large, self._needed(chosen))
+
+    def notice(self, checkpoint: str) -> str | None:
+        """See `Backend.notice`."""
+        chosen = catalog.find(checkpoint)
+        if self._has_loaded(checkpoint) or _is_here(chosen):
+            return None
+        size = gigabytes(chosen.download_bytes)
+        return f"Will download {size} on first use; licence: {chosen.licence_url}"
 
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         """See `Backend.adapters`."""
@@ -169,27 +172,55 @@ class LocalBackend:
         chosen = catalog.find(checkpoint)
         return checkpoint, resolve_precision(chosen, precision, self._device)
 
+    def _has_loaded(self, checkpoint: str) -> bool:
+        return any(name == checkpoint and each.is_loaded for (name, _), each in self._items())
+
     def _items(self) -> list[tuple[Key, Scheduler]]:
         with self._lock:
             return list(self._schedulers.items())
 
-    def _scheduler(self, key: Key) -> Scheduler:
-        """The scheduler of a model, new where there is none."""
+    def _submit(self, request: Request, key: Key) -> tuple[Job, int]:
+        """Queue a request at its model's scheduler, new where there is none; and the jobs ahead.
+
+        The lock that `_make_room` also takes keeps that scheduler from being let go in between.
+        """
         with self._lock:
             scheduler = self._schedulers.get(key)
             if scheduler is None:
                 scheduler = Scheduler(key[0], self._load_for(key), work, self._longest_queue)
                 self._schedulers[key] = scheduler
-            return scheduler
+            ahead = scheduler.ahead
+            return scheduler.submit(request), ahead
 
-    def _load_for(self, key: Key):
-        """How the thread of `key` gets its model: make room first, then load."""
+    def _load_for(self, key: Key) -> Load:
+        """How the thread of `key` gets its model: download it, make room, then load.
+
+        One model is loaded at a time, so that two do not count on the same memory. Downloads and
+        answers of other models go on meanwhile.
+        """
+        chosen = catalog.find(key[0])
 
         def load(status: hub.Status) -> LoadedModel:
-            self._make_room(key)
-            return self._loader.load(*key, status)
+            if not _is_here(chosen):
+                too_large = self._missing_memory(chosen, key[1])
+                if too_large:
+                    raise too_large
+                self._loader.fetch(chosen.name, status)
+            with self._turn_to_load(status):
+                self._make_room(key)
+                return self._loader.load(*key, status)
 
         return load
+
+    @contextmanager
+    def _turn_to_load(self, status: hub.Status) -> Iterator[None]:
+        """Wait until no other model is being loaded; what `status` raises ends the waiting."""
+        while not self._load_lock.acquire(timeout=HEARTBEAT_S):
+            status("Waiting for another model to be loaded …")
+        try:
+            yield
+        finally:
+            self._load_lock.release()
 
     def _make_room(self, key: Key) -> None:
         """Let go of models that idle, longest unused first, until `key` fits; else UserError."""
@@ -202,19 +233,21 @@ class LocalBackend:
                 if other != key and each.is_idle and each.is_loaded
             ]
             if not idle:
-                raise UserError(self._too_little_memory(chosen, key[1]))
+                raise self._too_little_memory(chosen, key[1])
             other, scheduler = min(idle, key=lambda item: item[1].used_at)
             with self._lock:
+                if not scheduler.retire():  # it got a job just now
+                    continue
                 self._schedulers.pop(other, None)
             scheduler.close()
+            gc.collect()  # modules refer to each other in circles
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _missing_memory(self, chosen: catalog.Checkpoint) -> str | None:
-        """A sentence where a checkpoint would not fit even with all idle models gone."""
+    def _missing_memory(self, chosen: catalog.Checkpoint, precision: str) -> UserError | None:
+        """What to say where a checkpoint would not fit even with all idle models gone."""
         if on_zero_gpu():
             return None
-        precision = resolve_precision(chosen, "auto", self._device)
         room = available_bytes(self._device)
         for (name, used), scheduler in self._items():
             if scheduler.is_loaded:
@@ -223,26 +256,35 @@ class LocalBackend:
             return None
         return self._too_little_memory(chosen, precision)
 
-    def _too_little_memory(self, chosen: catalog.Checkpoint, precision: str) -> str:
-        needed = _gigabytes(catalog.memory_bytes(chosen, precision))
-        free = _gigabytes(available_bytes(self._device))
-        return (
-            f"{chosen.name} in {precision} needs {needed} of memory and {free} are free. "
-            "Choose a smaller size or resolution."
+    def _too_little_memory(self, chosen: catalog.Checkpoint, precision: str) -> UserError:
+        needed = gigabytes(catalog.memory_bytes(chosen, precision))
+        free = gigabytes(available_bytes(self._device))
+        return UserError(
+            f"{chosen.name} in {precision} needs {needed} of memory and {free} are free.",
+            "Choose a smaller size or resolution.",
         )
 
     def _needed(self, chosen: catalog.Checkpoint) -> str:
         precision = resolve_precision(chosen, "auto", self._device)
-        return _gigabytes(catalog.memory_bytes(chosen, precision))
+        return gigabytes(catalog.memory_bytes(chosen, precision))
 
     def _answer_on_zero_gpu(self, request: Request, key: Key) -> Iterator[Event]:
-        """Load in this process, where weights are kept, and answer in ZeroGPU's worker."""
+        """Load in this process, where weights are kept, and answer in ZeroGPU's worker.
+
+        Closing it ends the listening and no more: a load is not interrupted, and the worker, a
+        process that gets no word of it, writes its answer to the end or until its seconds are
+        used up. `gpu_seconds` and the deadline are what bounds it.
+        """
         yield from self._load_resident(key)
         yield StatusEvent("Waiting for a GPU …")
-        for event in self._on_gpu(request):
-            if isinstance(event, UserError):
-                raise event
-            yield event
+        events = self._on_gpu(request)
+        try:
+            for event in events:
+                if isinstance(event, UserError):
+                    raise event
+                yield event
+        finally:
+            events.close()
 
     def _load_resident(self, key: Key) -> Iterator[Event]:
         if key in self._resident:
@@ -268,11 +310,18 @@ class LocalBackend:
 
 
 def work(
-    loaded: LoadedModel, request: Request, cancelled: threading.Event, load_s: float
+    loaded: LoadedModel,
+    request: Request,
+    cancelled: threading.Event,
+    load_s: float,
+    status: hub.Status = lambda message: None,
 ) -> Iterator[Event]:
-    """Answer a request on a loaded model, in the thread that owns it."""
+    """Answer a request on a loaded model, in the thread that owns it.
+
+    `status` gets sentences about the download of an adapter; what it raises ends that.
+    """
     started = time.monotonic()
-    adapters.select(loaded.model, loaded.name, request.adapter)
+    adapters.select(loaded.model, loaded.name, request.adapter, status)
     load_s += time.monotonic() - started
     events = generate(loaded, request, cancelled)
     try:
@@ -330,5 +379,6 @@ def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float)
     )
 
 
-def _gigabytes(number: int) -> str:
-    return f"{number / 1e9:.1f} GB"
+def _is_here(chosen: catalog.Checkpoint) -> bool:
+    """Whether no weights need to be downloaded."""
+    return chosen.is_embedded or hub.local_folder(chosen.hub_id) is not None

@@ -22,7 +22,7 @@ def load(status):
     return "model"
 
 
-def echo(loaded, request, cancelled, load_s) -> Iterator[str]:
+def echo(loaded, request, cancelled, load_s, status) -> Iterator[str]:
     yield f"{loaded} {request}"
 
 
@@ -49,16 +49,18 @@ class Gate:
 
     def __init__(self):
         self.started, self.opened = threading.Event(), threading.Event()
+        self.cancelled = threading.Event()
         self.threads: set[str] = set()
         self.ended: list[str] = []
 
-    def __call__(self, loaded, request, cancelled, load_s):
+    def __call__(self, loaded, request, cancelled, load_s, status):
         self.threads.add(threading.current_thread().name)
         self.started.set()
         yield "begun"
         while not self.opened.wait(0.01):
             if cancelled.is_set():
                 self.ended.append(f"{request} cancelled")
+                self.cancelled.set()
                 return
         self.ended.append(request)
         yield request
@@ -84,7 +86,7 @@ def test_jobs_run_in_order_in_one_thread(make):
 
 
 def test_a_failed_job_fails_alone(make):
-    def work(loaded, request, cancelled, load_s):
+    def work(loaded, request, cancelled, load_s, status):
         yield "begun"
         if request == "bad":
             raise ZeroDivisionError("of this job")
@@ -134,10 +136,9 @@ def test_closing_a_consumer_cancels_its_job_and_no_other(make):
     while next(events) != "begun":
         pass
     events.close()
-    gate_opener = threading.Thread(target=lambda: (wait_for(gate.ended, 1), gate.opened.set()))
-    gate_opener.start()
+    assert gate.cancelled.wait(SOON_S)
+    gate.opened.set()
     assert take(second)[-1] == "b"
-    gate_opener.join()
     assert gate.ended == ["a cancelled", "b"]
 
 
@@ -170,6 +171,42 @@ def test_leaving_during_a_load_ends_the_load(make):
     assert take(job) == []
 
 
+def test_leaving_during_a_download_of_the_work_ends_it(make):
+    begun, left = threading.Event(), threading.Event()
+    went_on = []
+
+    def work(loaded, request, cancelled, load_s, status):
+        status("Downloading …")
+        begun.set()
+        assert left.wait(SOON_S)
+        status("Still downloading …")
+        went_on.append(request)
+        yield request
+
+    scheduler = make(work)
+    job = scheduler.submit("a")
+    assert begun.wait(SOON_S)
+    job.cancelled.set()
+    left.set()
+    assert take(job) == [StatusEvent("Loading …"), StatusEvent("Downloading …")]
+    assert went_on == []
+
+
+def test_only_an_idle_scheduler_retires(make):
+    gate = Gate()
+    scheduler = make(gate)
+    job = scheduler.submit("a")
+    assert gate.started.wait(SOON_S)
+    assert not scheduler.retire()
+    gate.opened.set()
+    assert take(job)[-1] == "a"
+    assert scheduler.retire()
+    with pytest.raises(UserError, match="closed"):
+        scheduler.submit("b")
+    scheduler.close()
+    assert not scheduler.is_loaded
+
+
 def test_heartbeats_come_while_nothing_happens(make):
     gate = Gate()
     job = make(gate).submit("a")
@@ -192,10 +229,3 @@ def test_closing_stops_the_work_and_refuses_the_rest(make):
     with pytest.raises(UserError):
         scheduler.submit("c")
     assert not scheduler.is_loaded
-
-
-def wait_for(items: list, count: int) -> None:
-    done = threading.Event()
-    for _ in range(2000):
-        if len(items) >= count or done.wait(0.01):
-            return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import sys
+import threading
 import types
 
 import numpy as np
@@ -13,10 +14,12 @@ from PIL import Image
 
 from models import catalog, service
 from models.checks import LONGEST_DEADLINE_S, MAX_NEW_TOKENS, check, default_deadline_s
+from models.scheduler import Job
 from models.schema import Decoding, Result, StatusEvent, TokenEvent, UserError
 from models.service import LocalBackend, detect
 from models.tokens import encode_codes
 
+SOON_S = 120.0
 LOCS = "<loc0256><loc0000><loc0767><loc0511>"
 
 
@@ -118,16 +121,33 @@ def test_a_request_without_a_time_limit_gets_one(ask, monkeypatch, asked, allowe
     assert seen == [allowed]
 
 
-def test_closing_an_answer_stops_its_work(backend, ask, monkeypatch):
+def test_closing_an_answer_stops_its_work(ask, monkeypatch):
+    backend = LocalBackend()
+    backend.warm("nano-224")
+    (scheduler,) = [each for _, each in backend._items()]
+    model = scheduler._loaded.model
+    monkeypatch.setattr(model.generation_config, "eos_token_id", None)
     monkeypatch.setattr("models.engine._eos_ids", lambda loaded: set())
-    events = backend.answer(ask(tokens=MAX_NEW_TOKENS))
-    for event in events:
-        if isinstance(event, TokenEvent):
-            break
+    third_step, closed, stopped, steps = *(threading.Event() for _ in range(3)), []
+
+    def before(*arguments) -> None:
+        steps.append(1)
+        if len(steps) == 3:
+            third_step.set()
+            closed.wait(SOON_S)
+
+    model.register_forward_pre_hook(before)
+    job_ended = Job.end
+    monkeypatch.setattr(Job, "end", lambda job: (job_ended(job), stopped.set()))
+    events = backend.answer(ask(tokens=20))
+    while not isinstance(next(events), TokenEvent):
+        pass
+    assert third_step.wait(SOON_S)
     events.close()
-    # The next one need not wait for a thousand tokens.
-    monkeypatch.undo()
-    assert answer(backend, ask(tokens=1))[1].timings.tokens <= 1
+    closed.set()
+    assert stopped.wait(SOON_S)
+    assert len(steps) == 3
+    backend.close()
 
 
 def test_boxes_and_masks_are_in_pixels_of_the_picture(nano):
@@ -155,6 +175,31 @@ def test_what_is_missing_is_said(backend, monkeypatch):
     for fact in ("google/paligemma2-3b-mix-448", "6.1 GB", "licence", "HF_TOKEN", "memory"):
         assert fact in sentence
     assert backend.missing("nano-224") is None
+
+
+def test_all_reasons_are_said_at_once_and_memory_first(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: None)
+    monkeypatch.setattr("models.hub.has_token", lambda: False)
+    monkeypatch.setattr("models.hub.is_offline", lambda: False)
+    monkeypatch.setattr(service, "available_bytes", lambda device: 1_000_000_000)
+    sentence = backend.missing("28b-mix-224")
+    facts = ("1.0 GB are free", "55.3 GB to download", "token", "smaller", "licence", "HF_TOKEN")
+    places = [sentence.find(fact) for fact in facts]
+    assert places == sorted(places) and places[0] > 0
+    assert sentence.count(". ") == 1
+
+
+def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: None)
+    monkeypatch.setattr("models.hub.has_token", lambda: True)
+    monkeypatch.setattr("models.hub.is_offline", lambda: False)
+    monkeypatch.setattr(service, "available_bytes", lambda device: 10**12)
+    assert backend.missing("3b-mix-448") is None
+    page = "https://huggingface.co/google/paligemma2-3b-mix-448"
+    assert backend.notice("3b-mix-448") == f"Will download 6.1 GB on first use; licence: {page}"
+    assert backend.notice("nano-224") is None
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: "/somewhere")
+    assert backend.notice("3b-mix-448") is None
 
 
 def test_offline_is_said(backend, monkeypatch):
@@ -188,6 +233,44 @@ def test_an_idle_model_makes_room_for_another(ask, monkeypatch):
     answer(backend, ask(tokens=1, precision="bf16"))
     assert held == [("nano-224", "fp32")]
     assert [key for key, _ in backend._items()] == [("nano-224", "bf16")]
+    backend.close()
+
+
+def test_one_model_is_loaded_at_a_time_and_the_wait_can_be_left(monkeypatch, nano):
+    backend = LocalBackend()
+    loading, let_go, loaded = threading.Event(), threading.Event(), []
+
+    def load(loader, checkpoint, precision, status):
+        loading.set()
+        assert let_go.wait(SOON_S)
+        loaded.append(precision)
+        return nano
+
+    def leave(message: str) -> None:
+        assert "another model" in message
+        raise TimeoutError
+
+    monkeypatch.setattr("models.loader.Loader.load", load)
+    first = threading.Thread(target=backend._load_for(("nano-224", "fp32")), args=(print,))
+    first.start()
+    assert loading.wait(SOON_S)
+    with pytest.raises(TimeoutError):
+        backend._load_for(("nano-224", "bf16"))(leave)
+    assert loaded == []
+    let_go.set()
+    first.join()
+    backend._load_for(("nano-224", "bf16"))(leave)
+    assert loaded == ["fp32", "bf16"]
+
+
+def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
+    def select(model, checkpoint, name, status):
+        status("Downloading an adapter …")
+
+    monkeypatch.setattr("models.adapters.select", select)
+    backend = LocalBackend()
+    events, _ = answer(backend, ask(tokens=1))
+    assert StatusEvent("Downloading an adapter …") in events
     backend.close()
 
 
@@ -241,6 +324,24 @@ def test_on_zero_gpu_a_refusal_stays_a_sentence(zero_gpu, ask, monkeypatch):
     monkeypatch.setattr(service, "work", refuse)
     with pytest.raises(UserError, match=r"It does not fit\. Choose another\."):
         list(cpu_backend().answer(ask()))
+
+
+def test_on_zero_gpu_a_left_answer_leaves_the_worker(zero_gpu, ask):
+    backend, closed = cpu_backend(), []
+
+    def on_gpu(request):
+        try:
+            yield StatusEvent("working")
+            yield StatusEvent("still working")
+        finally:
+            closed.append(request.prompt)
+
+    backend._on_gpu = on_gpu
+    events = backend.answer(ask("ocr"))
+    while next(events) != StatusEvent("working"):
+        pass
+    events.close()
+    assert closed == ["ocr"]
 
 
 def test_gpu_seconds_grow_with_the_work(ask):
