@@ -32,6 +32,10 @@ VARIANT_NAMES = {
     "pt": "pt – to fine-tune",
     "ft-docci": "ft-docci – long captions",
 }
+NANO_LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "ru", "ja", "zh")  # of its captions
+DEFAULT_PRECISION = "auto"
+# Maximum tokens, temperature, top-k, top-p, beams and seed, in the order of `Handlers.answer`.
+DEFAULT_DECODING = (0, 0, 0, 1, 1, 0)
 PRECISION_NAMES = {"auto": "Automatic", "bf16": "bfloat16", "fp32": "float32"}
 
 
@@ -59,6 +63,23 @@ def language_choices() -> list[Choice]:
     """The 35 languages as (name, code), English first."""
     names = [(f"{name} ({code})", code) for code, name in LANGUAGES.items()]
     return sorted(names, key=lambda choice: (choice[1] != "en", choice[0]))
+
+
+def language_limit(size: str, task: str, language: str) -> str:
+    """Which languages a size knows for a task, where the chosen one is not among them."""
+    if size != "nano":
+        return ""
+    if task in (Task.CAPTION, Task.CAP):
+        known, does = NANO_LANGUAGES, "captions"
+    elif task in (Task.DESCRIBE, Task.ANSWER, Task.QUESTION):
+        known, does = ("en",), "does this task"
+    else:
+        return ""
+    if language in known:
+        return ""
+    names = [LANGUAGES[code] for code in known]
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return f"nano {does} in {listed} only. Choose another language, or 3B or larger under Model."
 
 
 def size_choices() -> list[Choice]:

@@ -28,7 +28,13 @@ from models.schema import (
 from models.service import Backend
 from ui import markup
 from ui.answers import ENDED, blank, finished, partial, waiting
-from ui.choices import find_checkpoint, settle
+from ui.choices import (
+    DEFAULT_DECODING,
+    DEFAULT_PRECISION,
+    find_checkpoint,
+    language_limit,
+    settle,
+)
 from ui.components import as_error
 from ui.examples import Example
 from ui.runs import Runs
@@ -184,6 +190,10 @@ class Handlers:
         self.runs.stop(session.session_hash or "")
         return gr.update(value="Running …", interactive=False), gr.update(interactive=True)
 
+    def begin_own(self, session: gr.Request) -> tuple[Any, ...]:
+        """As `begin`, for an answer of which no example says what is expected."""
+        return *self.begin(session), ""
+
     def end(self, session: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
         """Updates of (Run, Stop) after an answer, unless the next one is already being written."""
         if self.runs.is_running(session.session_hash or ""):
@@ -221,6 +231,10 @@ class Handlers:
         names = ("language", "question", "answer", "objects", "box", "text")
         return tuple(gr.update(visible=name in needed) for name in names)
 
+    def limit_language(self, size: str, task: str, language: str) -> str:
+        """What to know beside the language picker before running."""
+        return markup.notice(language_limit(size, task, language), "warning")
+
     def preview(
         self,
         task: str,
@@ -247,7 +261,7 @@ class Handlers:
     ) -> tuple[Any, ...]:
         """Settle on a checkpoint that exists after size, variant or resolution changed.
 
-        Returns updates of (size, variant, resolution, adapter, notice, accordion).
+        Returns updates of (size, variant, resolution, adapter, notice, accordion, what nano knows).
         """
         choice = settle(size, variant, resolution)
         checkpoint = choice.checkpoint
@@ -262,6 +276,7 @@ class Handlers:
             ),
             self.model_notice(checkpoint.name),
             gr.update(label=f"Model: {choice.summary}"),
+            gr.update(visible=checkpoint.size == "nano"),
         )
 
     def model_notice(self, checkpoint: str) -> str:
@@ -271,11 +286,12 @@ class Handlers:
             return markup.notice(missing, "warning")
         return markup.notice(NANO_NOTE) if checkpoint.startswith("nano") else ""
 
-    def use_example(self, adapter: str | None, event: gr.EventData) -> tuple[Any, ...]:
-        """Fill the page from the example whose button was pressed.
+    def use_example(self, event: gr.EventData) -> tuple[Any, ...]:
+        """Fill the page from the example whose button was pressed, and decode as it expects.
 
         Returns (picture, its note, task, language, question, answer, objects, left, top, right,
-        bottom, free prompt) and then what `choose` returns.
+        bottom, free prompt, precision, the six of decoding, expected) and then what `choose`
+        returns.
         """
         example = self._examples[int(event.target.elem_id.removeprefix("example-"))]
         parsed, checkpoint = example.parsed, example.checkpoint
@@ -294,5 +310,10 @@ class Handlers:
             parsed.objects or gr.skip(),
             *edges,
             parsed.text or gr.skip(),
-            *self.choose(checkpoint.size, checkpoint.variant, str(checkpoint.resolution), adapter),
+            DEFAULT_PRECISION,
+            *DEFAULT_DECODING,
+            markup.expected(example.expect),
+            *self.choose(
+                checkpoint.size, checkpoint.variant, str(checkpoint.resolution), NO_ADAPTER
+            ),
         )

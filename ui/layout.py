@@ -9,7 +9,7 @@ import gradio as gr
 
 from models.prompts import Task
 from models.service import Backend
-from ui import choices, markup
+from ui import choices, markup, nano
 from ui.components import OpenRadio, SafeImage
 from ui.examples import Example
 from ui.handlers import NO_ADAPTER
@@ -23,6 +23,7 @@ class Inputs:
     image_note: gr.HTML
     task: gr.Radio
     language: gr.Dropdown
+    language_note: gr.HTML
     question: gr.Textbox
     answer: gr.Textbox
     objects: gr.Textbox
@@ -52,6 +53,7 @@ class Model:
 
     panel: gr.Accordion
     notice: gr.HTML
+    knowledge: gr.Accordion
     size: gr.Radio
     variant: gr.Radio
     resolution: gr.Radio
@@ -70,10 +72,11 @@ class Outputs:
     table: gr.HTML
     figures: gr.HTML
     details: gr.JSON
+    expected: gr.HTML
 
     @property
     def all(self) -> list[Any]:
-        """The outputs in order."""
+        """The outputs in order; `expected` is the example's, not the answer's."""
         return [
             self.status,
             self.text,
@@ -141,7 +144,20 @@ def inputs_panel() -> Inputs:
     language = gr.Dropdown(
         choices.language_choices(), value="en", label="Language", elem_id="language"
     )
-    return Inputs(image, image_note, task, language, question, answer, objects, box, box_row, text)
+    language_note = gr.HTML("", elem_id="language-note", padding=False)
+    return Inputs(
+        image=image,
+        image_note=image_note,
+        task=task,
+        language=language,
+        language_note=language_note,
+        question=question,
+        answer=answer,
+        objects=objects,
+        box=box,
+        box_row=box_row,
+        text=text,
+    )
 
 
 def controls_panel() -> Controls:
@@ -165,6 +181,13 @@ def model_panel(backend: Backend) -> Model:
     start = choices.settle(choices.size_choices()[0][1], "mix", 224)
     adapters = backend.adapters(start.checkpoint.name)
     notice = gr.HTML(elem_id="model-notice", padding=False)
+    known = (
+        ("Objects", ", ".join(nano.OBJECTS)),
+        ("Background colours", ", ".join(nano.BACKGROUNDS)),
+        ("Print", nano.READS),
+    )
+    with gr.Accordion("What nano knows", open=False, elem_id="nano-knows") as knowledge:
+        gr.HTML(markup.knowledge(known), padding=False)
     with gr.Accordion(f"Model: {start.summary}", open=False, elem_id="model") as panel:
         size = gr.Radio(
             choices.size_choices(), value=start.checkpoint.size, label="Size", elem_id="size"
@@ -180,7 +203,10 @@ def model_panel(backend: Backend) -> Model:
         )
         with gr.Row():
             precision = gr.Dropdown(
-                choices.precision_choices(), value="auto", label="Precision", min_width=140
+                choices.precision_choices(),
+                value=choices.DEFAULT_PRECISION,
+                label="Precision",
+                min_width=140,
             )
             adapter = gr.Dropdown(
                 [("None", NO_ADAPTER), *((name, name) for name in adapters)],
@@ -189,22 +215,33 @@ def model_panel(backend: Backend) -> Model:
                 allow_custom_value=True,
                 min_width=140,
             )
+    tokens, heat, k, p, width, start_seed = choices.DEFAULT_DECODING
     with gr.Accordion("Decoding", open=False, elem_id="decoding"):
         with gr.Row():
             max_tokens = gr.Slider(
-                0, 1024, 0, step=1, label="Maximum tokens", info="0: as the task needs"
+                0, 1024, tokens, step=1, label="Maximum tokens", info="0: as the task needs"
             )
             temperature = gr.Slider(
-                0, 2, 0, step=0.05, label="Temperature", info="0: always the likeliest token"
+                0, 2, heat, step=0.05, label="Temperature", info="0: always the likeliest token"
             )
         with gr.Row():
-            top_k = gr.Slider(0, 200, 0, step=1, label="Top-k", info="0: off")
-            top_p = gr.Slider(0.05, 1, 1, step=0.05, label="Top-p", info="1: off")
+            top_k = gr.Slider(0, 200, k, step=1, label="Top-k", info="0: off")
+            top_p = gr.Slider(0.05, 1, p, step=0.05, label="Top-p", info="1: off")
         with gr.Row():
-            beams = gr.Slider(1, 8, 1, step=1, label="Beams", info="1: off")
-            seed = gr.Number(0, label="Seed", info="for temperatures above 0", precision=0)
+            beams = gr.Slider(1, 8, width, step=1, label="Beams", info="1: off")
+            seed = gr.Number(start_seed, label="Seed", info="for temperatures above 0", precision=0)
     decoding = (max_tokens, temperature, top_k, top_p, beams, seed)
-    return Model(panel, notice, size, variant, resolution, precision, adapter, decoding)
+    return Model(
+        panel=panel,
+        notice=notice,
+        knowledge=knowledge,
+        size=size,
+        variant=variant,
+        resolution=resolution,
+        precision=precision,
+        adapter=adapter,
+        decoding=decoding,
+    )
 
 
 def outputs_panel() -> Outputs:
@@ -219,6 +256,7 @@ def outputs_panel() -> Outputs:
         elem_id="answer",
         placeholder="The answer appears here, word by word.",
     )
+    expected = gr.HTML("", elem_id="expected", padding=False)
     annotated = gr.AnnotatedImage(
         label="Found in the picture", visible=False, elem_id="annotated", buttons=["fullscreen"]
     )
@@ -226,7 +264,7 @@ def outputs_panel() -> Outputs:
     figures = gr.HTML(markup.timing_figures(None), elem_id="figures", padding=False)
     with gr.Accordion("Details: prompt sent, raw text, numbers", open=False, elem_id="details"):
         details = gr.JSON(label="Result", show_label=False)
-    return Outputs(status, text, annotated, table, figures, details)
+    return Outputs(status, text, annotated, table, figures, details, expected)
 
 
 def examples_panel(examples: tuple[Example, ...]) -> list[gr.Button]:

@@ -42,6 +42,17 @@ def notice(text: str, kind: str = "info") -> str:
     return f'<div class="notice notice-{kind}" role="status">{escape(text)}</div>'
 
 
+def expected(text: str) -> str:
+    """What an example's answer should say, or nothing."""
+    return f'<p class="expected">Expected: {escape(text)}</p>' if text else ""
+
+
+def knowledge(parts: Sequence[tuple[str, str]]) -> str:
+    """What a model knows as (heading, text) pairs."""
+    pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in parts)
+    return f'<dl class="knowledge">{pairs}</dl>'
+
+
 def status(text: str) -> str:
     """One line on what is going on, announced by screen readers."""
     return f'<p class="status" role="status" aria-live="polite">{escape(text)}</p>'

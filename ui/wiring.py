@@ -36,12 +36,12 @@ def wire(
     cards: list[gr.Button],
 ) -> None:
     """Connect every event of the page with its handler."""
-    _wire_inputs(handlers, inputs, controls)
+    _wire_inputs(handlers, inputs, controls, model)
     chosen = _wire_model(page, handlers, model)
     _wire_runs(page, handlers, inputs, controls, model, outputs, cards, chosen)
 
 
-def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls) -> None:
+def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: Model) -> None:
     """Uploads are looked at, a task shows its fields, and the prompt follows them all."""
     inputs.image.input(
         fn=handlers.inspect,
@@ -67,12 +67,20 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls) -> None
         trigger_mode="always_last",
         **AT_ONCE,
     )
+    gr.on(
+        triggers=[part.change for part in (model.size, inputs.task, inputs.language)],
+        fn=handlers.limit_language,
+        inputs=[model.size, inputs.task, inputs.language],
+        outputs=inputs.language_note,
+        trigger_mode="always_last",
+        **AT_ONCE,
+    )
 
 
 def _wire_model(page: gr.Blocks, handlers: Handlers, model: Model) -> list[Any]:
     """The pickers offer only what exists; returns what `Handlers.choose` updates."""
     pickers = [model.size, model.variant, model.resolution]
-    chosen = [*pickers, model.adapter, model.notice, model.panel]
+    chosen = [*pickers, model.adapter, model.notice, model.panel, model.knowledge]
     gr.on(
         triggers=[picker.input for picker in pickers],
         fn=handlers.choose,
@@ -99,9 +107,9 @@ def _wire_runs(
     typed = [inputs.question, inputs.answer, inputs.objects, inputs.text]
     started = gr.on(
         triggers=[controls.run.click, *(field.submit for field in typed)],
-        fn=handlers.begin,
+        fn=handlers.begin_own,
         js=SHOW_ANSWER,
-        outputs=buttons,
+        outputs=[*buttons, outputs.expected],
         **AT_ONCE,
     )
     runs = [_answer_after(started, handlers, inputs, model, outputs, buttons, "answer")]
@@ -109,8 +117,15 @@ def _wire_runs(
         filled = gr.on(
             triggers=[card.click for card in cards],
             fn=handlers.use_example,
-            inputs=model.adapter,
-            outputs=[inputs.image, inputs.image_note, *inputs.prompt_parts, *chosen],
+            outputs=[
+                inputs.image,
+                inputs.image_note,
+                *inputs.prompt_parts,
+                model.precision,
+                *model.decoding,
+                outputs.expected,
+                *chosen,
+            ],
             **AT_ONCE,
         )
         begun = filled.success(fn=handlers.begin, js=SHOW_ANSWER, outputs=buttons, **AT_ONCE)

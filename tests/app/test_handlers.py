@@ -8,7 +8,8 @@ from PIL import Image
 
 from app import WAITING_AT_MOST, create_app
 from models.schema import Box, Detection, Request, Result, Timings, TokenEvent, UserError
-from ui import choices, markup
+from training.nano import scenes, sprites, tasks
+from ui import choices, markup, nano
 from ui.answers import finished, partial, waiting
 from ui.handlers import Handlers, percent_box
 from ui.pictures import LONGEST_SHOWN, MOST_DRAWN, annotate, distinct_labels
@@ -105,7 +106,9 @@ def test_a_wish_settles_on_the_nearest_checkpoint_that_exists():
 
 
 def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
-    size, variant, resolution, adapter, notice, panel = handlers.choose("10B", "pt", "896", "vqa")
+    size, variant, resolution, adapter, notice, panel, knows = handlers.choose(
+        "10B", "pt", "896", "vqa"
+    )
     assert size == "10B"
     assert [value for _, value in variant["choices"]] == ["mix", "pt", "ft-docci"]
     assert [value for _, value in resolution["choices"]] == ["224", "448", "896"]
@@ -113,10 +116,25 @@ def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
     assert adapter["value"] == ""
     assert "10b-pt-896 has no weights here." in notice
     assert panel["label"] == "Model: 10B · pt · 896 px"
+    assert not knows["visible"]
 
 
 def test_nano_says_what_it_cannot_do(handlers):
     assert "For photographs choose 3B or larger" in handlers.model_notice("nano-224")
+
+
+def test_what_nano_knows_is_what_it_was_taught():
+    assert tuple(noun.name for noun in sprites.nouns()) == nano.OBJECTS
+    assert tuple(scenes.BACKGROUNDS) == nano.BACKGROUNDS
+    assert tasks.LANGUAGES == choices.NANO_LANGUAGES
+
+
+def test_nano_says_which_languages_it_lacks(handlers):
+    assert "German" in handlers.limit_language("nano", "caption", "sv")
+    assert "in English only" in handlers.limit_language("nano", "answer", "de")
+    assert handlers.limit_language("nano", "caption", "de") == ""
+    assert handlers.limit_language("nano", "detect", "sv") == ""
+    assert handlers.limit_language("3B", "answer", "sv") == ""
 
 
 def test_a_label_cannot_become_markup():

@@ -89,7 +89,12 @@ def first_example(embedded: bool) -> tuple[int, Example]:
 
 def test_an_example_fills_the_page_and_runs_with_one_click(page):
     index, example = first_example(embedded=True)
+    page.get_by_role("button", name="Decoding").click()
+    temperature = page.get_by_label(re.compile("number input for Temperature")).first
+    temperature.fill("1.5")
     page.locator(f"#example-{index}").click()
+    expect(page.locator("#expected")).to_contain_text(f"Expected: {example.expect}")
+    expect(temperature).to_have_value("0")
     expect(page.locator("#picture img")).to_be_visible()
     expect(page.get_by_label("Prompt, as it is sent")).to_have_value(example.prompt)
     expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
