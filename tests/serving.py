@@ -72,6 +72,10 @@ class WatchedBackend:
         """As the backend says."""
         return self._backend.missing(checkpoint)
 
+    def notice(self, checkpoint: str) -> str | None:
+        """As the backend says."""
+        return self._backend.notice(checkpoint)
+
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         """As the backend says."""
         return self._backend.adapters(checkpoint)

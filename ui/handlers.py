@@ -280,11 +280,17 @@ class Handlers:
         )
 
     def model_notice(self, checkpoint: str) -> str:
-        """What to know about a checkpoint before running it: what is missing, or nano's limits."""
+        """What to know about a checkpoint before running it.
+
+        What is missing; otherwise what its first use brings, and nano's limits.
+        """
         missing = self._backend.missing(checkpoint)
         if missing:
             return markup.notice(missing, "warning")
-        return markup.notice(NANO_NOTE) if checkpoint.startswith("nano") else ""
+        about = self._backend.notice(checkpoint) or ""
+        return markup.notice(
+            f"{about} {NANO_NOTE if checkpoint.startswith('nano') else ''}".strip()
+        )
 
     def use_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Fill the page from the example whose button was pressed, and decode as it expects.

@@ -23,6 +23,9 @@ class Nowhere:
     def missing(self, checkpoint: str) -> str | None:
         return None if checkpoint == "nano-224" else f"{checkpoint} has no weights here."
 
+    def notice(self, checkpoint: str) -> str | None:
+        return None if checkpoint == "nano-224" else "Will download 6.1 GB on first use."
+
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         return ("vqa",) if checkpoint == "nano-224" else ()
 
@@ -117,6 +120,11 @@ def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
     assert "10b-pt-896 has no weights here." in notice
     assert panel["label"] == "Model: 10B · pt · 896 px"
     assert not knows["visible"]
+
+
+def test_a_checkpoint_that_lacks_nothing_says_what_its_first_use_brings(handlers, monkeypatch):
+    monkeypatch.setattr(Nowhere, "missing", lambda self, checkpoint: None)
+    assert "Will download 6.1 GB on first use." in handlers.model_notice("3b-mix-224")
 
 
 def test_nano_says_what_it_cannot_do(handlers):
