@@ -11,6 +11,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from models.tokens import parse_detections
+from ui.examples import FOLDER
+
 STATUS, TEXT, ANNOTATED, TABLE, FIGURES, DETAILS = range(6)
 
 
@@ -162,14 +165,30 @@ def test_a_size_without_weights_says_what_is_missing(client, scene_png):
     assert result[TEXT] == ""
 
 
-def test_detections_are_drawn_listed_and_returned_as_numbers(client, scene_png):
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_detections_are_drawn_listed_and_returned_as_numbers(client, task):
+    entries = json.loads((FOLDER / "examples.json").read_text("utf-8"))
+    entry = next(
+        each for each in entries if each["task"] == task and each["checkpoint"] == "nano-224"
+    )
+    expected = parse_detections(entry["answer"]).objects
+    assert expected
     result = client.predict(
-        image=handle_file(scene_png), task="detect", objects="cat ; dog", api_name="/answer"
+        image=handle_file(FOLDER / entry["image"]),
+        task=task,
+        objects=entry["prompt"].removeprefix(f"{task} "),
+        api_name="/answer",
     )
     details = result[DETAILS]
-    assert details["prompt"] == "detect cat ; dog"
-    for detection in details["detections"]:
-        left, top, right, bottom = detection["box_xyxy_px"]
-        assert 0 <= left < right <= 224
-        assert 0 <= top < bottom <= 224
-    assert json.dumps(details)
+    assert details["prompt"] == entry["prompt"]
+    assert len(details["detections"]) == len(expected)
+    for detection, true in zip(details["detections"], expected, strict=True):
+        assert detection["label"].startswith(true.label)
+        assert detection["box_xyxy_px"] == pytest.approx(true.box.to_xyxy_px(224, 224), abs=12)
+        assert bool(detection["mask_px"]) == (task == "segment")
+    labels = [detection["label"] for detection in details["detections"]]
+    drawn = result[ANNOTATED].get("value", result[ANNOTATED])
+    assert [layer["label"] for layer in drawn["annotations"]] == labels
+    table = result[TABLE] if isinstance(result[TABLE], str) else result[TABLE]["value"]
+    assert table.count('<th scope="row">') == len(expected)
+    assert all(label in table for label in labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from ui.examples import Example, read_examples
+from models.tokens import parse_detections
+from ui.examples import FOLDER, Example, read_examples
 
 SOMETHING = re.compile(r"\S")
 
@@ -99,6 +101,24 @@ def test_an_example_fills_the_page_and_runs_with_one_click(page):
     expect(page.get_by_label("Prompt, as it is sent")).to_have_value(example.prompt)
     expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
     expect_answered(page)
+
+
+def test_an_example_with_masks_is_drawn_with_a_legend_and_a_table(page):
+    entries = json.loads((FOLDER / "examples.json").read_text("utf-8"))
+    index, entry = next(
+        (index, entry) for index, entry in enumerate(entries) if entry["task"] == "segment"
+    )
+    found = parse_detections(entry["answer"]).objects
+    assert found
+    page.locator(f"#example-{index}").click()
+    expect_answered(page)
+    annotated = page.locator("#annotated")
+    expect(annotated.locator("img.base-image")).to_be_visible()
+    expect(annotated.locator("img.mask")).to_have_count(len(found))
+    expect(annotated.locator(".legend-item")).to_have_count(len(found))
+    expect(annotated.locator(".legend-item").first).to_contain_text(found[0].label)
+    expect(page.locator("#boxes tbody tr")).to_have_count(len(found))
+    expect(page.locator("#boxes thead")).to_contain_text("Mask area")
 
 
 def test_an_example_for_a_real_size_says_what_it_needs(page):
