@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from models.schema import UserError
+
+logger = logging.getLogger(__name__)
 
 Status = Callable[[str], None]
 
@@ -149,6 +152,8 @@ def explain(error: BaseException, repo_id: str) -> UserError:
         return UserError(
             "The download folder cannot be written.", "Point HF_HOME at a folder that can be."
         )
+    # What follows tells little of the cause, which may be anything.
+    logger.warning("the download of %s failed", repo_id, exc_info=error)
     if isinstance(cause, errors.LocalEntryNotFoundError) or _is_unreachable(cause):
         return UserError(
             f"{repo_id} is not on this machine and Hugging Face could not be reached.",

@@ -55,6 +55,13 @@ def test_a_missing_token_and_a_bad_one_are_told_apart(token):
     assert TOKEN not in str(error)
 
 
+def test_the_cause_of_an_interrupted_download_is_logged(caplog):
+    cause = RuntimeError("the transfer broke")
+    assert "interrupted" in str(hub.explain(cause, REPO))
+    (record,) = caplog.records
+    assert record.exc_info[1] is cause
+
+
 @pytest.mark.parametrize("wrap", [False, True])
 def test_a_licence_that_is_not_accepted_is_linked(wrap, token):
     cause = http_error(errors.HfHubHTTPError if wrap else errors.GatedRepoError, 403)
