@@ -10,9 +10,9 @@ from ui.handlers import Handlers
 from ui.layout import Controls, Inputs, Model, Outputs
 from ui.runs import PENDING_AT_MOST
 
-# More than `Runs` lets in, so that an answer too many is refused at once instead of waiting in
-# Gradio's queue; the backend orders those that are let in.
-ANSWERS_LET_IN = 2 * PENDING_AT_MOST
+# A few more than `Runs` lets in, so that an answer too many is refused at once instead of waiting
+# in Gradio's queue; the backend orders the others. Not many more: each opens its picture first.
+ANSWERS_LET_IN = PENDING_AT_MOST + 4
 INSPECTED_AT_ONCE = 2  # an upload of many pixels takes memory while it is looked at
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # What only changes the page is quick, and must work while the queue is full: Stop above all.
