@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None, backend: Backend | None = None)
     """Run the command line; returns the exit code. A backend is made where none is given."""
     options = _parser().parse_args(arguments)
     warnings.simplefilter("ignore")  # of libraries; every failure is told in our own words
+    logging.getLogger("models").addHandler(logging.NullHandler())  # and in one line
     try:
         if options.jsonl:
             return _answer_file(options, backend)
@@ -80,11 +82,13 @@ def _parser() -> argparse.ArgumentParser:
 def _answer_one(options: argparse.Namespace, backend: Backend | None) -> int:
     if options.prompt is None:
         raise UserError("There is no --prompt.", 'Add one, such as "caption en".')
-    request = _request(options, {"image": options.image, "prompt": options.prompt})
+    request, notes = _request(options, {"image": options.image, "prompt": options.prompt})
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     for event in _events(backend, request):
         if isinstance(event, Result):
             if options.json:
-                print(json.dumps(describe(event), ensure_ascii=False))
+                print(json.dumps(describe(event, notes), ensure_ascii=False))
             else:
                 print(flush=True)
         elif isinstance(event, TokenEvent) and not options.json:
@@ -105,10 +109,10 @@ def _answer_file(options: argparse.Namespace, backend: Backend | None) -> int:
         if not line.strip():
             continue
         try:
-            request = _request(options, _fields(line))
+            request, notes = _request(options, _fields(line))
             backend = backend or _local_backend()
             *_, result = backend.answer(request)
-            answer = describe(result)
+            answer = describe(result, notes)
         except UserError as error:
             answer = {"error": str(error), "line": number}
             code = FAILED
@@ -136,15 +140,20 @@ def _fields(line: str) -> dict[str, Any]:
     return fields
 
 
-def _request(options: argparse.Namespace, fields: dict[str, Any]) -> Request:
-    """A request from a line's fields and the options; opens the picture in its full size."""
+def _request(
+    options: argparse.Namespace, fields: dict[str, Any]
+) -> tuple[Request, tuple[str, ...]]:
+    """A request from a line's fields and the options, and the notes on its picture.
+
+    The picture is opened in its full size.
+    """
     checkpoint = catalog.find(options.checkpoint)
     parsed = prompts.parse(fields["prompt"])
     opened = open_image(fields["image"], reduce_above=None)
     tokens = fields.get("max_new_tokens", options.max_new_tokens)
     if tokens is None:
         tokens = prompts.default_max_new_tokens(parsed.task, checkpoint.variant)
-    return Request(
+    request = Request(
         image=opened.image,
         prompt=fields["prompt"],
         checkpoint=checkpoint.name,
@@ -160,10 +169,14 @@ def _request(options: argparse.Namespace, fields: dict[str, Any]) -> Request:
         ),
         deadline_s=options.deadline_s,
     )
+    return request, opened.notes
 
 
-def describe(result: Result) -> dict[str, Any]:
-    """A result as JSON: boxes in pixels of the picture, masks as COCO RLE, seconds."""
+def describe(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """A result as JSON: boxes in pixels of the picture, masks as COCO RLE, seconds.
+
+    `notes` are what `open_image` changed about the picture.
+    """
     timings = result.timings
     return {
         "text": result.text,
@@ -180,6 +193,7 @@ def describe(result: Result) -> dict[str, Any]:
         "checkpoint": result.checkpoint,
         "adapter": result.adapter,
         "finish_reason": result.finish_reason,
+        "notes": list(notes),
         "timings": {
             "load_s": round(timings.load_s, 3),
             "first_token_s": round(timings.first_token_s, 3),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco
 
 from models.generate import FAILED, describe, main
 from models.schema import Box, Detection, Result, Timings
@@ -60,6 +61,15 @@ def test_the_result_as_json(run, png):
     assert result["timings"]["first_token_s"] > 0
 
 
+def test_what_was_changed_about_the_picture_is_told(run, picture, tmp_path):
+    path = save_kinds(tmp_path, picture)["moving.gif"]
+    arguments = ["--image", str(path), "--prompt", "ocr", "--max-new-tokens", "1"]
+    code, lines, error = run(*arguments, "--json")
+    assert code == 0
+    assert json.loads(lines[0])["notes"] == ["The file has several frames; only the first is used."]
+    assert error == "note: The file has several frames; only the first is used.\n"
+
+
 def test_masks_are_written_as_coco_rle():
     mask = np.zeros((4, 6), bool)
     mask[1:3, 2:4] = True
@@ -69,7 +79,6 @@ def test_masks_are_written_as_coco_rle():
     (written,) = json.loads(json.dumps(describe(result)))["detections"]
     assert (written["label"], written["box_xyxy_px"]) == ("cat", [2.0, 1.0, 4.0, 3.0])
     assert written["mask"]["size"] == [4, 6]
-    coco = pytest.importorskip("pycocotools.mask")
     assert (coco.decode(written["mask"]) == mask).all()
 
 
