@@ -6,10 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco
 
 from models import rle
-
-coco = pytest.importorskip("pycocotools.mask")
 
 
 @pytest.mark.parametrize("density", [0.0, 0.01, 0.5, 1.0])
