@@ -10,12 +10,13 @@ import importlib.util
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 
 from models.schema import UserError
 
@@ -34,7 +35,6 @@ _BROKEN = (
     KeyError,
     IndexError,
     OverflowError,
-    MemoryError,
     struct.error,
     zlib.error,
 )
@@ -48,6 +48,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
+_BAND_PIXELS = 4_000_000  # worked on at once where a conversion needs wide numbers
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -70,7 +71,7 @@ def open_image(
 
     A JPEG of more than `reduce_above` pixels is decoded at a half, quarter or eighth of its size,
     which a note says; None keeps every pixel. UserError where the file is missing, is no picture
-    of a known format, has more than `max_pixels`, or is damaged.
+    of a known format, has more than `max_pixels`, needs more memory than there is, or is damaged.
     """
     name, file = _as_file(source)
     try:
@@ -79,6 +80,10 @@ def open_image(
         image = _open(file, formats, name, max_pixels)
         with image:
             return _normalise(image, name, reduce_above)
+    except MemoryError:
+        raise UserError(
+            f"{name} is too large for the memory that is free.", "Use one of fewer pixels."
+        ) from None
     finally:
         if not hasattr(source, "read"):
             file.close()
@@ -165,15 +170,13 @@ def _normalise(image: ImageFile.ImageFile, name: str, reduce_above: int | None) 
         image.load()
     except _BROKEN as error:
         raise _damaged(name, error) from None
-    # What an unusual colour space or palette breaks shows only on conversion.
-    try:
-        rgb = _to_rgb(image, notes)
-    except _BROKEN as error:
-        raise _damaged(name, error) from None
+    size = image.size
+    rgb = _to_rgb(image, notes, name)
+    Image.Image.close(image)  # the pixels only, before the next copy; the file is not ours
     if turn is not None:
         rgb = rgb.transpose(turn)
         notes.append("The picture was turned upright as its camera noted.")
-    if image.size != full_size:
+    if size != full_size:
         width, height = rgb.size
         notes.append(f"The picture was read at {width} × {height} pixels to save memory.")
     rgb.info = {}
@@ -197,36 +200,71 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
+def _to_rgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
     if image.mode in _DEEP_MODES:
         notes.append("Brightness was reduced to 8 bits.")
         return _from_deep(image).convert("RGB")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        return _over_white(image.convert("RGBA"), notes)
-    return image.convert("RGB")
+        return _over_white(image, notes, name)
+    return _convert(image, "RGB", name)
+
+
+def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
+    """Pillow's conversion, where what a file's colours or palette break shows at last."""
+    try:
+        return image.convert(mode)
+    except _BROKEN as error:
+        raise _damaged(name, error) from None
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """8 bits from 16-bit, 32-bit or floating-point grey, relative to the range of the type."""
-    values = np.asarray(image)
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max(initial=0.0))
-    # Neither type says what white is: 1 for fractions, else the depth that the brightest needs.
-    white = next((limit for limit in (1.0, 255.0, 65535.0) if top <= limit), top)
-    if values.size and image.mode == "I":
-        white = max(white, 65535.0)
-    return Image.fromarray((values.clip(0, white) * (255 / white) + 0.5).astype(np.uint8))
+    """8 bits from 16-bit, 32-bit or floating-point grey, relative to the range of the type.
+
+    It goes by bands: the wide numbers of all pixels would take several times the picture's memory.
+    """
+    grey = Image.new("L", image.size)
+    top = None if image.mode.startswith("I;16") else _brightest(image)
+    for at, band in _bands(image):
+        if top is None:
+            reduced = (band >> 8).astype(np.uint8)
+        else:
+            # Neither type says what white is: 1 for fractions, else the depth that the brightest
+            # needs.
+            white = next((limit for limit in (1.0, 255.0, 65535.0) if top <= limit), top)
+            if image.mode == "I":
+                white = max(white, 65535.0)
+            reduced = (band.clip(0, white) * (255 / white) + 0.5).astype(np.uint8)
+        grey.paste(Image.fromarray(reduced), (0, at))
+    return grey
 
 
-def _over_white(image: Image.Image, notes: list[str]) -> Image.Image:
+def _brightest(image: Image.Image) -> float:
+    return max((float(band.max(initial=0.0)) for _, band in _bands(image)), default=0.0)
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, uint16 or finite float32[rows, width]) of parts from top to bottom."""
+    width, height = image.size
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        values = np.asarray(image.crop((0, top, width, min(top + rows, height))))
+        if not image.mode.startswith("I;16"):
+            values = values.astype(np.float32)
+            values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        yield top, values
+
+
+def _over_white(image: Image.Image, notes: list[str], name: str) -> Image.Image:
+    if image.mode not in ("RGBA", "LA") or "transparency" in image.info:
+        coloured = _convert(image, "RGBA", name)
+        Image.Image.close(image)
+        image = coloured
     alpha = image.getchannel("A")
+    rgb = _convert(image, "RGB", name)
     if alpha.getextrema()[0] < 255:
         notes.append("Transparent parts were put on white.")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image.convert("RGB"), mask=alpha)
-    return white
+        rgb.paste("white", mask=ImageChops.invert(alpha))
+    return rgb
 
 
 def _damaged(name: str, error: BaseException) -> UserError:

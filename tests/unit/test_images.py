@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from PIL import Image
 from models.images import MAX_PIXELS, OpenedImage, open_image
 from models.schema import UserError
 
+ROOT = Path(__file__).parents[2]
+LARGEST_BYTES = 600_000_000
 RED, WHITE = (200, 30, 40), (255, 255, 255)
 
 
@@ -200,12 +205,48 @@ def test_a_huge_text_chunk_is_refused():
     chunk = struct.pack(">I", len(text)) + b"zTXt" + text
     chunk += struct.pack(">I", zlib.crc32(b"zTXt" + text))
     png = encoded(plain())
-    opened = None
-    try:
-        opened = open_image(png[:33] + chunk + png[33:])
-    except UserError as error:
-        assert "damaged" in str(error)
-    assert opened is None or pixel(opened) == RED
+    assert "damaged" in str(refusal(png[:33] + chunk + png[33:]))
+
+
+def test_too_little_memory_is_told_from_damage(monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("models.images._normalise", fail)
+    assert "too large" in str(refusal(encoded(plain())))
+
+
+def test_an_error_of_ours_is_not_taken_for_damage(monkeypatch):
+    def fail(*arguments):
+        raise IndexError("of this code")
+
+    monkeypatch.setattr("models.images._from_deep", fail)
+    with pytest.raises(IndexError, match="of this code"):
+        open_image(encoded(Image.new("F", (4, 4)), "TIFF"))
+
+
+def test_wide_numbers_are_rescaled_alike_in_every_band(monkeypatch):
+    monkeypatch.setattr("models.images._BAND_PIXELS", 8)
+    values = np.repeat(np.float32([[10], [20], [np.nan], [250]]), 5, axis=1)
+    opened = open_image(encoded(Image.fromarray(values), "TIFF"))
+    assert [opened.image.getpixel((4, row))[0] for row in range(4)] == [10, 20, 0, 250]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode, format", [("I;16", "PNG"), ("F", "TIFF"), ("RGBA", "PNG")])
+def test_the_largest_pictures_take_bounded_memory(tmp_path, mode, format):
+    path = tmp_path / f"large.{format.lower()}"
+    fast = {"compress_level": 1} if format == "PNG" else {"compression": "tiff_adobe_deflate"}
+    Image.new(mode, (7000, 7000)).save(path, **fast)
+    # VmHWM is of this process alone; ru_maxrss would start from that of the tests' own.
+    code = (
+        f"from models.images import open_image; opened = open_image({str(path)!r});"
+        "assert opened.image.size == (7000, 7000);"
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'));"
+        "print(int(peak.split()[1]) * 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert int(done.stdout) < LARGEST_BYTES, done.stderr
 
 
 def test_heic_is_named(monkeypatch):
