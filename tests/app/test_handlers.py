@@ -185,7 +185,7 @@ def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
     request = Request(Image.new("RGB", (64, 64)), "detect cat")
     status, _, annotated, table, _, details = finished(request, result)
     assert f"Only the first {MOST_DRAWN} of {MOST_DRAWN + 3} objects are drawn." in status
-    assert len(annotated.value.annotations) == MOST_DRAWN
+    assert len(annotated.value["annotations"]) == MOST_DRAWN
     assert table["value"].count('<th scope="row">') == len(found)
     assert len(details["detections"]) == len(found)
 
