@@ -54,6 +54,15 @@ def default_deadline_s(
     return min(max(needed_s, SHORTEST_DEFAULT_DEADLINE_S), LONGEST_DEADLINE_S)
 
 
+def gpu_seconds(request: Request) -> int:
+    """Seconds of ZeroGPU that a request may need, at most 120: a visitor has few a day."""
+    chosen = catalog.find(request.checkpoint)
+    billions = chosen.parameters / 1e9
+    prefill = 2 + 0.2 * billions * chosen.image_tokens / 1024
+    per_token = 0.03 + 0.003 * billions
+    return min(120, round(5 + prefill + per_token * request.decoding.max_new_tokens))
+
+
 def missing_download(
     checkpoint: catalog.Checkpoint, too_large: UserError | None, needed: str
 ) -> str | None:

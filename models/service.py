@@ -18,15 +18,20 @@ import torch
 from PIL import Image
 
 from models import adapters, catalog, hub
-from models.checks import check, default_deadline_s, gigabytes, missing_download
+from models.checks import (
+    check,
+    default_deadline_s,
+    gigabytes,
+    gpu_seconds,
+    missing_download,
+)
 from models.device import available_bytes, best_device, on_zero_gpu, resolve_precision, zero_gpu
 from models.engine import Finished, generate
 from models.loader import LoadedModel, Loader, embedded_folder
-from models.mask_codec import MaskCodec, paste
+from models.objects import detect
 from models.scheduler import LONGEST_QUEUE, Job, Load, Scheduler
 from models.schema import (
     Decoding,
-    Detection,
     Request,
     Result,
     StatusEvent,
@@ -34,9 +39,7 @@ from models.schema import (
     TokenEvent,
     UserError,
 )
-from models.tokens import parse_detections
 
-MASK_BYTES = 512_000_000  # of masks in one result; those beyond it come as boxes only
 HEARTBEAT_S = 0.5
 
 Event = StatusEvent | TokenEvent | Result
@@ -97,7 +100,7 @@ class LocalBackend:
             yield from self._answer_on_zero_gpu(request, key)
             return
         job, ahead = self._submit(request, key)
-        message = f"Waiting for {ahead} other request(s) …" if ahead else "Looking at the picture …"
+        message = "Waiting for other requests …" if ahead else "Looking at the picture …"
         events = job.events(HEARTBEAT_S)
         silent = True
         try:
@@ -332,37 +335,6 @@ def work(
                 yield event
     finally:
         events.close()
-
-
-def detect(
-    text: str, codec: MaskCodec, width: int, height: int
-) -> tuple[tuple[Detection, ...], int]:
-    """The objects of an answer on a picture of that size, and how many made no sense.
-
-    Masks are full size; once they take MASK_BYTES, further objects come without.
-    """
-    parsed = parse_detections(text)
-    with_mask = [index for index, each in enumerate(parsed.objects) if each.codes]
-    with_mask = with_mask[: max(1, MASK_BYTES // (width * height))]
-    masks = {}
-    if with_mask:
-        codes = torch.tensor([parsed.objects[index].codes for index in with_mask])
-        masks = dict(zip(with_mask, codec.decode(codes), strict=True))
-    found = []
-    for index, each in enumerate(parsed.objects):
-        box = each.box.to_xyxy_px(width, height)
-        mask = paste(masks[index], box, width, height) if index in masks else None
-        found.append(Detection(each.label, each.box, box, mask))
-    return tuple(found), parsed.invalid
-
-
-def gpu_seconds(request: Request) -> int:
-    """Seconds of ZeroGPU that a request may need, at most 120: a visitor has few a day."""
-    chosen = catalog.find(request.checkpoint)
-    billions = chosen.parameters / 1e9
-    prefill = 2 + 0.2 * billions * chosen.image_tokens / 1024
-    per_token = 0.03 + 0.003 * billions
-    return min(120, round(5 + prefill + per_token * request.decoding.max_new_tokens))
 
 
 def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:

@@ -18,6 +18,7 @@ ORDER = (
     "prompts",
     "images",
     "mask_codec",
+    "objects",
     "device",
     "hub",
     "adapters",

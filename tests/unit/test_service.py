@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import catalog, service
+from models import catalog, checks, objects, service
 from models.checks import LONGEST_DEADLINE_S, MAX_NEW_TOKENS, check, default_deadline_s
+from models.objects import detect
 from models.scheduler import Job
 from models.schema import Decoding, Result, StatusEvent, TokenEvent, UserError
-from models.service import LocalBackend, detect
+from models.service import LocalBackend
 from models.tokens import encode_codes
 
 SOON_S = 120.0
@@ -162,7 +163,7 @@ def test_boxes_and_masks_are_in_pixels_of_the_picture(nano):
 
 
 def test_masks_are_bounded_in_memory(nano, monkeypatch):
-    monkeypatch.setattr(service, "MASK_BYTES", 2 * 400 * 200)
+    monkeypatch.setattr(objects, "MASK_BYTES", 2 * 400 * 200)
     found, _ = detect(f"{LOCS}{encode_codes(range(16))} cat ; " * 3, nano.codec, 400, 200)
     assert [each.mask is not None for each in found] == [True, True, False]
 
@@ -345,6 +346,6 @@ def test_on_zero_gpu_a_left_answer_leaves_the_worker(zero_gpu, ask):
 
 
 def test_gpu_seconds_grow_with_the_work(ask):
-    small = service.gpu_seconds(ask(tokens=16))
-    assert small < service.gpu_seconds(ask(tokens=512))
-    assert small < service.gpu_seconds(ask(tokens=16, checkpoint="10b-pt-896")) <= 120
+    small = checks.gpu_seconds(ask(tokens=16))
+    assert small < checks.gpu_seconds(ask(tokens=512))
+    assert small < checks.gpu_seconds(ask(tokens=16, checkpoint="10b-pt-896")) <= 120
