@@ -14,7 +14,10 @@ import torch
 from models.loader import CODEC_FILE
 from training.nano import answer, build, dense, tokenizer
 from training.nano.model import PATCH, config
+from training.nano.point import Pointer
+from training.nano.rows import IGNORED, Maker, Vocabulary
 from training.nano.scenes import HELD_OUT, draw
+from training.nano.tasks import examples
 
 SCENES = range(HELD_OUT + 100, HELD_OUT + 104)
 
@@ -28,10 +31,10 @@ def scenes():
 def make(nano, nano_checkpoint):
     """Shapes batches: `make(exact)`."""
 
-    def maker(exact: bool) -> answer.Maker:
+    def maker(exact: bool) -> Maker:
         every = 1 if exact else 10**12
         codec = str(nano_checkpoint / CODEC_FILE)
-        return answer.Maker(nano.processor.tokenizer, codec, 160, 2, every)
+        return Maker(nano.processor.tokenizer, codec, 160, 2, every)
 
     return maker
 
@@ -39,9 +42,11 @@ def make(nano, nano_checkpoint):
 def suffix_losses(nano, batch, rows: slice) -> torch.Tensor:
     """Loss of each suffix token of `rows`, without soft targets."""
     keys = ("ids", "prompt", "place", "prefixed", "target", "target_weight", "owner")
+    pointing = torch.zeros(0, dtype=torch.int64)
     batch = batch | {key: batch[key][rows] for key in keys}
+    batch |= {"point_row": pointing, "point_at": pointing}
     with torch.no_grad():
-        logits, target, _ = answer.suffix_logits(nano.model, batch)
+        logits, target, _, _ = answer.suffix_logits(nano.model, batch)
     return torch.nn.functional.cross_entropy(logits.float(), target, reduction="none")
 
 
@@ -49,7 +54,7 @@ def test_an_exact_row_trains_what_the_model_computes(nano, make, scenes):
     batch = make(exact=True)(scenes)
     tokens = nano.processor.tokenizer
     prefix = tokens.decode(batch["ids"][0][batch["prefixed"][0]][1:-1])
-    suffix = tokens.decode(batch["target"][0][batch["target"][0] != answer.IGNORED][:-1])
+    suffix = tokens.decode(batch["target"][0][batch["target"][0] != IGNORED][:-1])
     inputs = nano.processor(
         images=scenes[int(batch["owner"][0])].image,
         text=f"<image>{prefix}",
@@ -74,7 +79,7 @@ def test_prompts_in_one_row_do_not_see_each_other(nano, make, scenes):
     ]
     alone = maker.pack([[rows[0][-1]]]) | {"pixels": batch["pixels"], "exact": batch["exact"]}
     alone["owner"] = torch.tensor([0])
-    last = len(rows[0][-1][1])
+    last = len(rows[0][-1].suffix)
     together = suffix_losses(nano, batch, slice(0, 1))[-last:]
     assert len(rows[0]) > 3
     assert torch.allclose(together, suffix_losses(nano, alone, slice(0, 1)), atol=1e-3)
@@ -94,8 +99,31 @@ def test_dense_targets_say_what_stands_in_each_patch(scenes):
             assert any(mask[y : y + PATCH, x : x + PATCH].any() for mask in masks)
 
 
+def test_a_text_points_at_what_it_speaks_of(make, scenes):
+    maker = make(exact=False)
+    tokens = maker.tokenizer
+    for scene in scenes:
+        pointer, side = Pointer(scene), scene.image.width // PATCH
+        for example in examples(scene, np.random.default_rng(0), maker.codes):
+            prompt = maker.prompt(example, pointer)
+            spoken = (*prompt.prefix, *prompt.suffix)
+            for at, on in prompt.points:
+                assert on.sum() == pytest.approx(1, abs=1e-3)
+                said = tokens.decode(spoken[at + 1 if at >= len(prompt.prefix) - 1 else at])
+                if example.task == "ocr":
+                    y, x = np.unravel_index(on.argmax(), (side, side))
+                    found = [c for c, a, b in scene.print.letters if a - 16 < x * 16 < b]
+                    assert said in found
+                    assert abs(y * 16 + 8 - sum(scene.print.box_xyxy_px[1::2]) / 2) < 24
+                elif example.kind == "detect one":
+                    kind = example.prefix.removeprefix("detect ")
+                    seen = [p for o in scene.objects if o.name == kind for p in [o.mask]]
+                    blocks = np.any(seen, 0).reshape(side, PATCH, side, PATCH).any((1, 3))
+                    assert set(np.flatnonzero(on)) <= set(np.flatnonzero(blocks))
+
+
 def test_near_locations_are_nearly_right(nano):
-    ids = answer.Vocabulary.of(nano.processor.tokenizer)
+    ids = Vocabulary.of(nano.processor.tokenizer)
     target = torch.tensor([ids.locations[500]])
 
     def loss_of(guess: int) -> float:

@@ -28,7 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from training.nano import answer, dense, look, sprites, tokenizer
+from training.nano import answer, dense, look, rows, sprites, tokenizer
 from training.nano.data import Batches, load, pixels_of
 from training.nano.model import PATCH, Optimizers, config, new
 from training.nano.scenes import BACKGROUNDS, CHARACTERS, draw
@@ -90,7 +90,7 @@ def corpus(scenes: int) -> list[str]:
     return [text for text in texts if "<loc" not in text]
 
 
-def new_heads(pieces: PreTrainedTokenizerBase, ids: answer.Vocabulary) -> dense.Heads:
+def new_heads(pieces: PreTrainedTokenizerBase, ids: rows.Vocabulary) -> dense.Heads:
     """Fresh dense heads that read names, letters and colours with the tokens of `pieces`."""
 
     def tokens(text: str) -> list[int]:
@@ -108,7 +108,7 @@ def resume_from(folder: Path, device: str) -> Nano:
     """An exported nano with its dense heads, in float32."""
     processor = AutoProcessor.from_pretrained(folder)
     model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    heads = new_heads(processor.tokenizer, answer.Vocabulary.of(processor.tokenizer))
+    heads = new_heads(processor.tokenizer, rows.Vocabulary.of(processor.tokenizer))
     heads.load_state_dict(load_file(folder / HEADS_FILE))
     return Nano(model.to(device), heads.float().to(device), processor)
 
@@ -120,7 +120,7 @@ def start(resolution: int, work: Path, device: str, corpus_scenes: int) -> Nano:
         made = tokenizer.processor(tokenizer.train(corpus(corpus_scenes)), resolution, PATCH)
         made.save_pretrained(folder)
     processor = AutoProcessor.from_pretrained(folder)
-    ids = answer.Vocabulary.of(processor.tokenizer)
+    ids = rows.Vocabulary.of(processor.tokenizer)
     pixels = torch.from_numpy(np.stack([pixels_of(draw(seed, resolution)) for seed in range(96)]))
     settings = config(resolution, processor.tokenizer.get_vocab())
     model = new(settings, pixels, list(ids.locations)).to(device)
@@ -133,7 +133,7 @@ def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace)
         make = look.make
     else:
         exact_every = 1 if stage.name == "finish" else arguments.exact_every
-        make = answer.Maker(
+        make = rows.Maker(
             nano.processor.tokenizer, str(arguments.codec), arguments.text_budget, 3, exact_every
         )
     offset = STAGES.index(stage.name) * 100_000_000
@@ -148,7 +148,7 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
     optimizers = Optimizers(named, stage.rate, stage.muon_rate, stage.vision_share)
     if state.get("optimizers"):
         optimizers.load_state_dict(state["optimizers"])
-    ids = answer.Vocabulary.of(nano.processor.tokenizer)
+    ids = rows.Vocabulary.of(nano.processor.tokenizer)
     nano.model.train()
     began = saved = time.time()
     for step, batch in enumerate(batches(stage, nano, first, arguments), start=first):
@@ -156,8 +156,9 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
             loss, report = look.loss(nano.model, nano.heads, batch)
         else:
             loss, report = answer.loss(
-                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread
-            )
+                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread,
+                frozen=stage.name == "answer" and step < arguments.freeze_steps,
+            )  # fmt: skip
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
         optimizers.step(stage.factor(step))
@@ -247,6 +248,9 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--muon-rate", type=float, default=3e-3, help="Muon's rate (hidden matrices)"
+    )
+    parser.add_argument(
+        "--freeze-steps", type=int, default=1200, help="steps of answer before the tower learns too"
     )
     parser.add_argument(
         "--vision-share", type=float, default=0.35, help="the tower's part of the rates later on"

@@ -1,0 +1,202 @@
+"""Scenes become rows of text tokens: which prompts, what must come next, where it stands.
+
+A row holds prompt after prompt of one scene. `exact` rows hold a single one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
+
+from models.mask_codec import MaskCodec
+from models.tokens import encode_codes
+from training.nano import look
+from training.nano.point import Pointer, Span
+from training.nano.scenes import Scene, SceneObject
+from training.nano.tasks import Example, examples
+
+IGNORED = -1
+SEGMENTED = 0.6  # share of scenes that are also asked for masks
+LOCATION_SHARE, CODE_SHARE = 3.0, 0.4  # weight of such a token relative to one of a word
+LONGEST_EXACT = 72  # text tokens of a row of its own
+WEIGHTS = {  # how often a kind is drawn, relative to 1
+    "cap": 0.5, "describe": 0.6, "question": 0.5, "ocr": 1.5, "is there": 2.0, "relation": 1.2,
+    "segment one": 1.0, "segment several": 0.25, "segment absent": 0.1, "detect absent": 0.15,
+    "detect one": 2.5, "region": 0.6, "largest": 1.2, "where": 0.6, "how many": 0.7,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The token ids that training needs to know."""
+
+    bos: int
+    eos: int
+    locations: tuple[int, ...]
+    codes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+        """Reads them off a tokenizer."""
+        locations = tokenizer.convert_tokens_to_ids([f"<loc{i:04d}>" for i in range(1024)])
+        codes = tokenizer.convert_tokens_to_ids([f"<seg{i:03d}>" for i in range(128)])
+        return cls(tokenizer.bos_token_id, tokenizer.eos_token_id, tuple(locations), tuple(codes))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Ids from BOS to newline, ids up to EOS, and (place, float32[P]) of the places that point."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    points: tuple[tuple[int, np.ndarray], ...]
+
+    def __len__(self) -> int:
+        return len(self.prefix) + len(self.suffix)
+
+
+def mask_crop(item: SceneObject) -> torch.Tensor:
+    """float[1, 64, 64] in [-1, 1]: the object's visible pixels, cropped to its box."""
+    x_min, y_min, x_max, y_max = item.box_xyxy_px
+    crop = torch.from_numpy(item.mask[y_min:y_max, x_min:x_max].astype(np.float32))[None, None]
+    return functional.interpolate(crop, (64, 64), mode="bilinear", antialias=True)[0] * 2 - 1
+
+
+class Maker:
+    """Shapes scenes into rows; picklable, so that workers can hold it."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        codec_path: str,
+        text_budget: int,
+        exact_prompts: int,
+        exact_every: int,
+    ):
+        """Each `exact_every`-th batch has exact rows (1 = all), `exact_prompts` of a scene."""
+        self.tokenizer, self.codec_path = tokenizer, codec_path
+        self.text_budget, self.exact_prompts, self.exact_every = (
+            text_budget,
+            exact_prompts,
+            exact_every,
+        )
+        self.vocabulary = Vocabulary.of(tokenizer)
+        self.codec: MaskCodec | None = None
+        self.share = np.ones(len(tokenizer))
+        self.share[list(self.vocabulary.locations)] = LOCATION_SHARE
+        self.share[list(self.vocabulary.codes)] = CODE_SHARE
+
+    def codes(self, scene: Scene, item: SceneObject) -> str:
+        """The 16 mask tokens of an object."""
+        if self.codec is None:
+            self.codec = MaskCodec.load(self.codec_path)
+        with torch.no_grad():
+            return encode_codes(self.codec.encode(mask_crop(item)[None])[0].tolist())
+
+    def prompt(self, example: Example, pointer: Pointer) -> Prompt:
+        """The tokens of an example, and where to look for them."""
+        (prefix, asked), (suffix, said) = (
+            self._tokens(example.prefix + "\n", pointer.asked(example.prefix)),
+            self._tokens(example.suffix, pointer.said(example)),
+        )
+        before = len(prefix)  # what predicts the first suffix token: BOS moves all by one
+        points = [(last + 1, span.on) for _, last, span in asked]
+        for first, last, span in said:
+            points += [(before + number, span.on) for number in range(first, last + 1)]
+        prefix = [self.vocabulary.bos, *prefix]
+        return Prompt(tuple(prefix), (*suffix, self.vocabulary.eos), tuple(points))
+
+    def _tokens(
+        self, text: str, spans: Iterable[Span]
+    ) -> tuple[list[int], list[tuple[int, int, Span]]]:
+        """Ids of a text, and of each span the numbers of its first and last token."""
+        read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        found = []
+        for span in spans:
+            inside = [
+                number
+                for number, (start, end) in enumerate(read["offset_mapping"])
+                if start < span.end and end > span.start
+            ]
+            found.append((inside[0], inside[-1], span))
+        return read["input_ids"], found
+
+    def choose(self, scene: Scene, rng: np.random.Generator) -> Iterator[Prompt]:
+        """Prompts of a scene in random order, kinds of more weight earlier."""
+        found = examples(scene, rng, self.codes if rng.random() < SEGMENTED else None)
+        kinds: dict[str, int] = {}
+        for example in found:
+            kinds[example.kind] = kinds.get(example.kind, 0) + 1
+        weight = np.array([WEIGHTS.get(e.kind, 1.0) / kinds[e.kind] ** 0.5 for e in found])
+        order = np.argsort(rng.exponential(1.0, len(found)) / weight)
+        pointer = Pointer(scene)
+        for i in order:
+            yield self.prompt(found[i], pointer)
+
+    def __call__(self, scenes: list[Scene]) -> dict[str, torch.Tensor]:
+        """A batch: dense targets, and rows of text tokens padded to one length."""
+        batch = look.make(scenes)
+        exact = (scenes[0].seed // max(1, len(scenes))) % self.exact_every == 0
+        rows, owners = [], []
+        for number, scene in enumerate(scenes):
+            chosen = self.choose(scene, np.random.default_rng(scene.seed + 1))
+            if exact:
+                short = (prompt for prompt in chosen if len(prompt) <= LONGEST_EXACT)
+                found = [[prompt] for prompt in islice(short, self.exact_prompts)]
+            else:
+                found = [self.fill(chosen)]
+            rows += found
+            owners += [number] * len(found)
+        batch |= self.pack(rows)
+        batch["owner"] = torch.tensor(owners)
+        batch["exact"] = torch.tensor(exact)
+        return batch
+
+    def fill(self, chosen: Iterable[Prompt]) -> list[Prompt]:
+        """Prompts in turn, as long as the text budget is not used up."""
+        row, left = [], self.text_budget
+        for prompt in chosen:
+            if len(prompt) <= left:
+                row.append(prompt)
+                left -= len(prompt)
+            if left < 10:
+                break
+        return row
+
+    def pack(self, rows: list[list[Prompt]]) -> dict[str, torch.Tensor]:
+        """ids, which prompt of the row, place in it, prefix or not, next token and its weight.
+
+        And of each of N places that point: `point_row`, `point_at` int64[N], `point_on`
+        float16[N, P].
+        """
+        shape = (len(rows), max(sum(len(prompt) for prompt in row) for row in rows))
+        ids, prompts = np.zeros(shape, np.int64), np.full(shape, -2, np.int64)
+        place, prefixed = np.zeros(shape, np.int64), np.zeros(shape, bool)
+        target, weight = np.full(shape, IGNORED, np.int64), np.zeros(shape, np.float32)
+        points: list[tuple[int, int, np.ndarray]] = []
+        for r, row in enumerate(rows):
+            start = 0
+            for number, prompt in enumerate(row):
+                window = slice(start, start + len(prompt))
+                ids[r, window], prompts[r, window] = (*prompt.prefix, *prompt.suffix), number
+                place[r, window] = np.arange(len(prompt))
+                prefixed[r, start : start + len(prompt.prefix)] = True
+                first = start + len(prompt.prefix) - 1
+                said = slice(first, first + len(prompt.suffix))
+                target[r, said] = prompt.suffix
+                weight[r, said] = self.share[list(prompt.suffix)] / len(prompt.suffix) ** 0.5
+                points += [(r, start + at, on) for at, on in prompt.points]
+                start += len(prompt)
+        names = ("ids", "prompt", "place", "prefixed", "target", "target_weight")
+        arrays = (ids, prompts, place, prefixed, target, weight)
+        batch = {n: torch.from_numpy(a) for n, a in zip(names, arrays, strict=True)}
+        batch["point_row"] = torch.tensor([row for row, _, _ in points], dtype=torch.int64)
+        batch["point_at"] = torch.tensor([at for _, at, _ in points], dtype=torch.int64)
+        batch["point_on"] = torch.tensor(np.array([on for _, _, on in points], np.float16))
+        return batch
