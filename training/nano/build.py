@@ -2,10 +2,10 @@
 
     python -m training.nano.build --work build/nano-224 --out models/nano-224
 
-Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (exact prefix mask, falling
-rate). The state is saved every few minutes and a second start goes on from it; `--init` starts from
-a checkpoint that was exported before. Runs on two CPU cores or one GPU; logs a JSON line every
-LOG_EVERY steps to `log.jsonl` in the work folder.
+Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (every other batch under the
+exact prefix mask, falling rate). The state is saved every few minutes and a second start goes on
+from it; `--init` starts from a checkpoint that was exported before. Runs on two CPU cores or one
+GPU; logs a JSON line every LOG_EVERY steps to `log.jsonl` in the work folder.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace)
     if stage.name == "look":
         make = look.make
     else:
-        exact_every = 1 if stage.name == "finish" else arguments.exact_every
+        exact_every = getattr(arguments, f"{stage.name}_exact_every")
         make = rows.Maker(
             nano.processor.tokenizer, str(arguments.codec), arguments.text_budget, 3, exact_every
         )
@@ -263,7 +263,10 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--text-budget", type=int, default=224, help="text tokens a row")
     parser.add_argument(
-        "--exact-every", type=int, default=6, help="every n-th batch has exact rows"
+        "--answer-exact-every", type=int, default=6, help="every n-th batch has exact rows"
+    )
+    parser.add_argument(
+        "--finish-exact-every", type=int, default=2, help="the same for the last stage"
     )
     parser.add_argument(
         "--corpus", type=int, default=2500, help="scenes whose texts teach the tokenizer"

@@ -22,13 +22,13 @@ from training.nano.scenes import Scene, SceneObject
 from training.nano.tasks import Example, examples
 
 IGNORED = -1
-SEGMENTED = 0.6  # share of scenes that are also asked for masks
-LOCATION_SHARE, CODE_SHARE = 3.0, 0.4  # weight of such a token relative to one of a word
+SEGMENTED = 0.8  # share of scenes that are also asked for masks
+LOCATION_SHARE, CODE_SHARE = 3.0, 1.0  # weight of such a token relative to one of a word
 LONGEST_EXACT = 72  # text tokens of a row of its own
 WEIGHTS = {  # how often a kind is drawn, relative to 1
-    "cap": 0.5, "describe": 0.6, "question": 0.5, "ocr": 1.5, "is there": 2.0, "relation": 1.2,
-    "segment one": 1.0, "segment several": 0.25, "segment absent": 0.1, "detect absent": 0.15,
-    "detect one": 2.5, "region": 0.6, "largest": 1.2, "where": 0.6, "how many": 0.7,
+    "cap": 0.5, "describe": 0.6, "question": 0.5, "ocr": 2.0, "is there": 2.0, "relation": 1.0,
+    "segment one": 1.5, "segment several": 0.25, "segment absent": 0.1, "detect absent": 0.15,
+    "detect one": 2.5, "region": 0.6, "largest": 1.2, "where": 0.5, "how many": 0.7,
 }  # fmt: skip
 
 
