@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ if os.environ.get("SPACES_ZERO_GPU"):
 
 import gradio as gr
 
+from models import catalog
+from models.schema import UserError
 from models.service import Backend
 from ui.examples import FOLDER, read_examples
 from ui.page import build_page
@@ -28,7 +31,6 @@ LARGEST_UPLOAD = "20mb"
 WAITING_AT_MOST = 64  # events in the queue: answers and uploads; `ui.runs` lets in far fewer
 DELETE_CACHE_S = (600, 3600)  # every ten minutes, uploads and pictures older than an hour
 SESSIONS_KEPT = 200  # page states in memory; the oldest makes room
-FIRST_CHECKPOINT = "nano-224"
 
 
 def create_app(backend: Backend, examples: Path = FOLDER) -> gr.Blocks:
@@ -58,12 +60,14 @@ def launch_options() -> dict[str, Any]:
 def warm_up(backend: Backend) -> threading.Thread:
     """Load the default checkpoint in the background, so that the first visitor need not wait."""
 
+    first = catalog.default().name
+
     def load() -> None:
         try:
-            backend.warm(FIRST_CHECKPOINT)
+            backend.warm(first)
         except Exception:
             # The page says what is wrong when somebody asks; the server must come up regardless.
-            logger.exception("%s could not be loaded ahead of the first request", FIRST_CHECKPOINT)
+            logger.exception("%s could not be loaded ahead of the first request", first)
 
     thread = threading.Thread(target=load, name="warm-up", daemon=True)
     thread.start()
@@ -71,9 +75,13 @@ def warm_up(backend: Backend) -> threading.Thread:
 
 
 def main() -> None:
-    """Serve the page until it is interrupted."""
+    """Serve the page until it is interrupted; a bad environment is an error at once."""
     from models.service import LocalBackend
 
+    try:
+        catalog.default()
+    except UserError as error:
+        sys.exit(str(error))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     backend = LocalBackend()
     page = create_app(backend)

@@ -2,6 +2,7 @@
 
     python -m evaluation.evaluate --checkpoint nano-224
     python -m evaluation.evaluate --checkpoint /a/folder --scenes 100 --json scores.json
+    python -m evaluation.evaluate --write README.md models/nano-224/README.md
 
 Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
 prompts of all tasks, greedily; `evaluation.report` prints what comes of it.
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation import report
+from evaluation import documents, report
 from evaluation.predict import Answer, Answerer, Prompt, load, timer
 from evaluation.score import Asked, score
 from training.nano import tasks
@@ -140,6 +141,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="prompts at once")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    parser.add_argument(
+        "--write", type=Path, nargs="+", default=[], help="documents with marks for the tables"
+    )
     parser.add_argument("--wrong", type=int, default=0, help="print this many wrong answers a task")
     options = parser.parse_args()
     answerer = load(options.checkpoint, options.precision)
@@ -148,6 +152,12 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False))
     print(report.tables(scores, markdown=options.markdown))
+    marked = {
+        "scores": report.tables(scores, markdown=True),
+        "needed scores": report.tables(scores, markdown=True, needed_only=True),
+    }
+    for document in options.write:
+        documents.write(document, marked)
     if options.wrong:
         print(report.wrong_answers(scores, options.wrong))
 

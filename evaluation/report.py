@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def tables(scores: dict, markdown: bool = False) -> str:
-    """All that `evaluation.evaluate` found: about the run, by task, by art style."""
+def tables(scores: dict, markdown: bool = False, needed_only: bool = False) -> str:
+    """All that `evaluation.evaluate` found: about the run, by task, by art style.
+
+    `needed_only` leaves out the measures that have no goal, and the art styles.
+    """
     about = (
         f"{scores['checkpoint']}: {scores['prompts']} prompts on {scores['scenes']} scenes from "
         f"seed {scores['first_seed']} on, {scores['resolution']} px, greedy, {scores['dtype']} on "
@@ -22,14 +25,17 @@ def tables(scores: dict, markdown: bool = False) -> str:
             _verdict(row),
         )
         for row in scores["rows"]
+        if not needed_only or row["needed"] is not None
     ]
     head = ("task", "measure", "value", "95 % interval", "n", "needed")
     tail = (
         f"boxes or masks that make no sense: {scores['invalid_objects']}; labels that are no "
         f"object of the scenes: {scores['unknown_labels']}; answers cut off: {scores['cut_off']}"
     )
-    parts = [about, table(head, rows, markdown), styles_table(scores["styles"], markdown), tail]
-    return "\n\n".join(parts)
+    parts = [about, table(head, rows, markdown)]
+    if not needed_only:
+        parts.append(styles_table(scores["styles"], markdown))
+    return "\n\n".join([*parts, tail])
 
 
 def styles_table(rows: Sequence[dict], markdown: bool = False) -> str:

@@ -1,8 +1,8 @@
 """LoRA adapters: listing, checking, loading, and switching them on a loaded model.
 
-An adapter is a folder `models/<checkpoint>/adapters/NAME` or one of KNOWN, with
-`adapter_config.json` and `adapter_model.safetensors`. PEFT keeps which adapter is on as state of
-the model, so only the thread that owns a model may call `select`.
+An adapter is a folder `adapters/NAME` beside the checkpoint, the one of the announcement, or one
+that the deployment lists, with `adapter_config.json` and `adapter_model.safetensors`. PEFT keeps
+which adapter is on as state of the model, so only the thread that owns a model may call `select`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models import catalog, hub
+from models import catalog, deployment, hub
+from models.deployment import Adapter
 from models.schema import UserError
 
 if TYPE_CHECKING:
     from transformers import PaliGemmaForConditionalGeneration
 
 # The adapter of the announcement names another base in its own configuration; this one is meant.
-KNOWN = {"3b-pt-448": ("merve/paligemma2-3b-vqav2",)}
+ANNOUNCED = Adapter("merve/paligemma2-3b-vqav2", "3b-pt-448", hub_id="merve/paligemma2-3b-vqav2")
 LARGEST_RANK = 256
 
 _FOLDER = Path(__file__).parent
@@ -40,12 +41,23 @@ _UNSUPPORTED = (
 )
 
 
-def names(checkpoint: str) -> tuple[str, ...]:
-    """The adapters that exist for a checkpoint."""
+def listed(checkpoint: str) -> dict[str, Adapter]:
+    """The adapters that exist for a checkpoint, by name; those in its folder come first."""
     root = _root(checkpoint)
     folders = sorted(root.iterdir()) if root.is_dir() else []
-    local = [each.name for each in folders if (each / _CONFIG).is_file()]
-    return (*(name for name in local if _NAME.fullmatch(name)), *KNOWN.get(checkpoint, ()))
+    found = [
+        Adapter(each.name, checkpoint, path=each)
+        for each in folders
+        if (each / _CONFIG).is_file() and _NAME.fullmatch(each.name)
+    ]
+    elsewhere = (ANNOUNCED, *deployment.current().adapters)
+    found += [each for each in elsewhere if each.checkpoint == checkpoint]
+    return {each.name: each for each in reversed(found)}
+
+
+def names(checkpoint: str) -> tuple[str, ...]:
+    """The names of the adapters that exist for a checkpoint."""
+    return tuple(reversed(listed(checkpoint)))
 
 
 def check_name(checkpoint: str, name: str) -> None:
@@ -116,9 +128,16 @@ def _root(checkpoint: str) -> Path:
 
 
 def _folder(checkpoint: str, name: str, status: hub.Status) -> Path:
-    if name in KNOWN.get(checkpoint, ()):
-        return hub.fetch(name, status, files=hub.ADAPTER_FILES, probe=_CONFIG)
-    return _root(checkpoint) / name
+    adapter = listed(checkpoint)[name]
+    if adapter.path is not None:
+        return adapter.path
+    return hub.fetch(
+        adapter.hub_id,
+        status,
+        files=hub.ADAPTER_FILES,
+        probe=_CONFIG,
+        revision=adapter.revision,
+    )
 
 
 def _key(name: str) -> str:

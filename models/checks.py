@@ -8,6 +8,7 @@ from __future__ import annotations
 from PIL import Image
 
 from models import adapters, catalog, hub, images, prompts
+from models.checkpoints import Checkpoint
 from models.schema import Decoding, Request, UserError
 
 MAX_NEW_TOKENS = 1024
@@ -39,9 +40,7 @@ def check(request: Request) -> None:
     _check_decoding(request.decoding)
 
 
-def default_deadline_s(
-    checkpoint: catalog.Checkpoint, decoding: Decoding, device_type: str
-) -> float:
+def default_deadline_s(checkpoint: Checkpoint, decoding: Decoding, device_type: str) -> float:
     """Seconds that an answer may take where the request names no limit.
 
     Generous: two operations per parameter and token of the picture, then all parameters once per
@@ -64,7 +63,7 @@ def gpu_seconds(request: Request) -> int:
 
 
 def missing_download(
-    checkpoint: catalog.Checkpoint, too_large: UserError | None, needed: str
+    checkpoint: Checkpoint, too_large: UserError | None, needed: str
 ) -> str | None:
     """All that keeps a checkpoint without local weights from being used; None where nothing does.
 

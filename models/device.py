@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from models.catalog import Checkpoint, check_precision
+from models.catalog import check_precision
+from models.checkpoints import Checkpoint
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,13 +34,13 @@ def best_device() -> torch.device:
 def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:
     """A name of PRECISIONS for a wish that may be "auto"; UserError where there is no such one.
 
-    "auto" is bf16, except for nano on a CPU. There bf16 has the first token sooner and fp32 each
+    "auto" is bf16, except for a nano on a CPU. There bf16 has the first token sooner and fp32 each
     further one, about even for a caption, so the exact format is taken.
     """
     check_precision(precision)
     if precision != "auto":
         return precision
-    return "fp32" if device.type == "cpu" and checkpoint.is_embedded else "bf16"
+    return "fp32" if device.type == "cpu" and checkpoint.size == "nano" else "bf16"
 
 
 def available_bytes(device: torch.device) -> int:

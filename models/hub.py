@@ -45,17 +45,22 @@ def is_offline() -> bool:
 
 
 def local_folder(
-    repo_id: str, files: Sequence[str] = CHECKPOINT_FILES, probe: str = "config.json"
+    repo_id: str,
+    files: Sequence[str] = CHECKPOINT_FILES,
+    probe: str = "config.json",
+    revision: str | None = None,
 ) -> Path | None:
     """The folder of an earlier, complete download; no network. None where there is none.
 
-    `probe` is a file that the folder must have.
+    `probe` is a file that the folder must have; `revision` a branch, tag or commit.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(repo_id, allow_patterns=list(files), local_files_only=True)
+        found = snapshot_download(
+            repo_id, allow_patterns=list(files), revision=revision, local_files_only=True
+        )
     except LocalEntryNotFoundError:
         return None
     folder = Path(found)
@@ -68,13 +73,14 @@ def fetch(
     files: Sequence[str] = CHECKPOINT_FILES,
     size_bytes: int = 0,
     probe: str = "config.json",
+    revision: str | None = None,
 ) -> Path:
     """The folder with a repository's files, downloaded unless it is here already.
 
     `status` gets a sentence with the bytes so far, about twice a second; what it raises ends the
     download. `size_bytes` is the expected size. UserError where the download fails.
     """
-    found = local_folder(repo_id, files, probe)
+    found = local_folder(repo_id, files, probe, revision)
     if found:
         return found
     from huggingface_hub import snapshot_download
@@ -87,6 +93,7 @@ def fetch(
             snapshot_download(
                 repo_id,
                 allow_patterns=list(files),
+                revision=revision,
                 tqdm_class=_progress(repo_id, status, size_bytes),
             )
         )
@@ -138,6 +145,10 @@ def explain(error: BaseException, repo_id: str) -> UserError:
             f"The licence of {repo_id} has not been accepted by the owner of the token, or the "
             "token may not read gated repositories.",
             f"Accept it at {page} and try again.",
+        )
+    if isinstance(cause, errors.RevisionNotFoundError):
+        return UserError(
+            f"{repo_id} has no such revision on Hugging Face.", "Check what follows the @."
         )
     if code == 404 or isinstance(cause, errors.RepositoryNotFoundError):
         return UserError(f"There is no {repo_id} on Hugging Face.", "Check the name.")

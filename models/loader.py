@@ -12,6 +12,7 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from models import catalog, hub
+from models.checkpoints import Checkpoint
 from models.device import DTYPES, best_device, resolve_precision
 from models.mask_codec import MaskCodec
 from models.schema import UserError
@@ -49,10 +50,16 @@ class Loader:
         """
         chosen = catalog.find(checkpoint)
         if chosen.path is not None:
-            folder = embedded_folder(chosen)
-            return folder, folder / CODEC_FILE
-        folder = hub.fetch(chosen.hub_id, status, size_bytes=chosen.download_bytes)
-        return folder, hub.fetch_codec(status)
+            folder = local_folder(chosen)
+        else:
+            folder = hub.fetch(
+                chosen.hub_id,
+                status,
+                size_bytes=chosen.download_bytes,
+                revision=chosen.revision,
+            )
+        own_codec = folder / CODEC_FILE
+        return folder, own_codec if own_codec.is_file() else hub.fetch_codec(status)
 
     def load(
         self, checkpoint: str, precision: str = "auto", status: hub.Status = lambda message: None
@@ -92,14 +99,14 @@ class Loader:
         )
 
 
-def embedded_folder(checkpoint: catalog.Checkpoint) -> Path:
-    """Where an embedded checkpoint's weights are; UserError where this copy lacks them."""
+def local_folder(checkpoint: Checkpoint) -> Path:
+    """Where a local checkpoint's weights are; UserError where they are missing."""
     folder = checkpoint.path
     if folder is None:
-        raise ValueError(f"{checkpoint.name} is not embedded")
-    if not (folder / "config.json").is_file() or not any(folder.glob("model*.safetensors")):
+        raise ValueError(f"{checkpoint.name} is not local")
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise UserError(
-            f"The weights of {checkpoint.name} are missing from this copy of the project.",
-            "Fetch it again in full.",
+            f"The weights of {checkpoint.name} are missing from {folder.name}.",
+            "Fetch or save it again in full.",
         )
     return folder

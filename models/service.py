@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from models import adapters, catalog, hub
+from models.checkpoints import Checkpoint
 from models.checks import (
     check,
     default_deadline_s,
@@ -27,7 +28,7 @@ from models.checks import (
 )
 from models.device import available_bytes, best_device, on_zero_gpu, resolve_precision, zero_gpu
 from models.engine import Finished, generate
-from models.loader import LoadedModel, Loader, embedded_folder
+from models.loader import LoadedModel, Loader, local_folder
 from models.objects import detect
 from models.scheduler import LONGEST_QUEUE, Job, Load, Scheduler
 from models.schema import (
@@ -120,9 +121,9 @@ class LocalBackend:
         chosen = catalog.find(checkpoint)
         if self._has_loaded(checkpoint):
             return None
-        if chosen.is_embedded:
+        if chosen.is_local:
             try:
-                embedded_folder(chosen)
+                local_folder(chosen)
             except UserError as error:
                 return str(error)
         precision = resolve_precision(chosen, "auto", self._device)
@@ -247,7 +248,7 @@ class LocalBackend:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _missing_memory(self, chosen: catalog.Checkpoint, precision: str) -> UserError | None:
+    def _missing_memory(self, chosen: Checkpoint, precision: str) -> UserError | None:
         """What to say where a checkpoint would not fit even with all idle models gone."""
         if on_zero_gpu():
             return None
@@ -259,7 +260,7 @@ class LocalBackend:
             return None
         return self._too_little_memory(chosen, precision)
 
-    def _too_little_memory(self, chosen: catalog.Checkpoint, precision: str) -> UserError:
+    def _too_little_memory(self, chosen: Checkpoint, precision: str) -> UserError:
         needed = gigabytes(catalog.memory_bytes(chosen, precision))
         free = gigabytes(available_bytes(self._device))
         return UserError(
@@ -267,7 +268,7 @@ class LocalBackend:
             "Choose a smaller size or resolution.",
         )
 
-    def _needed(self, chosen: catalog.Checkpoint) -> str:
+    def _needed(self, chosen: Checkpoint) -> str:
         precision = resolve_precision(chosen, "auto", self._device)
         return gigabytes(catalog.memory_bytes(chosen, precision))
 
@@ -351,6 +352,6 @@ def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float)
     )
 
 
-def _is_here(chosen: catalog.Checkpoint) -> bool:
+def _is_here(chosen: Checkpoint) -> bool:
     """Whether no weights need to be downloaded."""
-    return chosen.is_embedded or hub.local_folder(chosen.hub_id) is not None
+    return chosen.is_local or hub.local_folder(chosen.hub_id, revision=chosen.revision) is not None

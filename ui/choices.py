@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models import catalog
+from models.checkpoints import Checkpoint
 from models.prompts import LANGUAGES, Task
 from models.schema import UserError
 
@@ -43,7 +44,7 @@ PRECISION_NAMES = {"auto": "Automatic", "bf16": "bfloat16", "fp32": "float32"}
 class ModelChoice:
     """A checkpoint that exists, with the choices that its size and variant leave."""
 
-    checkpoint: catalog.Checkpoint
+    checkpoint: Checkpoint
     variants: tuple[Choice, ...]
     resolutions: tuple[Choice, ...]
 
@@ -92,9 +93,9 @@ def precision_choices() -> list[Choice]:
     return [(PRECISION_NAMES.get(name, name), name) for name in ("auto", *catalog.PRECISIONS)]
 
 
-def find_checkpoint(size: str, variant: str, resolution: str | int) -> catalog.Checkpoint:
+def find_checkpoint(size: str, variant: str, resolution: str | int) -> Checkpoint:
     """The checkpoint of exactly this choice; UserError naming the valid ones otherwise."""
-    of_size = [each for each in catalog.CHECKPOINTS if each.size == size]
+    of_size = [each for each in catalog.checkpoints() if each.size == size]
     if not of_size:
         raise UserError(
             f"There is no size {size!r}.", f"Choose one of {', '.join(catalog.sizes())}."
@@ -106,6 +107,12 @@ def find_checkpoint(size: str, variant: str, resolution: str | int) -> catalog.C
     raise UserError(
         f"{size} does not exist as {variant!r} at {resolution} px.", f"Choose one of {known}."
     )
+
+
+def start() -> ModelChoice:
+    """What is chosen at first: the deployment's default."""
+    first = catalog.default()
+    return settle(first.size, first.variant, first.resolution)
 
 
 def settle(size: str, variant: str, resolution: str | int) -> ModelChoice:

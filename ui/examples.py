@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models import catalog
+from models.checkpoints import Checkpoint
 from models.prompts import ParsedPrompt, parse
 
 FOLDER = Path(__file__).parent.parent / "examples"
@@ -26,7 +27,7 @@ class Example:
     prompt: str
     parsed: ParsedPrompt
     expect: str
-    checkpoint: catalog.Checkpoint
+    checkpoint: Checkpoint
     title: str
 
 

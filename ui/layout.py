@@ -178,7 +178,7 @@ def controls_panel() -> Controls:
 
 def model_panel(backend: Backend) -> Model:
     """Pickers of the checkpoint and the decoding, one click away."""
-    start = choices.settle(choices.size_choices()[0][1], "mix", 224)
+    start = choices.start()
     adapters = backend.adapters(start.checkpoint.name)
     notice = gr.HTML(elem_id="model-notice", padding=False)
     known = (

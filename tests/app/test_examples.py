@@ -14,7 +14,7 @@ from ui.examples import FOLDER, read_examples
 
 
 def test_nano_has_at_least_eight_examples_that_cover_every_task():
-    embedded = [example for example in read_examples() if example.checkpoint.is_embedded]
+    embedded = [example for example in read_examples() if example.checkpoint.is_local]
     assert len(embedded) >= 8
     assert {example.parsed.task for example in embedded} >= set(Task) - {Task.FREE}
 

@@ -84,7 +84,7 @@ def test_closing_the_page_stops_the_work(page, page_backend, scene_png):
 def first_example(embedded: bool) -> tuple[int, Example]:
     """The first example of an embedded or of a downloaded checkpoint, and its place."""
     for index, example in enumerate(read_examples()):
-        if example.checkpoint.is_embedded == embedded:
+        if example.checkpoint.is_local == embedded:
             return index, example
     raise AssertionError("there is no such example")
 

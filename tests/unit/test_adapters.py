@@ -42,8 +42,8 @@ def folder(tmp_path_factory, nano_checkpoint) -> Path:
 @pytest.fixture(autouse=True)
 def catalog_with_adapters(folder, monkeypatch):
     nano = dataclasses.replace(catalog.find(NANO), path=folder)
-    others = (each for each in catalog.CHECKPOINTS if each.name != NANO)
-    monkeypatch.setattr(catalog, "CHECKPOINTS", (nano, *others))
+    others = (each for each in catalog.BUILT_IN if each.name != NANO)
+    monkeypatch.setattr(catalog, "BUILT_IN", (nano, *others))
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from models import catalog
+from models.checkpoints import BUILT_IN
 from models.schema import UserError
 
-REAL = [each for each in catalog.CHECKPOINTS if not each.is_embedded]
+REAL = [each for each in BUILT_IN if not each.is_local]
 
 
 def test_the_seventeen_real_checkpoints_are_listed():
@@ -42,7 +43,7 @@ def test_downloads_are_as_large_as_published(size, gigabytes):
 
 def test_nano_needs_no_download():
     nano = catalog.find("nano-224")
-    assert (nano.is_embedded, nano.download_bytes, nano.licence_url) == (True, 0, None)
+    assert (nano.is_local, nano.download_bytes, nano.licence_url) == (True, 0, None)
     assert nano.image_tokens == 196
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation import report
+from evaluation import documents, report
 from evaluation.evaluate import ANY_CODES, SHARES, choose, group_of
 from evaluation.predict import Answer, Piece
 from evaluation.score import Asked, finder, score
@@ -163,3 +163,13 @@ def test_true_captions_name_the_objects_of_the_scene(language):
         for name, count in tasks.tally(scene).items():
             wanted[own[name]] += count
         assert finder(language).count(tasks.caption(scene, language)) == wanted
+
+
+def test_tables_replace_what_stands_between_their_marks(tmp_path):
+    document = tmp_path / "README.md"
+    document.write_text("# a\n<!-- scores -->\nold\n<!-- /scores -->\nb\n")
+    for table in ("| 1 |", "| 2 \\1 |"):
+        documents.write(document, {"scores": table, "other": "no"})
+        assert document.read_text() == f"# a\n<!-- scores -->\n\n{table}\n\n<!-- /scores -->\nb\n"
+    with pytest.raises(ValueError, match="has none of the marks other"):
+        documents.write(document, {"other": "no"})

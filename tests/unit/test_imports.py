@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ORDER = (
     "schema",
+    "checkpoints",
+    "deployment",
     "catalog",
     "rle",
     "tokens",
@@ -29,7 +31,18 @@ ORDER = (
     "service",
     "generate",
 )
-LIGHT = ("schema", "catalog", "rle", "tokens", "prompts", "images", "checks", "generate")
+LIGHT = (
+    "schema",
+    "checkpoints",
+    "deployment",
+    "catalog",
+    "rle",
+    "tokens",
+    "prompts",
+    "images",
+    "checks",
+    "generate",
+)
 PAGE_ONLY = {"gradio", "gradio_client"}
 
 

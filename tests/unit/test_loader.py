@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models import catalog, hub
-from models.loader import Loader, embedded_folder
+from models.loader import Loader, local_folder
 from models.mask_codec import MaskCodec
 from models.schema import UserError
 
@@ -46,15 +46,15 @@ def test_what_does_not_exist_is_refused(name, precision):
 
 def test_a_copy_without_weights_is_refused(tmp_path):
     empty = dataclasses.replace(catalog.find("nano-224"), path=tmp_path)
-    with pytest.raises(UserError, match="missing from this copy"):
-        embedded_folder(empty)
+    with pytest.raises(UserError, match="weights of nano-224 are missing"):
+        local_folder(empty)
 
 
 def test_a_hub_checkpoint_comes_through_the_hub(monkeypatch, nano_checkpoint):
     """The path of a real checkpoint, with nano's files in the place of a download."""
     asked = []
 
-    def fetch(repo_id, status, size_bytes):
+    def fetch(repo_id, status, size_bytes, revision):
         asked.append((repo_id, size_bytes))
         return nano_checkpoint
 

@@ -169,7 +169,7 @@ def test_masks_are_bounded_in_memory(nano, monkeypatch):
 
 
 def test_what_is_missing_is_said(backend, monkeypatch):
-    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: None)
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: None)
     monkeypatch.setattr("models.hub.has_token", lambda: False)
     monkeypatch.setattr("models.hub.is_offline", lambda: False)
     sentence = backend.missing("3b-mix-448")
@@ -179,7 +179,7 @@ def test_what_is_missing_is_said(backend, monkeypatch):
 
 
 def test_all_reasons_are_said_at_once_and_memory_first(backend, monkeypatch):
-    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: None)
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: None)
     monkeypatch.setattr("models.hub.has_token", lambda: False)
     monkeypatch.setattr("models.hub.is_offline", lambda: False)
     monkeypatch.setattr(service, "available_bytes", lambda device: 1_000_000_000)
@@ -191,7 +191,7 @@ def test_all_reasons_are_said_at_once_and_memory_first(backend, monkeypatch):
 
 
 def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
-    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: None)
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: None)
     monkeypatch.setattr("models.hub.has_token", lambda: True)
     monkeypatch.setattr("models.hub.is_offline", lambda: False)
     monkeypatch.setattr(service, "available_bytes", lambda device: 10**12)
@@ -199,28 +199,28 @@ def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
     page = "https://huggingface.co/google/paligemma2-3b-mix-448"
     assert backend.notice("3b-mix-448") == f"Will download 6.1 GB on first use; licence: {page}"
     assert backend.notice("nano-224") is None
-    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: "/somewhere")
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: "/somewhere")
     assert backend.notice("3b-mix-448") is None
 
 
 def test_offline_is_said(backend, monkeypatch):
-    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: None)
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: None)
     monkeypatch.setattr("models.hub.is_offline", lambda: True)
     assert "HF_HUB_OFFLINE" in backend.missing("3b-mix-448")
 
 
 def test_too_little_memory_is_said(backend, monkeypatch):
-    monkeypatch.setattr("models.hub.local_folder", lambda hub_id: "/somewhere")
+    monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: "/somewhere")
     monkeypatch.setattr(service, "available_bytes", lambda device: 1_000_000_000)
     assert "1.0 GB are free" in backend.missing("28b-mix-224")
 
 
 def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask):
     nano = dataclasses.replace(catalog.find("nano-224"), path=tmp_path)
-    monkeypatch.setattr(catalog, "CHECKPOINTS", (nano,))
+    monkeypatch.setattr(catalog, "BUILT_IN", (nano,))
     backend = LocalBackend()
-    assert "missing from this copy" in backend.missing("nano-224")
-    with pytest.raises(UserError, match="missing from this copy"):
+    assert "weights of nano-224 are missing" in backend.missing("nano-224")
+    with pytest.raises(UserError, match="weights of nano-224 are missing"):
         list(backend.answer(ask()))
     backend.close()
 

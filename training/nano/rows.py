@@ -19,16 +19,18 @@ from models.tokens import encode_codes
 from training.nano import look
 from training.nano.point import Pointer, Span
 from training.nano.scenes import Scene, SceneObject
-from training.nano.tasks import Example, examples
+from training.nano.tasks import LANGUAGES, Example, examples
 
 IGNORED = -1
 SEGMENTED = 0.8  # share of scenes that are also asked for masks
 LOCATION_SHARE, CODE_SHARE = 3.0, 1.0  # weight of such a token relative to one of a word
 LONGEST_EXACT = 72  # text tokens of a row of its own
 WEIGHTS = {  # how often a kind is drawn, relative to 1
-    "cap": 0.5, "describe": 0.6, "question": 0.5, "ocr": 2.0, "is there": 2.0, "relation": 1.0,
-    "segment one": 1.5, "segment several": 0.25, "segment absent": 0.1, "detect absent": 0.15,
-    "detect one": 2.5, "region": 0.6, "largest": 1.2, "where": 0.5, "how many": 0.7,
+    "cap": 0.8, "caption": 3.0, "describe": 0.8, "question": 0.4, "ocr": 3.0, "is there": 1.2,
+    "relation": 1.5, "segment one": 3.0, "segment several": 0.3, "segment absent": 0.1,
+    "detect absent": 0.2, "detect one": 2.0, "region": 0.4, "largest": 0.7, "where": 0.3,
+    "how many": 0.8, "what": 0.7, "background": 0.2,
+    **{f"caption {language}": 2.0 for language in LANGUAGES[1:]},
 }  # fmt: skip
 
 
