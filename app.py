@@ -19,8 +19,8 @@ if os.environ.get("SPACES_ZERO_GPU"):
 import gradio as gr
 
 from models import catalog
+from models.backend import Backend
 from models.schema import UserError
-from models.service import Backend
 from ui.examples import FOLDER, read_examples
 from ui.page import build_page
 from ui.theme import SCRIPT, STYLE, build_theme

@@ -24,13 +24,14 @@ from pathlib import Path
 import torch
 import transformers
 from PIL import Image
-from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+from transformers import PaliGemmaProcessor
 from transformers.generation.streamers import BaseStreamer
 
 from evaluation.predict import timer
 from evaluation.report import table
 from models.catalog import find
-from models.device import DTYPES, best_device, resolve_precision
+from models.device import best_device, resolve_precision
+from models.loader import Loader, read_model
 from models.schema import Decoding, Request, Result, TokenEvent
 from models.service import LocalBackend
 from training.nano.scenes import HELD_OUT, draw
@@ -114,13 +115,12 @@ def ours(checkpoint: str, precision: str, max_new_tokens: int) -> Way:
     )
 
 
-def plain(source: str, precision: str, max_new_tokens: int) -> Way:
-    """`transformers` as its documentation shows it, from a Hub id or a folder."""
+def plain(folder: Path, precision: str, max_new_tokens: int) -> Way:
+    """`transformers` as its documentation shows it, on the same weights."""
     seconds = timer()
     device = best_device()
-    model = PaliGemmaForConditionalGeneration.from_pretrained(source, dtype=DTYPES[precision])
-    model = model.to(device).eval()
-    processor = PaliGemmaProcessor.from_pretrained(source)
+    model = read_model(folder, precision, device).eval()
+    processor = PaliGemmaProcessor.from_pretrained(folder)
     load_s = seconds()
 
     def answer(image: Image.Image, prompt: str) -> Run:
@@ -188,7 +188,7 @@ def measure(name: str, precision: str, repeats: int, max_new_tokens: int) -> dic
     precision = resolve_precision(checkpoint, precision, best_device())
     ways = [
         ours(checkpoint.name, precision, max_new_tokens),
-        plain(str(checkpoint.path or checkpoint.hub_id), precision, max_new_tokens),
+        plain(Loader().fetch(checkpoint.name)[0], precision, max_new_tokens),
     ]
     runs = compare(ways, repeats, checkpoint.resolution)
     return {

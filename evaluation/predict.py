@@ -18,8 +18,8 @@ from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from models.catalog import find
-from models.device import DTYPES, best_device, resolve_precision
-from models.loader import CODEC_FILE, Loader
+from models.device import best_device, resolve_precision
+from models.loader import CODEC_FILE, Loader, read_model
 from models.mask_codec import MaskCodec
 from models.prompts import default_max_new_tokens, parse
 
@@ -172,12 +172,11 @@ def load(checkpoint: str, precision: str = "auto") -> Answerer:
         return Answerer(loaded.name, loaded.model, loaded.processor, loaded.codec)
 
     folder, device = Path(checkpoint), best_device()
-    dtype = DTYPES[resolve_precision(find("nano-224"), precision, device)]
-    model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    model = read_model(folder, resolve_precision(find("nano-224"), precision, device), device)
     processor = PaliGemmaProcessor.from_pretrained(folder)
     codecs = (place / CODEC_FILE for place in (folder, find("nano-224").path))
     codec = next((MaskCodec.load(path) for path in codecs if path.exists()), None)
-    return Answerer(folder.name, model.to(device).eval(), processor, codec)
+    return Answerer(folder.name, model.eval(), processor, codec)
 
 
 def timer() -> Callable[[], float]:

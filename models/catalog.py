@@ -9,8 +9,16 @@ from models import deployment
 from models.checkpoints import BUILT_IN, Checkpoint
 from models.schema import UserError
 
-PRECISIONS = ("bf16", "fp32")
-BYTES_PER_PARAMETER = {"bf16": 2, "fp32": 4}
+# Bytes per parameter of the text model's linear layers, and of all others. nf4 keeps a float32 per
+# 64 weights, int8 one per row.
+BYTES_PER_PARAMETER = {
+    "bf16": (2, 2),
+    "fp16": (2, 2),
+    "fp32": (4, 4),
+    "int8": (1, 2),
+    "nf4": (0.5 + 4 / 64, 2),
+}
+PRECISIONS = tuple(BYTES_PER_PARAMETER)
 
 _LONGEST_TEXT = 128  # tokens of prompt and answer that a memory estimate allows for
 
@@ -70,6 +78,13 @@ def check_precision(precision: str) -> None:
         raise UserError(f"There is no precision {precision!r}.", f"Choose one of {known}.")
 
 
+def weight_bytes(checkpoint: Checkpoint, precision: str) -> int:
+    """Bytes of the weights in a precision of PRECISIONS."""
+    linear, other = BYTES_PER_PARAMETER[precision]
+    rest = checkpoint.parameters - checkpoint.linear_parameters
+    return round(checkpoint.linear_parameters * linear + rest * other)
+
+
 def memory_bytes(checkpoint: Checkpoint, precision: str) -> int:
     """Bytes that answering takes: the weights and the largest attention score matrix.
 
@@ -79,4 +94,4 @@ def memory_bytes(checkpoint: Checkpoint, precision: str) -> int:
     check_precision(precision)
     sequence = checkpoint.image_tokens + _LONGEST_TEXT
     scores = checkpoint.attention_heads * sequence**2 * 8
-    return checkpoint.parameters * BYTES_PER_PARAMETER[precision] + scores
+    return weight_bytes(checkpoint, precision) + scores

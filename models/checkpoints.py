@@ -17,7 +17,8 @@ class Checkpoint:
     (`path`), never both.
 
     `resolution` is the side of the square picture in pixels, `patch` that of a patch;
-    `attention_heads` are those of the text model.
+    `linear_parameters` are those of the text model's linear layers, its head not among them: what
+    8-bit and 4-bit shrink. `attention_heads` are those of the text model.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Checkpoint:
     variant: str
     resolution: int
     parameters: int
+    linear_parameters: int
     attention_heads: int
     patch: int = 14
     hub_id: str | None = None
@@ -52,8 +54,13 @@ class Checkpoint:
         return f"https://huggingface.co/{self.hub_id}" if self.hub_id else None
 
 
-# Parameters of a real size at 224 px; a larger picture only adds position embeddings of width 1152.
-_REAL_SIZES = {"3B": (3_032_094_960, 8), "10B": (9_662_409_456, 16), "28B": (27_650_192_112, 32)}
+# Parameters of a real size at 224 px, those of its linear layers, and its heads; a larger picture
+# only adds position embeddings of width 1152.
+_REAL_SIZES = {
+    "3B": (3_032_094_960, 26 * 77_856_768, 8),
+    "10B": (9_662_409_456, 42 * 198_180_864, 16),
+    "28B": (27_650_192_112, 46 * 566_231_040, 32),
+}
 _POSITIONS = {224: 0, 448: (1024 - 256) * 1152, 896: (4096 - 256) * 1152}
 _REAL_GRID = tuple(
     (size, variant, resolution)
@@ -70,13 +77,14 @@ _REAL_GRID = tuple(
 
 def _real(size: str, variant: str, resolution: int) -> Checkpoint:
     name = f"{size.lower()}-{variant}-{resolution}"
-    parameters, heads = _REAL_SIZES[size]
+    parameters, linear, heads = _REAL_SIZES[size]
     return Checkpoint(
         name=name,
         size=size,
         variant=variant,
         resolution=resolution,
         parameters=parameters + _POSITIONS[resolution],
+        linear_parameters=linear,
         attention_heads=heads,
         hub_id=f"google/paligemma2-{name}",
     )
@@ -88,6 +96,7 @@ NANO = Checkpoint(
     variant="mix",
     resolution=224,
     parameters=10_307_584,
+    linear_parameters=3_932_160,
     attention_heads=4,
     patch=16,
     path=_HERE / "nano-224",

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from models.catalog import check_precision
+from models.catalog import PRECISIONS, check_precision
 from models.checkpoints import Checkpoint
+from models.schema import UserError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+QUANTIZED = ("int8", "nf4")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -31,16 +34,54 @@ def best_device() -> torch.device:
     return torch.device("cuda" if on_zero_gpu() or torch.cuda.is_available() else "cpu")
 
 
-def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:
-    """A name of PRECISIONS for a wish that may be "auto"; UserError where there is no such one.
+def precisions(device: torch.device) -> tuple[str, ...]:
+    """The precisions that can run on a device."""
+    return tuple(each for each in PRECISIONS if _obstacle(each, device) is None)
 
-    "auto" is bf16, except for a nano on a CPU. There bf16 has the first token sooner and fp32 each
-    further one, about even for a caption, so the exact format is taken.
+
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
+    """The number format that a precision of PRECISIONS computes in."""
+    if precision in QUANTIZED:
+        return torch.bfloat16 if _has_bf16(device) else torch.float16
+    return DTYPES[precision]
+
+
+def _obstacle(precision: str, device: torch.device) -> str | None:
+    """Why a precision cannot run on a device, in words; None where it can."""
+    if precision == "bf16" and not _has_bf16(device):
+        return "this GPU does not compute bfloat16"
+    if precision == "fp16" and device.type == "cpu":
+        return "a CPU has no fast float16"
+    if precision in QUANTIZED and find_spec("bitsandbytes") is None:
+        return "bitsandbytes is not installed"
+    return None
+
+
+def _has_bf16(device: torch.device) -> bool:
+    # ZeroGPU's cards have it, and its parent process must not ask CUDA.
+    if device.type != "cuda" or on_zero_gpu():
+        return True
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:
+    """A name of PRECISIONS for a wish that may be "auto"; UserError where it cannot run here.
+
+    "auto" is bf16, or fp16 on a GPU without, except for a nano on a CPU. There bf16 has the first
+    token sooner and fp32 each further one, about even for a caption, so the exact format is taken.
     """
     check_precision(precision)
-    if precision != "auto":
-        return precision
-    return "fp32" if device.type == "cpu" and checkpoint.size == "nano" else "bf16"
+    if precision == "auto":
+        if device.type == "cpu" and checkpoint.size == "nano":
+            return "fp32"
+        return "bf16" if _has_bf16(device) else "fp16"
+    obstacle = _obstacle(precision, device)
+    if obstacle:
+        raise UserError(
+            f"{precision} cannot run here: {obstacle}.",
+            f"Choose one of {', '.join(('auto', *precisions(device)))}.",
+        )
+    return precision
 
 
 def available_bytes(device: torch.device) -> int:

@@ -23,7 +23,7 @@ from models.images import open_image
 from models.schema import Decoding, Request, Result, StatusEvent, TokenEvent, UserError
 
 if TYPE_CHECKING:
-    from models.service import Backend
+    from models.backend import Backend
 
 FAILED = 2
 INTERRUPTED = 130
@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prompt", help='such as "caption en" or "detect cat ; dog"')
     parser.add_argument("--checkpoint", default="nano-224", help="a name from the catalog")
     parser.add_argument("--adapter", help="a LoRA of the checkpoint")
-    parser.add_argument("--precision", default="auto", help="auto, bf16 or fp32")
+    parser.add_argument(
+        "--precision", default="auto", help=f"auto or one of {', '.join(catalog.PRECISIONS)}"
+    )
     parser.add_argument("--max-new-tokens", type=int, help="default: what the task needs")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     parser.add_argument("--top-k", type=int, default=0, help="0 is off")

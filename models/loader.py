@@ -5,15 +5,16 @@ This module knows where weights come from, not who uses them: it keeps nothing.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+from transformers import BitsAndBytesConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from models import catalog, hub
 from models.checkpoints import Checkpoint
-from models.device import DTYPES, best_device, resolve_precision
+from models.device import QUANTIZED, best_device, dtype_of, resolve_precision
 from models.mask_codec import MaskCodec
 from models.schema import UserError
 
@@ -70,18 +71,13 @@ class Loader:
         exist or cannot be had.
         """
         chosen = catalog.find(checkpoint)
-        dtype = DTYPES[resolve_precision(chosen, precision, self.device)]
+        precision = resolve_precision(chosen, precision, self.device)
+        dtype = dtype_of(precision, self.device)
         folder, codec_path = self.fetch(checkpoint, status)
         status(f"Loading {chosen.name} …")
         try:
             processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
-            model = PaliGemmaForConditionalGeneration.from_pretrained(
-                folder,
-                dtype=dtype,
-                device_map=self.device if self.device.type == "cuda" else None,
-                use_safetensors=True,
-                local_files_only=True,
-            )
+            model = read_model(folder, precision, self.device)
             codec = MaskCodec.load(codec_path)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
@@ -97,6 +93,38 @@ class Loader:
             device=self.device,
             dtype=dtype,
         )
+
+
+def read_model(
+    folder: str | Path, precision: str, device: torch.device
+) -> PaliGemmaForConditionalGeneration:
+    """The weights in a folder, in a precision of PRECISIONS and straight on their device."""
+    dtype = dtype_of(precision, device)
+    # Quantized layers must be made on their device; without a map they would be moved later.
+    is_direct = device.type == "cuda" or precision in QUANTIZED
+    return PaliGemmaForConditionalGeneration.from_pretrained(
+        folder,
+        dtype=dtype,
+        device_map={"": device} if is_direct else None,
+        quantization_config=_quantization(precision, dtype),
+        use_safetensors=True,
+        local_files_only=True,
+    )
+
+
+def _quantization(precision: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    """The settings of 8-bit and 4-bit: the announcement's, for the text model's layers alone."""
+    if precision not in QUANTIZED:
+        return None
+    # It warns at every layer and token that it computes in float16.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    return BitsAndBytesConfig(
+        load_in_8bit=precision == "int8",
+        load_in_4bit=precision == "nf4",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    )
 
 
 def local_folder(checkpoint: Checkpoint) -> Path:

@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
 
 import torch
 from PIL import Image
 
 from models import adapters, catalog, hub
+from models.backend import Event
 from models.checkpoints import Checkpoint
 from models.checks import (
     check,
@@ -26,7 +26,14 @@ from models.checks import (
     gpu_seconds,
     missing_download,
 )
-from models.device import available_bytes, best_device, on_zero_gpu, resolve_precision, zero_gpu
+from models.device import (
+    available_bytes,
+    best_device,
+    on_zero_gpu,
+    precisions,
+    resolve_precision,
+    zero_gpu,
+)
 from models.engine import Finished, generate
 from models.loader import LoadedModel, Loader, local_folder
 from models.objects import detect
@@ -37,45 +44,12 @@ from models.schema import (
     Result,
     StatusEvent,
     Timings,
-    TokenEvent,
     UserError,
 )
 
 HEARTBEAT_S = 0.5
 
-Event = StatusEvent | TokenEvent | Result
 Key = tuple[str, str]
-
-
-class Backend(Protocol):
-    """Answers requests, here or elsewhere."""
-
-    def answer(self, request: Request) -> Iterator[Event]:
-        """StatusEvents, TokenEvents and at last a Result; closing the iterator stops the work.
-
-        UserError for a request that is refused or fails.
-        """
-        ...
-
-    def missing(self, checkpoint: str) -> str | None:
-        """What keeps a checkpoint from being used and what to do; None where nothing does."""
-        ...
-
-    def notice(self, checkpoint: str) -> str | None:
-        """What the first use of a checkpoint brings with it, such as a download; else None."""
-        ...
-
-    def adapters(self, checkpoint: str) -> tuple[str, ...]:
-        """The adapters that a checkpoint has."""
-        ...
-
-    def warm(self, checkpoint: str) -> None:
-        """Load a checkpoint ahead of its first request."""
-        ...
-
-    def close(self) -> None:
-        """Stop everything."""
-        ...
 
 
 class LocalBackend:
@@ -143,6 +117,10 @@ class LocalBackend:
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         """See `Backend.adapters`."""
         return adapters.names(checkpoint)
+
+    def precisions(self) -> tuple[str, ...]:
+        """See `Backend.precisions`."""
+        return precisions(self._device)
 
     def warm(self, checkpoint: str) -> None:
         """Load a checkpoint and, where it has its own thread, let it write one token."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import create_app, launch_options
+from models.backend import Backend
 from models.schema import Request, Result, TokenEvent
-from models.service import Backend
 
 PATIENCE_S = 60
 

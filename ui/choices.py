@@ -6,6 +6,7 @@ nearest checkpoint that exists.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models import catalog
@@ -37,7 +38,14 @@ NANO_LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "ru", "ja", "zh")  # of it
 DEFAULT_PRECISION = "auto"
 # Maximum tokens, temperature, top-k, top-p, beams and seed, in the order of `Handlers.answer`.
 DEFAULT_DECODING = (0, 0, 0, 1, 1, 0)
-PRECISION_NAMES = {"auto": "Automatic", "bf16": "bfloat16", "fp32": "float32"}
+PRECISION_NAMES = {
+    "auto": "Automatic",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "fp32": "float32",
+    "int8": "8-bit",
+    "nf4": "4-bit (nf4)",
+}
 
 
 @dataclass(frozen=True)
@@ -88,9 +96,9 @@ def size_choices() -> list[Choice]:
     return [(size, size) for size in catalog.sizes()]
 
 
-def precision_choices() -> list[Choice]:
-    """Precisions as (label, value), "auto" first."""
-    return [(PRECISION_NAMES.get(name, name), name) for name in ("auto", *catalog.PRECISIONS)]
+def precision_choices(precisions: Sequence[str]) -> list[Choice]:
+    """The precisions that can run here as (label, value), "auto" first."""
+    return [(PRECISION_NAMES[name], name) for name in ("auto", *precisions)]
 
 
 def find_checkpoint(size: str, variant: str, resolution: str | int) -> Checkpoint:

@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from models import prompts
+from models.backend import Backend
 from models.images import OpenedImage
 from models.prompts import Task
 from models.schema import (
@@ -25,7 +26,6 @@ from models.schema import (
     TokenEvent,
     UserError,
 )
-from models.service import Backend
 from ui import markup
 from ui.answers import ENDED, blank, finished, partial, waiting
 from ui.choices import (

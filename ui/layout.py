@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from models.backend import Backend
 from models.prompts import Task
-from models.service import Backend
 from ui import choices, markup, nano
 from ui.components import OpenRadio, SafeImage
 from ui.examples import Example
@@ -203,7 +203,7 @@ def model_panel(backend: Backend) -> Model:
         )
         with gr.Row():
             precision = gr.Dropdown(
-                choices.precision_choices(),
+                choices.precision_choices(backend.precisions()),
                 value=choices.DEFAULT_PRECISION,
                 label="Precision",
                 min_width=140,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from models.service import Backend
+from models.backend import Backend
 from ui.examples import Example
 from ui.handlers import Handlers
 from ui.layout import (

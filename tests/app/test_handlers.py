@@ -29,6 +29,9 @@ class Nowhere:
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         return ("vqa",) if checkpoint == "nano-224" else ()
 
+    def precisions(self) -> tuple[str, ...]:
+        return ("bf16",)
+
 
 @pytest.fixture
 def handlers() -> Handlers:

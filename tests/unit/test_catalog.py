@@ -53,6 +53,12 @@ def test_nano_has_the_parameters_it_claims(nano):
     )
 
 
+def test_nano_has_the_linear_layers_it_claims(nano):
+    layers = nano.model.model.language_model.layers
+    linear = sum(each.weight.numel() for each in layers.modules() if hasattr(each, "in_features"))
+    assert linear == catalog.find("nano-224").linear_parameters
+
+
 @pytest.mark.parametrize("side, tokens", [(224, 256), (448, 1024), (896, 4096)])
 def test_image_tokens(side, tokens):
     assert catalog.find(f"3b-pt-{side}").image_tokens == tokens

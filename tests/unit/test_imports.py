@@ -22,6 +22,7 @@ ORDER = (
     "mask_codec",
     "objects",
     "device",
+    "backend",
     "hub",
     "adapters",
     "checks",

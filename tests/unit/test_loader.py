@@ -44,6 +44,29 @@ def test_what_does_not_exist_is_refused(name, precision):
         Loader().load(name, precision)
 
 
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_quantization_shrinks_the_layers_of_the_text_model_alone(precision):
+    loaded = Loader(torch.device("cpu")).load("nano-224", precision)
+    packed = {
+        name
+        for name, parameter in loaded.model.named_parameters()
+        if parameter.dtype in (torch.int8, torch.uint8)
+    }
+    layers = loaded.model.config.text_config.num_hidden_layers
+    assert len(packed) == 7 * layers
+    assert all(".language_model.layers." in name for name in packed)
+    assert loaded.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32", "int8", "nf4"])
+def test_weights_take_the_memory_that_the_catalog_says(precision):
+    loaded = Loader(torch.device("cpu")).load("nano-224", precision)
+    tensors = list(loaded.model.state_dict(keep_vars=True).items())
+    sizes = {value.data_ptr(): value.numel() * value.element_size() for _, value in tensors}
+    claimed = catalog.weight_bytes(catalog.find("nano-224"), precision)
+    assert sum(sizes.values()) == pytest.approx(claimed, rel=0.03)
+
+
 def test_a_copy_without_weights_is_refused(tmp_path):
     empty = dataclasses.replace(catalog.find("nano-224"), path=tmp_path)
     with pytest.raises(UserError, match="weights of nano-224 are missing"):
