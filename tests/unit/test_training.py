@@ -129,9 +129,19 @@ def test_near_locations_are_nearly_right(nano):
     def loss_of(guess: int) -> float:
         logits = torch.zeros(1, len(nano.processor.tokenizer))
         logits[0, ids.locations[guess]] = 10
-        return answer.text_loss(logits, target, torch.ones(1), ids, 4.0)[0].item()
+        return answer.text_loss(logits, target, torch.ones(1), ids, 4.0, torch.eye(128))[0].item()
 
     assert loss_of(500) < loss_of(504) < loss_of(520)
+
+
+def test_codes_that_draw_alike_are_nearly_right(nano):
+    book = nano.codec.codebook
+    bells = answer.code_bells(book)
+    near = torch.cdist(book, book).argsort(1)
+    rows = torch.arange(128)
+    assert torch.allclose(bells.sum(1), torch.ones(128))
+    assert torch.equal(bells.argmax(1), rows)
+    assert (bells[rows, near[:, 1]] > bells[rows, near[:, 60]]).all()
 
 
 def test_capitals_are_letters_and_everything_survives_the_tokenizer(nano):

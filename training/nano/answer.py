@@ -21,6 +21,7 @@ from training.nano.rows import IGNORED, Vocabulary
 
 POINTING_LAYERS = (1, 2, 3)  # of the text model: their first head is taught where to look
 POINTING_SHARE = 0.5
+CODE_SPREAD = 0.7  # of soft mask targets, in mean distances to the nearest code
 
 
 def attention_mask(batch: dict[str, torch.Tensor], image_tokens: int) -> torch.Tensor:
@@ -84,14 +85,28 @@ def attention(
     return out.transpose(1, 2).contiguous(), None
 
 
+def code_bells(codebook: torch.Tensor) -> torch.Tensor:
+    """float[128, 128]: for each code of `codebook` (128, D) a soft target over those near it.
+
+    Near codes draw nearly the same, so the bell reaches to about the nearest neighbours.
+    """
+    distances = torch.cdist(codebook, codebook)
+    nearest = distances.topk(2, largest=False).values[:, 1].mean()
+    return torch.softmax(-0.5 * (distances / (CODE_SPREAD * nearest)) ** 2, -1)
+
+
 def text_loss(
     logits: torch.Tensor,
     target: torch.Tensor,
     weight: torch.Tensor,
     vocabulary: Vocabulary,
     spread: float,
+    bells: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted cross entropy; a `<loc>` target is a bell `spread` bins wide: near is not wrong."""
+    """Weighted cross entropy; near is not wrong.
+
+    A `<loc>` target is a bell `spread` bins wide, a `<seg>` target one of `bells` (`code_bells`).
+    """
     log_likely = logits.float().log_softmax(-1)
     losses = -log_likely.gather(1, target[:, None])[:, 0]
     first, last = vocabulary.locations[0], vocabulary.locations[-1]
@@ -100,6 +115,10 @@ def text_loss(
     distance = (bins - (target[located] - first)[:, None]) / spread
     bell = torch.softmax(-0.5 * distance**2, -1)
     losses[located] = -(bell * log_likely[located, first : last + 1]).sum(-1)
+    lowest, highest = vocabulary.codes[0], vocabulary.codes[-1]
+    coded = (target >= lowest) & (target <= highest)
+    likely = log_likely[coded, lowest : highest + 1]
+    losses[coded] = -(bells[target[coded] - lowest] * likely).sum(-1)
     return (losses * weight).sum() / weight.sum(), losses
 
 
@@ -150,6 +169,7 @@ def loss(
     vocabulary: Vocabulary,
     dense_share: float,
     spread: float,
+    bells: torch.Tensor,
     frozen: bool = False,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Text loss plus shares of the dense and the pointing one; returns (loss, report)."""
@@ -160,7 +180,7 @@ def loss(
         seen = heads(features, model.model.language_model.embed_tokens.weight)
     dense_loss, report = dense.loss(seen, batch)
     weight = batch["target_weight"][batch["target"] != IGNORED]
-    words, losses = text_loss(logits, target, weight, vocabulary, spread)
+    words, losses = text_loss(logits, target, weight, vocabulary, spread, bells)
     with torch.no_grad():
         located = (target >= vocabulary.locations[0]) & (target <= vocabulary.locations[-1])
         coded = (target >= vocabulary.codes[0]) & (target <= vocabulary.codes[-1])

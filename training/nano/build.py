@@ -28,6 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from models.mask_codec import MaskCodec
 from training.nano import answer, dense, look, rows, sprites, tokenizer
 from training.nano.data import Batches, load, pixels_of
 from training.nano.model import PATCH, Optimizers, config, new
@@ -149,6 +150,8 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
     if state.get("optimizers"):
         optimizers.load_state_dict(state["optimizers"])
     ids = rows.Vocabulary.of(nano.processor.tokenizer)
+    codec = MaskCodec.load(arguments.codec)
+    bells = answer.code_bells(codec.codebook.to(nano.model.device))
     nano.model.train()
     began = saved = time.time()
     for step, batch in enumerate(batches(stage, nano, first, arguments), start=first):
@@ -156,7 +159,7 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
             loss, report = look.loss(nano.model, nano.heads, batch)
         else:
             loss, report = answer.loss(
-                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread,
+                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread, bells,
                 frozen=stage.name == "answer" and step < arguments.freeze_steps,
             )  # fmt: skip
         loss.backward()

@@ -136,6 +136,7 @@ class Maker:
         for example in found:
             kinds[example.kind] = kinds.get(example.kind, 0) + 1
         weight = np.array([WEIGHTS.get(e.kind, 1.0) / kinds[e.kind] ** 0.5 for e in found])
+        weight *= [1 + e.suffix.count(";") for e in found]  # to list objects is hard
         order = np.argsort(rng.exponential(1.0, len(found)) / weight)
         pointer = Pointer(scene)
         for i in order:
