@@ -1,0 +1,112 @@
+"""Downloads by the real huggingface_hub from a Hub on loopback, and every failure in words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stand_in_hub import STRANGER, TOKEN, Hub, Repository, stand_in_hub
+
+ROOT = Path(__file__).parents[2]
+REPO = "google/paligemma2-3b-mix-224"
+FETCH = """
+import sys
+from models import hub
+from models.schema import UserError
+try:
+    folder = hub.fetch(sys.argv[1], print, revision=sys.argv[2] or None)
+except UserError as error:
+    sys.exit(str(error))
+print(folder)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs Python with a Hub and a cache of its own: `run(hub, arguments, **environment)`."""
+
+    def start(hub: Hub, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PALIGEMMA_"))}
+        own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=kept | own | variables,
+            capture_output=True,
+            text=True,
+        )
+
+    return start
+
+
+def test_a_checkpoint_is_downloaded_and_answers_like_the_one_at_hand(run, nano_checkpoint):
+    codec = (nano_checkpoint / "mask_codec.safetensors").read_bytes()
+    own = Repository.of(nano_checkpoint)
+    own.files["mask_codec.safetensors"] = codec
+    picture = str(ROOT / "examples" / "caption.png")
+    ask = ("-m", "models.generate", "--image", picture, "--prompt", "caption en", "--json")
+    with stand_in_hub({"me/tuned": own}) as hub:
+        listed = {"PALIGEMMA_CHECKPOINTS": "me/tuned@main=nano-224"}
+        first = run(hub, *ask, "--checkpoint", "tuned", **listed)
+        calls = len(hub.asked)
+        offline = run(hub, *ask, "--checkpoint", "tuned", HF_HUB_OFFLINE="1", **listed)
+        assert len(hub.asked) == calls
+        embedded = run(hub, *ask, "--checkpoint", "nano-224")
+    assert first.returncode == 0, first.stderr
+    texts = [json.loads(each.stdout)["text"] for each in (first, offline, embedded)]
+    assert texts[0] == texts[1] == texts[2] != ""
+
+
+@pytest.mark.parametrize(
+    "options, repo, revision, token, said",
+    [
+        ({"gated": True}, REPO, "", "", "needs a Hugging Face token and none is set"),
+        ({"gated": True}, REPO, "", STRANGER, "The licence of"),
+        ({"gated": True}, REPO, "", "hf_" + "c" * 34, "did not accept the token"),
+        ({}, REPO, "v9", TOKEN, "has no such revision"),
+        ({}, "google/paligemma3", "", TOKEN, "google/paligemma3"),
+        ({"mood": "busy"}, REPO, "", TOKEN, "too many requests"),
+        ({"mood": "broken"}, REPO, "", TOKEN, "interrupted"),
+    ],
+    ids=["no token", "no licence", "bad token", "revision", "name", "rate limit", "server"],
+)
+def test_each_failure_has_its_sentence(run, options, repo, revision, token, said):
+    served = {REPO: Repository({"config.json": b"{}", "model.safetensors": b"x"}, **options)}
+    variables = {"HF_TOKEN": token} if token else {}
+    with stand_in_hub(served) as hub:
+        found = run(hub, "-c", FETCH, repo, revision, **variables)
+    assert found.returncode == 1
+    last = found.stderr.strip().splitlines()[-1]
+    assert said in last
+    assert not token or token not in found.stdout + found.stderr
+
+
+def test_a_licence_that_was_accepted_opens_the_repository(run):
+    served = {REPO: Repository({"config.json": b"{}", "model.safetensors": b"x"}, gated=True)}
+    with stand_in_hub(served) as hub:
+        found = run(hub, "-c", FETCH, REPO, "", HF_TOKEN=TOKEN)
+    assert found.returncode == 0, found.stderr
+    assert (Path(found.stdout.strip().splitlines()[-1]) / "model.safetensors").is_file()
+
+
+def test_a_hub_that_is_not_there_is_said(run):
+    with stand_in_hub({}) as hub:
+        pass
+    found = run(hub, "-c", FETCH, REPO, "")
+    assert "could not be reached" in found.stderr
+
+
+def test_a_download_that_is_cut_off_goes_on(run):
+    weights = os.urandom(400_000)
+    served = {REPO: Repository({"config.json": b"{}", "model.safetensors": weights}, mood="cut")}
+    with stand_in_hub(served) as hub:
+        tries = [run(hub, "-c", FETCH, REPO, "", HF_TOKEN=TOKEN) for _ in range(3)]
+    whole = [each for each in tries if each.returncode == 0]
+    assert whole, tries[-1].stderr
+    folder = Path(whole[0].stdout.strip().splitlines()[-1])
+    assert (folder / "model.safetensors").read_bytes() == weights
