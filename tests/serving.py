@@ -80,6 +80,10 @@ class WatchedBackend:
         """As the backend says."""
         return self._backend.adapters(checkpoint)
 
+    def precisions(self) -> tuple[str, ...]:
+        """As the backend says."""
+        return self._backend.precisions()
+
     def warm(self, checkpoint: str) -> None:
         """Load as the backend does."""
         self._backend.warm(checkpoint)
