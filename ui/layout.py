@@ -257,8 +257,13 @@ def outputs_panel() -> Outputs:
         placeholder="The answer appears here, word by word.",
     )
     expected = gr.HTML("", elem_id="expected", padding=False)
+    # Its label would lie over the picture's corner, where objects may be.
     annotated = gr.AnnotatedImage(
-        label="Found in the picture", visible=False, elem_id="annotated", buttons=["fullscreen"]
+        label="Found in the picture",
+        show_label=False,
+        visible=False,
+        elem_id="annotated",
+        buttons=["fullscreen"],
     )
     table = gr.HTML(visible=False, elem_id="boxes", padding=False)
     figures = gr.HTML(markup.timing_figures(None), elem_id="figures", padding=False)
