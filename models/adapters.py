@@ -45,19 +45,21 @@ def listed(checkpoint: str) -> dict[str, Adapter]:
     """The adapters that exist for a checkpoint, by name; those in its folder come first."""
     root = _root(checkpoint)
     folders = sorted(root.iterdir()) if root.is_dir() else []
-    found = [
+    local = [
         Adapter(each.name, checkpoint, path=each)
         for each in folders
         if (each / _CONFIG).is_file() and _NAME.fullmatch(each.name)
     ]
-    elsewhere = (ANNOUNCED, *deployment.current().adapters)
-    found += [each for each in elsewhere if each.checkpoint == checkpoint]
-    return {each.name: each for each in reversed(found)}
+    found: dict[str, Adapter] = {}
+    for each in (*local, ANNOUNCED, *deployment.current().adapters):
+        if each.checkpoint == checkpoint:
+            found.setdefault(each.name, each)
+    return found
 
 
 def names(checkpoint: str) -> tuple[str, ...]:
     """The names of the adapters that exist for a checkpoint."""
-    return tuple(reversed(listed(checkpoint)))
+    return tuple(listed(checkpoint))
 
 
 def check_name(checkpoint: str, name: str) -> None:

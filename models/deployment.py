@@ -61,12 +61,13 @@ def current() -> Deployment:
 
 def read(environment: Mapping[str, str]) -> Deployment:
     """The deployment that variables describe; UserError naming a bad entry."""
-    known = {each.name: each for each in BUILT_IN}
+    built_in = {each.name: each for each in BUILT_IN}
+    known = dict(built_in)
     own = []
     for entry, source, like in _entries(environment, CHECKPOINTS):
-        if like not in {each.name for each in BUILT_IN}:
+        if like not in built_in:
             raise _bad(CHECKPOINTS, entry, f"{like!r} is no built-in checkpoint", _names(BUILT_IN))
-        checkpoint = _checkpoint(entry, source, known[like])
+        checkpoint = _checkpoint(entry, source, built_in[like])
         if checkpoint.name in known:
             raise _bad(CHECKPOINTS, entry, f"{checkpoint.name!r} is the name of another one", "")
         known[checkpoint.name] = checkpoint

@@ -116,8 +116,8 @@ def _quantization(precision: str, dtype: torch.dtype) -> BitsAndBytesConfig | No
     """The settings of 8-bit and 4-bit: the announcement's, for the text model's layers alone."""
     if precision not in QUANTIZED:
         return None
-    # It warns at every layer and token that it computes in float16.
-    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    # It warns of a faster kernel that is not installed, and at every token that it uses float16.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     return BitsAndBytesConfig(
         load_in_8bit=precision == "int8",
         load_in_4bit=precision == "nf4",

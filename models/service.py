@@ -1,4 +1,4 @@
-"""What the page, the command line and the evaluation talk to: requests in, answers out.
+"""The backend of this machine: loads models as they are asked for, and lets idle ones go.
 
 A request is refused here, in words, before any model is touched. This module does not know pages
 or terminals.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation import documents, report
+from evaluation import documents, precisions, report
 from evaluation.evaluate import ANY_CODES, SHARES, choose, group_of
 from evaluation.predict import Answer, Piece
 from evaluation.score import Asked, finder, score
@@ -173,3 +173,14 @@ def test_tables_replace_what_stands_between_their_marks(tmp_path):
         assert document.read_text() == f"# a\n<!-- scores -->\n\n{table}\n\n<!-- /scores -->\nb\n"
     with pytest.raises(ValueError, match="has none of the marks other"):
         documents.write(document, {"other": "no"})
+
+
+def test_precisions_stand_side_by_side():
+    def scores(value: float) -> dict:
+        row = {"task": "ocr", "measure": "exact", "value": value, "count": 7, "needed": 0.5}
+        return {"rows": [row, row | {"task": "cap", "needed": None}]}
+
+    lines = precisions.table({"bf16": scores(0.75), "nf4": scores(0.5)}).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["task", "measure", "bf16", "nf4", "n"]
+    assert cells[2:] == [["ocr", "exact", "0.750", "0.500", "7"]]

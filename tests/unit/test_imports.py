@@ -32,18 +32,8 @@ ORDER = (
     "service",
     "generate",
 )
-LIGHT = (
-    "schema",
-    "checkpoints",
-    "deployment",
-    "catalog",
-    "rle",
-    "tokens",
-    "prompts",
-    "images",
-    "checks",
-    "generate",
-)
+NEED_TORCH = {"mask_codec", "objects", "device", "loader", "engine", "scheduler", "service"}
+LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)
 PAGE_ONLY = {"gradio", "gradio_client"}
 
 

@@ -243,9 +243,7 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--finish-steps", type=int, default=700, help="steps of the last stage")
     parser.add_argument("--look-batch", type=int, default=32, help="scenes a step")
     parser.add_argument("--answer-batch", type=int, default=16, help="scenes a step")
-    parser.add_argument(
-        "--finish-batch", type=int, default=16, help="scenes a step, three rows each"
-    )
+    parser.add_argument("--finish-batch", type=int, default=16, help="scenes a step")
     parser.add_argument(
         "--rate", type=float, default=1.5e-3, help="AdamW's rate (embeddings, heads, norms)"
     )
