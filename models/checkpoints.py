@@ -18,7 +18,8 @@ class Checkpoint:
 
     `resolution` is the side of the square picture in pixels, `patch` that of a patch;
     `linear_parameters` are those of the text model's linear layers, its head not among them: what
-    8-bit and 4-bit shrink. `attention_heads` are those of the text model.
+    8-bit and 4-bit shrink. `attention_heads` are those of the text model. `is_gated` says
+    that a download surely needs a token whose owner accepted the licence.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Checkpoint:
     hub_id: str | None = None
     revision: str | None = None
     path: Path | None = None
+    is_gated: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -87,6 +89,7 @@ def _real(size: str, variant: str, resolution: int) -> Checkpoint:
         linear_parameters=linear,
         attention_heads=heads,
         hub_id=f"google/paligemma2-{name}",
+        is_gated=True,
     )
 
 

@@ -76,7 +76,7 @@ def missing_download(
     if hub.is_offline():
         reasons.append(f"{about} and HF_HUB_OFFLINE forbids downloads")
         remedies.append("unset it, or choose nano")
-    elif not hub.has_token():
+    elif checkpoint.is_gated and not hub.has_token():
         reasons.append(f"{about} and no Hugging Face token is set")
         remedies.append(
             f"accept the Gemma licence at {checkpoint.licence_url}, create a token with read "

@@ -103,7 +103,7 @@ def _checkpoint(entry: str, source: str, like: Checkpoint) -> Checkpoint:
         place = {"path": None, "hub_id": hub_id, "revision": revision or None}
     if not _NAME.fullmatch(name):
         raise _bad(CHECKPOINTS, entry, f"{name!r} cannot be a name", "Use letters, digits, . _ -")
-    return replace(like, name=name, variant=name, **place)
+    return replace(like, name=name, variant=name, is_gated=False, **place)
 
 
 def _adapter(entry: str, source: str, base: str) -> Adapter:

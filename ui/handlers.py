@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from models import prompts
+from models import catalog, prompts
 from models.backend import Backend
 from models.images import OpenedImage
 from models.prompts import Task
@@ -288,9 +288,8 @@ class Handlers:
         if missing:
             return markup.notice(missing, "warning")
         about = self._backend.notice(checkpoint) or ""
-        return markup.notice(
-            f"{about} {NANO_NOTE if checkpoint.startswith('nano') else ''}".strip()
-        )
+        limits = NANO_NOTE if catalog.find(checkpoint).size == "nano" else ""
+        return markup.notice(f"{about} {limits}".strip())
 
     def use_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Fill the page from the example whose button was pressed, and decode as it expects.

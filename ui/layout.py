@@ -186,7 +186,10 @@ def model_panel(backend: Backend) -> Model:
         ("Background colours", ", ".join(nano.BACKGROUNDS)),
         ("Print", nano.READS),
     )
-    with gr.Accordion("What nano knows", open=False, elem_id="nano-knows") as knowledge:
+    is_nano = start.checkpoint.size == "nano"
+    with gr.Accordion(
+        "What nano knows", open=False, visible=is_nano, elem_id="nano-knows"
+    ) as knowledge:
         gr.HTML(markup.knowledge(known), padding=False)
     with gr.Accordion(f"Model: {start.summary}", open=False, elem_id="model") as panel:
         size = gr.Radio(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from app import WAITING_AT_MOST, create_app
+from models import catalog
 from models.schema import Box, Detection, Request, Result, Timings, TokenEvent, UserError
 from training.nano import scenes, sprites, tasks
 from ui import choices, markup, nano
@@ -237,3 +240,11 @@ def test_controls_skip_the_queue_and_answers_do_not():
     limits = {fn.concurrency_limit for fn in page.fns.values() if fn.name == "answer"}
     assert limits == {ANSWERS_LET_IN}
     assert PENDING_AT_MOST < ANSWERS_LET_IN < WAITING_AT_MOST
+
+
+def test_nano_of_any_name_has_its_note(handlers, monkeypatch):
+    own = dataclasses.replace(catalog.find("nano-224"), name="mine", variant="mine")
+    monkeypatch.setattr(catalog, "checkpoints", lambda: (own,))
+    monkeypatch.setattr(Nowhere, "missing", lambda self, checkpoint: None)
+    monkeypatch.setattr(Nowhere, "notice", lambda self, checkpoint: None)
+    assert "drawn scenes" in handlers.model_notice("mine")

@@ -53,6 +53,14 @@ def test_a_fine_tune_on_the_hub_is_chosen_like_any_other(deploy):
     assert catalog.resolutions("3B", "my-vqa") == (448,)
 
 
+def test_a_public_fine_tune_needs_no_token(deploy, backend, monkeypatch):
+    deploy(CHECKPOINTS="me/my-nano=nano-224")
+    monkeypatch.setattr("models.hub.has_token", lambda: False)
+    monkeypatch.setattr("models.hub.is_offline", lambda: False)
+    assert backend.missing("my-nano") is None
+    assert "no Hugging Face token" in backend.missing("3b-mix-224")
+
+
 def test_a_folder_is_local(deploy, folder):
     deploy(CHECKPOINTS=f"{folder}=nano-224,\n me/other=10b-pt-224")
     own = catalog.find("my-nano")
