@@ -13,6 +13,7 @@ import torch
 
 from models.loader import CODEC_FILE
 from training.nano import answer, build, dense, tokenizer
+from training.nano.codes import SceneCodes, code_bells, writer
 from training.nano.model import PATCH, config
 from training.nano.point import Pointer
 from training.nano.rows import IGNORED, Maker, Vocabulary
@@ -75,7 +76,8 @@ def test_prompts_in_one_row_do_not_see_each_other(nano, make, scenes):
     maker = make(exact=False)
     batch = maker(scenes)
     rows = [
-        maker.fill(maker.choose(scene, np.random.default_rng(scene.seed + 1))) for scene in scenes
+        maker.fill(maker.choose(s, maker.codes_of(s), np.random.default_rng(s.seed + 1)))
+        for s in scenes
     ]
     alone = maker.pack([[rows[0][-1]]]) | {"pixels": batch["pixels"], "exact": batch["exact"]}
     alone["owner"] = torch.tensor([0])
@@ -85,9 +87,11 @@ def test_prompts_in_one_row_do_not_see_each_other(nano, make, scenes):
     assert torch.allclose(together, suffix_losses(nano, alone, slice(0, 1)), atol=1e-3)
 
 
-def test_dense_targets_say_what_stands_in_each_patch(scenes):
+def test_dense_targets_say_what_stands_in_each_patch(scenes, nano_checkpoint):
+    codes_of = SceneCodes(str(nano_checkpoint / CODEC_FILE))
     for scene in scenes:
-        wanted = dense.targets(scene)
+        codes = codes_of(scene)
+        wanted = dense.targets(scene, codes)
         side = scene.image.width // PATCH
         shown = {int(n) - 1 for n in wanted["noun"] if n}
         assert shown <= {item.noun.index for item in scene.objects}
@@ -97,6 +101,8 @@ def test_dense_targets_say_what_stands_in_each_patch(scenes):
             name = wanted["noun"][patch] - 1
             masks = [o.mask for o in scene.objects if o.noun.index == name]
             assert any(mask[y : y + PATCH, x : x + PATCH].any() for mask in masks)
+            owners = [i for i, o in enumerate(scene.objects) if o.noun.index == name]
+            assert set(wanted["codes"][patch]) <= set(codes[owners].ravel())
 
 
 def test_a_text_points_at_what_it_speaks_of(make, scenes):
@@ -104,7 +110,7 @@ def test_a_text_points_at_what_it_speaks_of(make, scenes):
     tokens = maker.tokenizer
     for scene in scenes:
         pointer, side = Pointer(scene), scene.image.width // PATCH
-        for example in examples(scene, np.random.default_rng(0), maker.codes):
+        for example in examples(scene, np.random.default_rng(0), writer(maker.codes_of(scene))):
             prompt = maker.prompt(example, pointer)
             spoken = (*prompt.prefix, *prompt.suffix)
             for at, on in prompt.points:
@@ -136,7 +142,7 @@ def test_near_locations_are_nearly_right(nano):
 
 def test_codes_that_draw_alike_are_nearly_right(nano):
     book = nano.codec.codebook
-    bells = answer.code_bells(book)
+    bells = code_bells(book)
     near = torch.cdist(book, book).argsort(1)
     rows = torch.arange(128)
     assert torch.allclose(bells.sum(1), torch.ones(128))

@@ -21,7 +21,6 @@ from training.nano.rows import IGNORED, Vocabulary
 
 POINTING_LAYERS = (1, 2, 3)  # of the text model: their first head is taught where to look
 POINTING_SHARE = 0.5
-CODE_SPREAD = 0.7  # of soft mask targets, in mean distances to the nearest code
 
 
 def attention_mask(batch: dict[str, torch.Tensor], image_tokens: int) -> torch.Tensor:
@@ -85,16 +84,6 @@ def attention(
     return out.transpose(1, 2).contiguous(), None
 
 
-def code_bells(codebook: torch.Tensor) -> torch.Tensor:
-    """float[128, 128]: for each code of `codebook` (128, D) a soft target over those near it.
-
-    Near codes draw nearly the same, so the bell reaches to about the nearest neighbours.
-    """
-    distances = torch.cdist(codebook, codebook)
-    nearest = distances.topk(2, largest=False).values[:, 1].mean()
-    return torch.softmax(-0.5 * (distances / (CODE_SPREAD * nearest)) ** 2, -1)
-
-
 def text_loss(
     logits: torch.Tensor,
     target: torch.Tensor,
@@ -105,7 +94,7 @@ def text_loss(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Weighted cross entropy; near is not wrong.
 
-    A `<loc>` target is a bell `spread` bins wide, a `<seg>` target one of `bells` (`code_bells`).
+    A `<loc>` target is a bell `spread` bins wide, a `<seg>` target one of `code_bells`.
     """
     log_likely = logits.float().log_softmax(-1)
     losses = -log_likely.gather(1, target[:, None])[:, 0]
@@ -178,7 +167,7 @@ def loss(
     with torch.autocast(device.type, torch.bfloat16):
         logits, target, features, pointing = suffix_logits(model, batch, frozen)
         seen = heads(features, model.model.language_model.embed_tokens.weight)
-    dense_loss, report = dense.loss(seen, batch)
+    dense_loss, report = dense.loss(seen, batch, bells)
     weight = batch["target_weight"][batch["target"] != IGNORED]
     words, losses = text_loss(logits, target, weight, vocabulary, spread, bells)
     with torch.no_grad():

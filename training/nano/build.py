@@ -30,6 +30,7 @@ from transformers import (
 
 from models.mask_codec import MaskCodec
 from training.nano import answer, dense, look, rows, sprites, tokenizer
+from training.nano.codes import code_bells
 from training.nano.data import Batches, load, pixels_of
 from training.nano.model import PATCH, Optimizers, config, new
 from training.nano.scenes import BACKGROUNDS, CHARACTERS, draw
@@ -102,6 +103,7 @@ def new_heads(pieces: PreTrainedTokenizerBase, ids: rows.Vocabulary) -> dense.He
         [pieces.convert_tokens_to_ids(c) for c in CHARACTERS],
         [tokens(f" {colour}")[0] for colour in BACKGROUNDS],
         list(ids.locations),
+        list(ids.codes),
     )
 
 
@@ -131,7 +133,7 @@ def start(resolution: int, work: Path, device: str, corpus_scenes: int) -> Nano:
 def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace) -> DataLoader:
     """The loader of a stage from step `first` on; each stage draws from seeds of its own."""
     if stage.name == "look":
-        make = look.make
+        make = look.Maker(str(arguments.codec))
     else:
         exact_every = getattr(arguments, f"{stage.name}_exact_every")
         make = rows.Maker(
@@ -151,12 +153,12 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
         optimizers.load_state_dict(state["optimizers"])
     ids = rows.Vocabulary.of(nano.processor.tokenizer)
     codec = MaskCodec.load(arguments.codec)
-    bells = answer.code_bells(codec.codebook.to(nano.model.device))
+    bells = code_bells(codec.codebook.to(nano.model.device))
     nano.model.train()
     began = saved = time.time()
     for step, batch in enumerate(batches(stage, nano, first, arguments), start=first):
         if stage.name == "look":
-            loss, report = look.loss(nano.model, nano.heads, batch)
+            loss, report = look.loss(nano.model, nano.heads, batch, bells)
         else:
             loss, report = answer.loss(
                 nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread, bells,

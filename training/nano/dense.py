@@ -1,10 +1,10 @@
 """Dense targets: what stands in each patch, which teaches the vision tower to see in minutes.
 
 Learning to see from captions alone takes very long, so the tower is first taught patch by patch:
-which object, where its box ends, which quarter of the patch it fills, which letters. The heads read
-the projector's output and share the language model's token embeddings, so that an image feature
-already means the word for what it shows when the language model first meets it. They are no part
-of the model, and are kept beside it for training that goes on.
+which object, where its box ends, which cells of the patch it fills, which mask codes and letters.
+The heads read the projector's output and share the language model's token embeddings, so that an
+image feature already means the word for what it shows when the language model first meets it. They
+are no part of the model, and are kept beside it for training that goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.mask_codec import GRID as CODE_GRID
 from training.nano.model import PATCH, WIDTH
 from training.nano.scenes import BACKGROUNDS, CHARACTERS, Scene
 
@@ -22,12 +23,13 @@ EDGE_BINS = 128
 MIN_COVER = 0.12
 
 
-def targets(scene: Scene) -> dict[str, np.ndarray]:
-    """Per patch in raster order (P of them).
+def targets(scene: Scene, codes: np.ndarray) -> dict[str, np.ndarray]:
+    """Per patch in raster order (P of them); `codes` int64[objects, 16] are the objects' masks.
 
     `noun` int64[P] 0 = none, else 1 + object number; `weight` float32[P]; `edges` float32[P, 4]
     the box of that object, yxyx as fractions; `cells` float32[P, 16] its pixels in the patch;
-    `center` float32[P] 1 where an object's center lies; `letters` int64[P, 2] left and right half,
+    `codes` int64[P, 4] the mask code at the middle of each quarter of the patch; `center`
+    float32[P] 1 where an object's center lies; `letters` int64[P, 2] left and right half,
     0 = none; `background` int64[1]; `count` int64[1].
     """
     size = scene.image.width
@@ -54,11 +56,22 @@ def targets(scene: Scene) -> dict[str, np.ndarray]:
         ),
         "edges": boxes[owner],
         "cells": (cells[owner, index] > 0.5).astype(np.float32),
+        "codes": _codes(codes[owner], boxes[owner], side),
         "center": center,
         "letters": _letters(scene, side),
         "background": np.array([list(BACKGROUNDS).index(scene.background)]),
         "count": np.array([len(scene.objects)]),
     }
+
+
+def _codes(codes: np.ndarray, boxes: np.ndarray, side: int) -> np.ndarray:
+    """int64[P, 4] from codes int64[P, 16] and yxyx boxes float32[P, 4] of each patch's object."""
+    corner = np.stack(np.divmod(np.arange(side * side), side), -1)  # (P, yx)
+    inside = np.array([(y, x) for y in (0.25, 0.75) for x in (0.25, 0.75)])
+    points = (corner[:, None] + inside) / side  # (P, 4, yx)
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    cell = ((points - low) / (high - low) * CODE_GRID).astype(np.int64).clip(0, CODE_GRID - 1)
+    return np.take_along_axis(codes, cell[..., 0] * CODE_GRID + cell[..., 1], 1)
 
 
 def _letters(scene: Scene, side: int) -> np.ndarray:
@@ -85,15 +98,17 @@ class Heads(nn.Module):
         letters: list[int],
         colours: list[int],
         locations: list[int],
+        codes: list[int],
     ):
         """`name_pieces` are the token ids of each object's name; the rest one id per class."""
         super().__init__()
         self.name_pieces, self.letters, self.colours = name_pieces, letters, colours
+        self.codes = codes
         self.locations = locations[:: len(locations) // EDGE_BINS]
         self.role = nn.ParameterDict(
             {
                 key: nn.Parameter(torch.randn(count, WIDTH, WIDTH) * 0.7 * WIDTH**-0.5)
-                for key, count in (("edges", 4), ("letters", 2), ("background", 1))
+                for key, count in (("edges", 4), ("codes", 4), ("letters", 2), ("background", 1))
             }
         )
         self.none = nn.Linear(WIDTH, 1)
@@ -101,7 +116,7 @@ class Heads(nn.Module):
         self.cells = nn.Linear(WIDTH, CELLS * CELLS)
         self.center = nn.Linear(WIDTH, 1)
         self.count = nn.Linear(WIDTH, 8)
-        self.scale = nn.Parameter(torch.full((3,), 3.0))
+        self.scale = nn.Parameter(torch.full((4,), 3.0))
 
     def forward(self, features: torch.Tensor, table: torch.Tensor) -> dict[str, torch.Tensor]:
         """`table` float[V, WIDTH] is the token embedding."""
@@ -113,12 +128,14 @@ class Heads(nn.Module):
         seen = torch.einsum("bpc,hcd->bphd", plain, self.role["letters"])
         letters = seen @ table[self.letters].T * self.scale[1]
         edges = torch.einsum("bpc,ecd->bped", plain, self.role["edges"])
+        drawn = torch.einsum("bpc,qcd->bpqd", plain, self.role["codes"])
         ground = functional.rms_norm(plain.mean(1), (WIDTH,)) @ self.role["background"][0]
         return {
             "noun": torch.cat([self.none(plain), nouns], -1),  # (B, P, 1 + nouns)
             "edges": edges @ table[self.locations].T * self.scale[2],  # (B, P, 4, EDGE_BINS)
             "letters": torch.cat([self.no_letter(plain)[..., None], letters], -1),  # (B, P, 2, 37)
             "cells": self.cells(plain),
+            "codes": drawn @ table[self.codes].T * self.scale[3],  # (B, P, 4, 128)
             "center": self.center(plain)[..., 0],
             "background": ground @ table[self.colours].T * 3,
             "count": self.count(plain.mean(1)),
@@ -126,9 +143,9 @@ class Heads(nn.Module):
 
 
 def loss(
-    logits: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+    logits: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], bells: torch.Tensor
 ) -> tuple[torch.Tensor, dict]:
-    """The weighted sum of all targets' losses, and what to log."""
+    """The weighted sum of all targets' losses, and what to log; `bells` are of `code_bells`."""
     weight = wanted["weight"]
     total = weight.sum()
     shown = wanted["noun"] > 0
@@ -148,6 +165,9 @@ def loss(
         logits["cells"][shown].float(), wanted["cells"][shown], reduction="none"
     )
     part["cells"] = (cells.mean(-1) * weight[shown]).sum() / weight[shown].sum()
+    likely = logits["codes"][shown].float().log_softmax(-1)
+    codes = -(bells[wanted["codes"][shown]] * likely).sum(-1).mean(-1)
+    part["codes"] = (codes * weight[shown]).sum() / weight[shown].sum()
     letters = functional.cross_entropy(
         logits["letters"].float().flatten(0, 2), wanted["letters"].flatten(), reduction="none"
     )
@@ -164,6 +184,7 @@ def loss(
         "noun": 1,
         "edges": 0.8,
         "cells": 0.4,
+        "codes": 1.0,
         "letters": 1.5,
         "center": 2,
         "background": 0.2,

@@ -7,20 +7,35 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration
 
 from training.nano import dense
+from training.nano.codes import SceneCodes
 from training.nano.data import pixels_of
 from training.nano.scenes import Scene
 
 
-def make(scenes: list[Scene]) -> dict[str, torch.Tensor]:
+class Maker:
+    """Shapes scenes for this stage; picklable, so that workers can hold it."""
+
+    def __init__(self, codec_path: str):
+        self.codes_of = SceneCodes(codec_path)
+
+    def __call__(self, scenes: list[Scene]) -> dict[str, torch.Tensor]:
+        """A batch: see `make`."""
+        return make(scenes, [self.codes_of(scene) for scene in scenes])
+
+
+def make(scenes: list[Scene], codes: list[np.ndarray]) -> dict[str, torch.Tensor]:
     """Pixels and dense targets of a batch, each with a leading batch dimension."""
-    wanted = [dense.targets(scene) for scene in scenes]
+    wanted = [dense.targets(scene, of) for scene, of in zip(scenes, codes, strict=True)]
     batch = {key: torch.from_numpy(np.stack([w[key] for w in wanted])) for key in wanted[0]}
     batch["pixels"] = torch.from_numpy(np.stack([pixels_of(scene) for scene in scenes]))
     return batch
 
 
 def loss(
-    model: PaliGemmaForConditionalGeneration, heads: dense.Heads, batch: dict[str, torch.Tensor]
+    model: PaliGemmaForConditionalGeneration,
+    heads: dense.Heads,
+    batch: dict[str, torch.Tensor],
+    bells: torch.Tensor,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Dense loss of a batch and what to log."""
     device = model.device
@@ -28,4 +43,4 @@ def loss(
     with torch.autocast(device.type, torch.bfloat16):
         features = model.get_image_features(batch["pixels"]).pooler_output
         logits = heads(features, model.model.language_model.embed_tokens.weight)
-    return dense.loss(logits, batch)
+    return dense.loss(logits, batch, bells)

@@ -11,23 +11,20 @@ from itertools import islice
 
 import numpy as np
 import torch
-from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from models.mask_codec import MaskCodec
-from models.tokens import encode_codes
 from training.nano import look
+from training.nano.codes import SceneCodes, writer
 from training.nano.point import Pointer, Span
-from training.nano.scenes import Scene, SceneObject
+from training.nano.scenes import Scene
 from training.nano.tasks import LANGUAGES, Example, examples
 
 IGNORED = -1
-SEGMENTED = 0.8  # share of scenes that are also asked for masks
-LOCATION_SHARE, CODE_SHARE = 3.0, 1.0  # weight of such a token relative to one of a word
+LOCATION_SHARE, CODE_SHARE = 3.0, 1.5  # weight of such a token relative to one of a word
 LONGEST_EXACT = 72  # text tokens of a row of its own
 WEIGHTS = {  # how often a kind is drawn, relative to 1
     "cap": 0.8, "caption": 3.0, "describe": 0.8, "question": 0.4, "ocr": 3.0, "is there": 1.2,
-    "relation": 1.5, "segment one": 3.0, "segment several": 0.3, "segment absent": 0.1,
+    "relation": 1.5, "segment one": 4.0, "segment several": 0.7, "segment absent": 0.1,
     "detect absent": 0.2, "detect one": 2.0, "region": 0.4, "largest": 0.7, "where": 0.3,
     "how many": 0.8, "what": 0.7, "background": 0.2,
     **{f"caption {language}": 2.0 for language in LANGUAGES[1:]},
@@ -63,13 +60,6 @@ class Prompt:
         return len(self.prefix) + len(self.suffix)
 
 
-def mask_crop(item: SceneObject) -> torch.Tensor:
-    """float[1, 64, 64] in [-1, 1]: the object's visible pixels, cropped to its box."""
-    x_min, y_min, x_max, y_max = item.box_xyxy_px
-    crop = torch.from_numpy(item.mask[y_min:y_max, x_min:x_max].astype(np.float32))[None, None]
-    return functional.interpolate(crop, (64, 64), mode="bilinear", antialias=True)[0] * 2 - 1
-
-
 class Maker:
     """Shapes scenes into rows; picklable, so that workers can hold it."""
 
@@ -82,24 +72,16 @@ class Maker:
         exact_every: int,
     ):
         """Each `exact_every`-th batch has exact rows (1 = all), `exact_prompts` of a scene."""
-        self.tokenizer, self.codec_path = tokenizer, codec_path
+        self.tokenizer, self.codes_of = tokenizer, SceneCodes(codec_path)
         self.text_budget, self.exact_prompts, self.exact_every = (
             text_budget,
             exact_prompts,
             exact_every,
         )
         self.vocabulary = Vocabulary.of(tokenizer)
-        self.codec: MaskCodec | None = None
         self.share = np.ones(len(tokenizer))
         self.share[list(self.vocabulary.locations)] = LOCATION_SHARE
         self.share[list(self.vocabulary.codes)] = CODE_SHARE
-
-    def codes(self, scene: Scene, item: SceneObject) -> str:
-        """The 16 mask tokens of an object."""
-        if self.codec is None:
-            self.codec = MaskCodec.load(self.codec_path)
-        with torch.no_grad():
-            return encode_codes(self.codec.encode(mask_crop(item)[None])[0].tolist())
 
     def prompt(self, example: Example, pointer: Pointer) -> Prompt:
         """The tokens of an example, and where to look for them."""
@@ -129,9 +111,9 @@ class Maker:
             found.append((inside[0], inside[-1], span))
         return read["input_ids"], found
 
-    def choose(self, scene: Scene, rng: np.random.Generator) -> Iterator[Prompt]:
+    def choose(self, scene: Scene, codes: np.ndarray, rng: np.random.Generator) -> Iterator[Prompt]:
         """Prompts of a scene in random order, kinds of more weight earlier."""
-        found = examples(scene, rng, self.codes if rng.random() < SEGMENTED else None)
+        found = examples(scene, rng, writer(codes))
         kinds: dict[str, int] = {}
         for example in found:
             kinds[example.kind] = kinds.get(example.kind, 0) + 1
@@ -144,11 +126,12 @@ class Maker:
 
     def __call__(self, scenes: list[Scene]) -> dict[str, torch.Tensor]:
         """A batch: dense targets, and rows of text tokens padded to one length."""
-        batch = look.make(scenes)
+        codes = [self.codes_of(scene) for scene in scenes]
+        batch = look.make(scenes, codes)
         exact = (scenes[0].seed // max(1, len(scenes))) % self.exact_every == 0
         rows, owners = [], []
         for number, scene in enumerate(scenes):
-            chosen = self.choose(scene, np.random.default_rng(scene.seed + 1))
+            chosen = self.choose(scene, codes[number], np.random.default_rng(scene.seed + 1))
             if exact:
                 short = (prompt for prompt in chosen if len(prompt) <= LONGEST_EXACT)
                 found = [[prompt] for prompt in islice(short, self.exact_prompts)]
