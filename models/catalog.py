@@ -7,20 +7,8 @@ from __future__ import annotations
 
 from models import deployment
 from models.checkpoints import BUILT_IN, Checkpoint
+from models.memory import PRECISIONS
 from models.schema import UserError
-
-# Bytes per parameter of the text model's linear layers, and of all others. nf4 keeps a float32 per
-# 64 weights, int8 one per row.
-BYTES_PER_PARAMETER = {
-    "bf16": (2, 2),
-    "fp16": (2, 2),
-    "fp32": (4, 4),
-    "int8": (1, 2),
-    "nf4": (0.5 + 4 / 64, 2),
-}
-PRECISIONS = tuple(BYTES_PER_PARAMETER)
-
-_LONGEST_TEXT = 128  # tokens of prompt and answer that a memory estimate allows for
 
 
 def checkpoints() -> tuple[Checkpoint, ...]:
@@ -76,22 +64,3 @@ def check_precision(precision: str) -> None:
     if precision != "auto" and precision not in PRECISIONS:
         known = ", ".join(("auto", *PRECISIONS))
         raise UserError(f"There is no precision {precision!r}.", f"Choose one of {known}.")
-
-
-def weight_bytes(checkpoint: Checkpoint, precision: str) -> int:
-    """Bytes of the weights in a precision of PRECISIONS."""
-    linear, other = BYTES_PER_PARAMETER[precision]
-    rest = checkpoint.parameters - checkpoint.linear_parameters
-    return round(checkpoint.linear_parameters * linear + rest * other)
-
-
-def memory_bytes(checkpoint: Checkpoint, precision: str) -> int:
-    """Bytes that answering takes: the weights and the largest attention score matrix.
-
-    `precision` is a name from PRECISIONS. Eager attention holds heads × sequence² scores in
-    float32 and their softmax.
-    """
-    check_precision(precision)
-    sequence = checkpoint.image_tokens + _LONGEST_TEXT
-    scores = checkpoint.attention_heads * sequence**2 * 8
-    return weight_bytes(checkpoint, precision) + scores

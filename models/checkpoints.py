@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.shapes import SHAPES, Shape
+
 _HERE = Path(__file__).parent
 
 
@@ -16,20 +18,15 @@ class Checkpoint:
     """One set of weights: on the Hub (`hub_id`, at `revision` or the newest) or in a folder
     (`path`), never both.
 
-    `resolution` is the side of the square picture in pixels, `patch` that of a patch;
-    `linear_parameters` are those of the text model's linear layers, its head not among them: what
-    8-bit and 4-bit shrink. `attention_heads` are those of the text model. `is_gated` says
-    that a download surely needs a token whose owner accepted the licence.
+    `resolution` is the side of the square picture in pixels. `is_gated` says that a download surely
+    needs a token whose owner accepted the licence.
     """
 
     name: str
     size: str
     variant: str
     resolution: int
-    parameters: int
-    linear_parameters: int
-    attention_heads: int
-    patch: int = 14
+    shape: Shape
     hub_id: str | None = None
     revision: str | None = None
     path: Path | None = None
@@ -43,7 +40,12 @@ class Checkpoint:
     @property
     def image_tokens(self) -> int:
         """How many tokens a picture becomes."""
-        return (self.resolution // self.patch) ** 2
+        return self.shape.vision.tokens(self.resolution)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters."""
+        return self.shape.parameters(self.resolution)
 
     @property
     def download_bytes(self) -> int:
@@ -56,17 +58,9 @@ class Checkpoint:
         return f"https://huggingface.co/{self.hub_id}" if self.hub_id else None
 
 
-# Parameters of a real size at 224 px, those of its linear layers, and its heads; a larger picture
-# only adds position embeddings of width 1152.
-_REAL_SIZES = {
-    "3B": (3_032_094_960, 26 * 77_856_768, 8),
-    "10B": (9_662_409_456, 42 * 198_180_864, 16),
-    "28B": (27_650_192_112, 46 * 566_231_040, 32),
-}
-_POSITIONS = {224: 0, 448: (1024 - 256) * 1152, 896: (4096 - 256) * 1152}
 _REAL_GRID = tuple(
     (size, variant, resolution)
-    for size in _REAL_SIZES
+    for size in ("3B", "10B", "28B")
     for variant, resolutions in (
         ("mix", (224, 448)),
         ("pt", (224, 448, 896)),
@@ -79,15 +73,12 @@ _REAL_GRID = tuple(
 
 def _real(size: str, variant: str, resolution: int) -> Checkpoint:
     name = f"{size.lower()}-{variant}-{resolution}"
-    parameters, linear, heads = _REAL_SIZES[size]
     return Checkpoint(
         name=name,
         size=size,
         variant=variant,
         resolution=resolution,
-        parameters=parameters + _POSITIONS[resolution],
-        linear_parameters=linear,
-        attention_heads=heads,
+        shape=SHAPES[size],
         hub_id=f"google/paligemma2-{name}",
         is_gated=True,
     )
@@ -98,10 +89,7 @@ NANO = Checkpoint(
     size="nano",
     variant="mix",
     resolution=224,
-    parameters=12_274_688,
-    linear_parameters=5_898_240,
-    attention_heads=4,
-    patch=16,
+    shape=SHAPES["nano"],
     path=_HERE / "nano-224",
 )
 BUILT_IN: tuple[Checkpoint, ...] = (NANO, *(_real(*choice) for choice in _REAL_GRID))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from models import adapters, catalog, hub, images, prompts
+from models import adapters, catalog, hub, images, memory, prompts
 from models.checkpoints import Checkpoint
 from models.schema import Decoding, Request, UserError
 
@@ -19,7 +19,7 @@ LONGEST_DEADLINE_S = 3600.0
 # What the slowest machine worth using computes and reads in a second: two busy cores took 140 s
 # to the first token of a 3B at 896 px, about nine times as fast.
 _SLOWEST = {"cpu": (2e10, 5e9), "cuda": (1e12, 5e10)}
-_BYTES_PER_PARAMETER = max(other for _, other in catalog.BYTES_PER_PARAMETER.values())
+_BYTES_PER_PARAMETER = max(other for _, other in memory.BYTES_PER_PARAMETER.values())
 
 
 def check(request: Request) -> None:

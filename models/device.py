@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from models.catalog import PRECISIONS, check_precision
+from models.catalog import check_precision
 from models.checkpoints import Checkpoint
+from models.memory import PRECISIONS
 from models.schema import UserError
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from models import adapters, catalog, hub
+from models import adapters, catalog, hub, memory
 from models.backend import Event
 from models.checkpoints import Checkpoint
 from models.checks import (
@@ -207,7 +207,7 @@ class LocalBackend:
     def _make_room(self, key: Key) -> None:
         """Let go of models that idle, longest unused first, until `key` fits; else UserError."""
         chosen = catalog.find(key[0])
-        needed = catalog.memory_bytes(chosen, key[1])
+        needed = memory.estimate(chosen, key[1]).total
         while available_bytes(self._device) < needed:
             idle = [
                 (other, each)
@@ -233,13 +233,13 @@ class LocalBackend:
         room = available_bytes(self._device)
         for (name, used), scheduler in self._items():
             if scheduler.is_loaded:
-                room += catalog.memory_bytes(catalog.find(name), used)
-        if catalog.memory_bytes(chosen, precision) <= room:
+                room += memory.estimate(catalog.find(name), used).total
+        if memory.estimate(chosen, precision).total <= room:
             return None
         return self._too_little_memory(chosen, precision)
 
     def _too_little_memory(self, chosen: Checkpoint, precision: str) -> UserError:
-        needed = gigabytes(catalog.memory_bytes(chosen, precision))
+        needed = gigabytes(memory.estimate(chosen, precision).total)
         free = gigabytes(available_bytes(self._device))
         return UserError(
             f"{chosen.name} in {precision} needs {needed} of memory and {free} are free.",
@@ -248,7 +248,7 @@ class LocalBackend:
 
     def _needed(self, chosen: Checkpoint) -> str:
         precision = resolve_precision(chosen, "auto", self._device)
-        return gigabytes(catalog.memory_bytes(chosen, precision))
+        return gigabytes(memory.estimate(chosen, precision).total)
 
     def _answer_on_zero_gpu(self, request: Request, key: Key) -> Iterator[Event]:
         """Load in this process, where weights are kept, and answer in ZeroGPU's worker.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models import catalog
+from models import catalog, memory
 from models.checkpoints import BUILT_IN
 from models.schema import UserError
 
@@ -56,7 +56,7 @@ def test_nano_has_the_parameters_it_claims(nano):
 def test_nano_has_the_linear_layers_it_claims(nano):
     layers = nano.model.model.language_model.layers
     linear = sum(each.weight.numel() for each in layers.modules() if hasattr(each, "in_features"))
-    assert linear == catalog.find("nano-224").linear_parameters
+    assert linear == catalog.find("nano-224").shape.text.linear_parameters
 
 
 @pytest.mark.parametrize("side, tokens", [(224, 256), (448, 1024), (896, 4096)])
@@ -80,9 +80,11 @@ def test_choices_narrow_each_other():
 
 def test_memory_grows_with_precision_and_resolution():
     small, large = catalog.find("3b-pt-224"), catalog.find("3b-pt-896")
-    assert catalog.memory_bytes(small, "fp32") > 1.9 * catalog.memory_bytes(small, "bf16")
-    transient = catalog.memory_bytes(large, "bf16") - 2 * large.parameters
-    assert transient == pytest.approx(1.1e9, rel=0.1)
+    single, half = memory.estimate(small, "fp32"), memory.estimate(small, "bf16")
+    assert (single.weights, single.cache) == (2 * half.weights, 2 * half.cache)
+    scores = 8 * (4096 + memory.LONGEST_TEXT) ** 2
+    assert memory.estimate(large, "bf16").workspace == 10 * scores
+    assert half.total > half.weights + half.cache + half.workspace
 
 
 def test_an_unknown_precision_is_refused():

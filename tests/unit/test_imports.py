@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ORDER = (
     "schema",
+    "shapes",
     "checkpoints",
+    "memory",
     "deployment",
     "catalog",
     "rle",

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from models import catalog, hub
+from models import catalog, hub, memory
 from models.loader import Loader, local_folder
 from models.mask_codec import MaskCodec
 from models.schema import UserError
@@ -63,7 +63,7 @@ def test_weights_take_the_memory_that_the_catalog_says(precision):
     loaded = Loader(torch.device("cpu")).load("nano-224", precision)
     tensors = list(loaded.model.state_dict(keep_vars=True).items())
     sizes = {value.data_ptr(): value.numel() * value.element_size() for _, value in tensors}
-    claimed = catalog.weight_bytes(catalog.find("nano-224"), precision)
+    claimed = memory.weight_bytes(catalog.find("nano-224"), precision)
     assert sum(sizes.values()) == pytest.approx(claimed, rel=0.03)
 
 

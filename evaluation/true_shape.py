@@ -1,0 +1,146 @@
+"""Random weights in the true shape and layout of a published checkpoint, to load and measure.
+
+    python -m evaluation.true_shape --like 3b-pt-224 --out build/true-shape/3b-random
+
+Files and tensor names are those of the published repositories: numbered safetensors shards with an
+index, `config.json`, and a processor. Only the numbers mean nothing, and the tokenizer is nano's,
+whose ids are all below the published vocabulary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+
+from models import catalog
+from models.checkpoints import NANO, Checkpoint
+from models.loader import CODEC_FILE
+
+SHARD_BYTES = 2_000_000_000
+# Where transformers keeps a tensor -> how the published files call it.
+PUBLISHED_NAMES = (
+    ("model.language_model.", "language_model.model."),
+    ("model.vision_tower.", "vision_tower.vision_model."),
+    ("model.multi_modal_projector.", "multi_modal_projector."),
+)
+
+
+def published_name(name: str) -> str:
+    """The name that a tensor has in the published files."""
+    for prefix, published in PUBLISHED_NAMES:
+        if name.startswith(prefix):
+            return published + name.removeprefix(prefix)
+    return name
+
+
+def config(checkpoint: Checkpoint, processor: PaliGemmaProcessor) -> PaliGemmaConfig:
+    """A checkpoint's configuration, with the special tokens of `processor`."""
+    text, vision = checkpoint.shape.text, checkpoint.shape.vision
+    tokens = processor.tokenizer
+    return PaliGemmaConfig(
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "hidden_size": vision.width,
+            "intermediate_size": vision.mlp,
+            "num_hidden_layers": vision.layers,
+            "num_attention_heads": vision.heads,
+            "patch_size": vision.patch,
+            "image_size": checkpoint.resolution,
+            "projection_dim": text.width,
+            "vision_use_head": False,
+        },
+        text_config={
+            "model_type": "gemma2",
+            "vocab_size": text.vocabulary,
+            "hidden_size": text.width,
+            "intermediate_size": text.mlp,
+            "num_hidden_layers": text.layers,
+            "num_attention_heads": text.heads,
+            "num_key_value_heads": text.key_heads,
+            "head_dim": text.head_dim,
+            "query_pre_attn_scalar": text.head_dim if text.head_dim == 256 else 144,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+            "sliding_window": 4096,
+            "num_image_tokens": checkpoint.image_tokens,
+            "pad_token_id": tokens.pad_token_id,
+            "bos_token_id": tokens.bos_token_id,
+            "eos_token_id": tokens.eos_token_id,
+        },
+        image_token_index=processor.image_token_id,
+        projection_dim=text.width,
+        tie_word_embeddings=True,
+    )
+
+
+def build(checkpoint: Checkpoint, out: Path) -> None:
+    """Writes the folder; about as many bytes as the published one has."""
+    out.mkdir(parents=True, exist_ok=True)
+    processor = PaliGemmaProcessor.from_pretrained(NANO.path)
+    processor.image_processor.size = {
+        "height": checkpoint.resolution,
+        "width": checkpoint.resolution,
+    }
+    processor.image_processor.image_seq_length = checkpoint.image_tokens
+    processor.image_seq_length = checkpoint.image_tokens
+    processor.save_pretrained(out)
+    settings = config(checkpoint, processor)
+    settings.dtype = torch.bfloat16
+    settings.save_pretrained(out)
+    shutil.copy(NANO.path / "generation_config.json", out)
+    shutil.copy(NANO.path / CODEC_FILE, out)
+    with torch.device("meta"):
+        model = PaliGemmaForConditionalGeneration(settings)
+    shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
+    shards = list(_shards(shapes))
+    where = {}
+    for number, names in enumerate(shards, 1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        tensors = {published_name(name): _random(name, shapes[name]) for name in names}
+        save_file(tensors, out / file, metadata={"format": "pt"})
+        where |= dict.fromkeys(tensors, file)
+    total = 2 * sum(torch.Size(shape).numel() for shape in shapes.values())
+    index = {"metadata": {"total_size": total}, "weight_map": where}
+    (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), "utf-8")
+
+
+def _shards(shapes: dict[str, tuple[int, ...]]) -> Iterator[list[str]]:
+    names: list[str] = []
+    size = 0
+    for name, shape in shapes.items():
+        grown = 2 * torch.Size(shape).numel()
+        if names and size + grown > SHARD_BYTES:
+            yield names
+            names, size = [], 0
+        names.append(name)
+        size += grown
+    yield names
+
+
+def _random(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """bfloat16 of a size that keeps activations finite; norms and biases do nothing."""
+    if len(shape) == 1:
+        is_scale = name.endswith("weight") and "vision_tower" in name
+        return torch.full(shape, float(is_scale), dtype=torch.bfloat16)
+    return torch.empty(shape, dtype=torch.bfloat16).normal_(0, shape[-1] ** -0.5)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--like", default="3b-pt-224", help="a catalog name")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    build(catalog.find(options.like), options.out)
+
+
+if __name__ == "__main__":
+    main()

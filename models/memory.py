@@ -1,0 +1,67 @@
+"""What a checkpoint takes in memory: weights, KV cache, and the workspace of an answer.
+
+Bytes are computed from shapes; `evaluation.memory` measures them. This module knows no device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.checkpoints import Checkpoint
+
+# Bytes per parameter of the text model's linear layers, and of all others. nf4 keeps a float32 per
+# 64 weights, int8 one per row.
+BYTES_PER_PARAMETER = {
+    "bf16": (2, 2),
+    "fp16": (2, 2),
+    "fp32": (4, 4),
+    "int8": (1, 2),
+    "nf4": (0.5 + 4 / 64, 2),
+}
+PRECISIONS = tuple(BYTES_PER_PARAMETER)
+
+LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
+# Bytes beside the tensors: tokenizer, mask codec, buffers of the kernels. Measured with nano.
+BESIDE = 100_000_000
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes; `workspace` is the largest that lives at one time while the prompt is read."""
+
+    weights: int
+    cache: int
+    workspace: int
+
+    @property
+    def total(self) -> int:
+        """What has to be free before a checkpoint is loaded."""
+        return self.weights + self.cache + self.workspace + BESIDE
+
+
+def weight_bytes(checkpoint: Checkpoint, precision: str) -> int:
+    """Bytes of the weights in a precision of PRECISIONS."""
+    linear, other = BYTES_PER_PARAMETER[precision]
+    shrunk = checkpoint.shape.text.linear_parameters
+    return round(shrunk * linear + (checkpoint.parameters - shrunk) * other)
+
+
+def estimate(checkpoint: Checkpoint, precision: str, text_tokens: int = LONGEST_TEXT) -> Memory:
+    """What answering takes with `text_tokens` of prompt and answer, in a precision of PRECISIONS.
+
+    Soft-capping rules out attention that never holds its scores: of S tokens and H heads, a layer
+    holds H × S² scores in the model's format, the float32 ones the softmax is computed from, and
+    its result. After that the gated MLP holds three rows of its width per token beside the scores.
+    """
+    text, vision = checkpoint.shape.text, checkpoint.shape.vision
+    value = BYTES_PER_PARAMETER[precision][1]
+    sequence = checkpoint.image_tokens + text_tokens
+    scores = text.heads * sequence**2
+    attention = scores * (2 * 4 if value == 4 else value + 4 + 4)
+    mlp = scores * value + 3 * sequence * text.mlp * value
+    tower = checkpoint.image_tokens * (2 * vision.mlp + 4 * vision.width) * value
+    return Memory(
+        weights=weight_bytes(checkpoint, precision),
+        cache=sequence * text.cache_values * value,
+        workspace=max(attention, mlp, tower),
+    )
