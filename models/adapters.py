@@ -7,12 +7,11 @@ which adapter is on as state of the model, so only the thread that owns a model 
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from models import catalog, deployment, hub
+from models import catalog, deployment, hub, lora
 from models.deployment import Adapter
 from models.schema import UserError
 
@@ -21,24 +20,11 @@ if TYPE_CHECKING:
 
 # The adapter of the announcement names another base in its own configuration; this one is meant.
 ANNOUNCED = Adapter("merve/paligemma2-3b-vqav2", "3b-pt-448", hub_id="merve/paligemma2-3b-vqav2")
-LARGEST_RANK = 256
+MOST_RESIDENT = 8  # adapters on one base; the longest unused makes room
 
 _FOLDER = Path(__file__).parent
-_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_HUB_ID = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-# Options that change more than LoRA matrices beside linear layers.
-_UNSUPPORTED = (
-    "use_dora",
-    "modules_to_save",
-    "trainable_token_indices",
-    "layer_replication",
-    "target_parameters",
-    "alora_invocation_tokens",
-    "lora_bias",
-    "megatron_config",
-    "rank_pattern",
-    "alpha_pattern",
-)
 
 
 def listed(checkpoint: str) -> dict[str, Adapter]:
@@ -48,7 +34,7 @@ def listed(checkpoint: str) -> dict[str, Adapter]:
     local = [
         Adapter(each.name, checkpoint, path=each)
         for each in folders
-        if (each / _CONFIG).is_file() and _NAME.fullmatch(each.name)
+        if (each / lora.CONFIG).is_file() and _NAME.fullmatch(each.name)
     ]
     found: dict[str, Adapter] = {}
     for each in (*local, ANNOUNCED, *deployment.current().adapters):
@@ -63,41 +49,21 @@ def names(checkpoint: str) -> tuple[str, ...]:
 
 
 def check_name(checkpoint: str, name: str) -> None:
-    """UserError naming the valid ones where a checkpoint has no such adapter."""
+    """UserError naming the valid ones where a checkpoint has no such adapter.
+
+    Where the deployment lets visitors name one, a Hub id is valid too.
+    """
     valid = names(checkpoint)
-    if name not in valid:
+    if name in valid:
+        return
+    if deployment.current().any_adapter:
+        if not _HUB_ID.fullmatch(name):
+            raise UserError(
+                f"{name[:80]!r} is no adapter.", "Write a Hugging Face id, such as owner/name."
+            )
+    else:
         remedy = f"Choose one of {', '.join(valid)}." if valid else "Use none."
         raise UserError(f"{checkpoint} has no adapter {name!r}.", remedy)
-
-
-def check_folder(folder: Path) -> dict[str, Any]:
-    """The configuration of an adapter that can be loaded; UserError saying what is wrong."""
-    if not (folder / _WEIGHTS).is_file():
-        raise UserError(
-            f"The adapter {folder.name} has no {_WEIGHTS}.",
-            "Save it with safe_serialization=True; other formats can run code and are not loaded.",
-        )
-    try:
-        config = json.loads((folder / _CONFIG).read_text("utf-8"))
-    except (OSError, ValueError):
-        config = None
-    if not isinstance(config, dict):
-        raise _refused(folder, f"its {_CONFIG} cannot be read")
-    if config.get("peft_type") != "LORA":
-        raise _refused(folder, f"it is {config.get('peft_type')!r} and not LORA")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or not 1 <= rank <= LARGEST_RANK:
-        raise _refused(folder, f"its rank is {rank!r} and not 1 to {LARGEST_RANK}")
-    if not isinstance(alpha, (int, float)) or not 0 < alpha < 10_000:
-        raise _refused(folder, f"its lora_alpha is {alpha!r}")
-    if not config.get("target_modules"):
-        raise _refused(folder, "it names no target_modules")
-    if config.get("bias", "none") != "none":
-        raise _refused(folder, "it changes biases")
-    for option in _UNSUPPORTED:
-        if config.get(option):
-            raise _refused(folder, f"it uses {option}")
-    return config
 
 
 def select(
@@ -120,6 +86,8 @@ def select(
     key = _key(name)
     if not has_any or key not in model.peft_config:
         _load(model, _folder(checkpoint, name, status), key)
+        _let_go_of_the_oldest(model)
+    model.peft_config[key] = model.peft_config.pop(key)  # the most recently used stands last
     model.enable_adapters()
     model.set_adapter(key)
 
@@ -130,16 +98,26 @@ def _root(checkpoint: str) -> Path:
 
 
 def _folder(checkpoint: str, name: str, status: hub.Status) -> Path:
-    adapter = listed(checkpoint)[name]
+    adapter = listed(checkpoint).get(name)
+    if adapter is None:
+        return _visitors(name, status)
     if adapter.path is not None:
         return adapter.path
     return hub.fetch(
         adapter.hub_id,
         status,
-        files=hub.ADAPTER_FILES,
-        probe=_CONFIG,
+        files=lora.FILES,
+        probe=lora.CONFIG,
         revision=adapter.revision,
     )
+
+
+def _visitors(hub_id: str, status: hub.Status) -> Path:
+    """The folder of an adapter that a visitor named: public, and looked at before it is fetched."""
+    size = hub.public_size(hub_id, lora.WEIGHTS)
+    if size > lora.LARGEST_BYTES:
+        raise lora.refused(Path(hub_id), lora.too_large(size))
+    return hub.fetch(hub_id, status, lora.FILES, size_bytes=size, probe=lora.CONFIG, is_public=True)
 
 
 def _key(name: str) -> str:
@@ -153,20 +131,20 @@ def _load(model: PaliGemmaForConditionalGeneration, folder: Path, key: str) -> N
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    settings = check_folder(folder)
+    found = lora.read(folder)
     try:
-        weights = load_file(folder / _WEIGHTS)
+        weights = load_file(folder / lora.WEIGHTS)
     except (SafetensorError, OSError):
-        raise _refused(folder, f"its {_WEIGHTS} cannot be read") from None
+        raise lora.refused(folder, f"its {lora.WEIGHTS} cannot be read") from None
     config = LoraConfig(
-        r=settings["r"],
-        lora_alpha=settings["lora_alpha"],
-        target_modules=settings["target_modules"],
-        exclude_modules=settings.get("exclude_modules"),
-        layers_to_transform=settings.get("layers_to_transform"),
-        layers_pattern=settings.get("layers_pattern"),
-        use_rslora=bool(settings.get("use_rslora")),
-        fan_in_fan_out=bool(settings.get("fan_in_fan_out")),
+        r=found.r,
+        lora_alpha=found.lora_alpha,
+        target_modules=list(found.target_modules),
+        exclude_modules=list(found.exclude_modules) or None,
+        layers_to_transform=list(found.layers_to_transform) or None,
+        layers_pattern=list(found.layers_pattern) or None,
+        use_rslora=found.use_rslora,
+        fan_in_fan_out=found.fan_in_fan_out,
         inference_mode=True,
     )
     try:
@@ -175,7 +153,7 @@ def _load(model: PaliGemmaForConditionalGeneration, folder: Path, key: str) -> N
         )
     except (ValueError, RuntimeError, KeyError) as error:
         _forget(model, key)
-        raise _refused(folder, " ".join(str(error).split())[:160]) from None
+        raise lora.refused(folder, " ".join(str(error).split())[:160]) from None
     wrong = {
         # The report also calls those of the adapters that are loaded already missing.
         "missing": [each for each in report.missing_keys if key in each],
@@ -186,18 +164,16 @@ def _load(model: PaliGemmaForConditionalGeneration, folder: Path, key: str) -> N
         if keys:
             _forget(model, key)
             example = min(str(each) for each in keys)
-            raise _refused(folder, f"{len(keys)} of its weights are {what}, such as {example}")
+            raise lora.refused(folder, f"{len(keys)} of its weights are {what}, such as {example}")
     model.eval()
+
+
+def _let_go_of_the_oldest(model: PaliGemmaForConditionalGeneration) -> None:
+    while len(model.peft_config) > MOST_RESIDENT:
+        model.delete_adapter(next(iter(model.peft_config)))
 
 
 def _forget(model: PaliGemmaForConditionalGeneration, key: str) -> None:
     """Remove what is left of an adapter that failed to load, so that it cannot be used by name."""
     if key in getattr(model, "peft_config", {}):
         model.delete_adapter(key)
-
-
-def _refused(folder: Path, reason: str) -> UserError:
-    return UserError(
-        f"The adapter {folder.name} does not fit: {reason}.",
-        "Use a plain LoRA that was trained on this checkpoint.",
-    )

@@ -88,6 +88,40 @@ def missing_download(
     return f"{'; '.join(reasons)}. {remedy[0].upper()}{remedy[1:]}."
 
 
+def too_little_memory(
+    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int
+) -> UserError:
+    """What to say where a checkpoint does not fit into `room` bytes, and what would.
+
+    `offered` are the precisions that can run here.
+    """
+    needed = gigabytes(memory.estimate(chosen, precision).total)
+    fitting = " or ".join(smaller(chosen, precision, offered, room))
+    return UserError(
+        f"{chosen.name} in {precision} needs {needed} of memory and {gigabytes(room)} can be had.",
+        f"Choose {fitting}." if fitting else "Use a machine with more memory.",
+    )
+
+
+def smaller(
+    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int
+) -> tuple[str, ...]:
+    """What fits into `room` bytes instead: the checkpoint in a lighter precision, and the largest
+    smaller checkpoint, its own variant first; each where there is one.
+    """
+    needed = memory.estimate(chosen, precision).total
+    lighter = [(memory.estimate(chosen, each).total, each) for each in offered]
+    lighter = [(size, each) for size, each in lighter if size <= room and size < needed]
+    found = (f"precision {max(lighter)[1]}",) if lighter else ()
+    others = []
+    for each in catalog.checkpoints():
+        size = memory.estimate(each, precision).total
+        if size <= room and size < needed and each != chosen:
+            others.append((each.size == chosen.size, each.variant == chosen.variant, size, each))
+    best = max(others, key=lambda other: other[:3], default=None)
+    return (*found, best[3].name) if best else found
+
+
 def gigabytes(number: int) -> str:
     """Bytes as people read them."""
     return f"{number / 1e9:.1f} GB"

@@ -6,6 +6,7 @@ A duplicated Space serves its own fine-tune with these variables and no change o
   `owner/name` or `owner/name@revision`, or a folder (with a `/` or `.` in front); LIKE is the
   built-in checkpoint whose shape it has, such as `3b-pt-448`.
 - `PALIGEMMA_ADAPTERS`: entries `SOURCE=CHECKPOINT`, the checkpoint being built in or of the list.
+- `PALIGEMMA_ANY_ADAPTER`: 1 lets visitors name any public LoRA on the Hub; off unless set.
 - `PALIGEMMA_DEFAULT`: the checkpoint that is chosen and loaded at the start.
 
 This module asks no network; of a folder it reads the configuration.
@@ -24,9 +25,10 @@ from pathlib import Path
 from models.checkpoints import BUILT_IN, NANO, Checkpoint
 from models.schema import UserError
 
-CHECKPOINTS, ADAPTERS, DEFAULT = (
+CHECKPOINTS, ADAPTERS, ANY_ADAPTER, DEFAULT = (
     "PALIGEMMA_CHECKPOINTS",
     "PALIGEMMA_ADAPTERS",
+    "PALIGEMMA_ANY_ADAPTER",
     "PALIGEMMA_DEFAULT",
 )
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,64})?")
@@ -46,10 +48,14 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Deployment:
-    """Checkpoints and adapters beside the built-in ones, and the checkpoint chosen at first."""
+    """Checkpoints and adapters beside the built-in ones, and the checkpoint chosen at first.
+
+    `any_adapter` says whether visitors may name others.
+    """
 
     checkpoints: tuple[Checkpoint, ...] = ()
     adapters: tuple[Adapter, ...] = ()
+    any_adapter: bool = False
     default: str = NANO.name
 
 
@@ -80,7 +86,10 @@ def read(environment: Mapping[str, str]) -> Deployment:
     default = environment.get(DEFAULT, "").strip() or NANO.name
     if default not in known:
         raise _bad(DEFAULT, default, "there is no such checkpoint", _names(tuple(known.values())))
-    return Deployment(tuple(own), tuple(adapters), default)
+    wish = environment.get(ANY_ADAPTER, "").strip().lower()
+    if wish not in ("", "0", "1", "false", "true"):
+        raise _bad(ANY_ADAPTER, wish, "it is neither 1 nor 0", "")
+    return Deployment(tuple(own), tuple(adapters), wish in ("1", "true"), default)
 
 
 def _entries(environment: Mapping[str, str], variable: str) -> Iterator[tuple[str, str, str]]:

@@ -85,6 +85,12 @@ def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.devi
     return precision
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that a device, the CPU included, has no memory left."""
+    words = "DefaultCPUAllocator: can't allocate memory"
+    return isinstance(error, torch.OutOfMemoryError) or words in str(error)
+
+
 def available_bytes(device: torch.device) -> int:
     """Memory that a new model could take on a device now."""
     if device.type == "cuda":

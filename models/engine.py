@@ -30,7 +30,7 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 
 from models.loader import LoadedModel
-from models.schema import Decoding, Request, TokenEvent, UserError
+from models.schema import Decoding, Request, TokenEvent
 
 
 @dataclass(frozen=True)
@@ -248,22 +248,16 @@ def _run(
         return Finished("", "cancelled", 0, 0.0, 0.0)
     inputs = prepare(loaded, request.image, request.prompt)
     beams = decoding.num_beams > 1
-    try:
-        with torch.inference_mode():
-            output = loaded.model.generate(
-                **inputs,
-                max_new_tokens=decoding.max_new_tokens,
-                do_sample=False,
-                num_beams=decoding.num_beams,
-                logits_processor=_sampling(decoding),
-                stopping_criteria=StoppingCriteriaList([watch]),
-                streamer=None if beams else stream,
-            )
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        raise UserError(
-            "The GPU ran out of memory on this request.", "Choose a smaller size or resolution."
-        ) from None
+    with torch.inference_mode():
+        output = loaded.model.generate(
+            **inputs,
+            max_new_tokens=decoding.max_new_tokens,
+            do_sample=False,
+            num_beams=decoding.num_beams,
+            logits_processor=_sampling(decoding),
+            stopping_criteria=StoppingCriteriaList([watch]),
+            streamer=None if beams else stream,
+        )
     if beams:
         new_ids = output[0, inputs["input_ids"].shape[1] :].tolist()
         _put_at_once(new_ids, stream)

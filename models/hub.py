@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 Status = Callable[[str], None]
 
 CHECKPOINT_FILES = ("*.json", "*.safetensors", "tokenizer.model")
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 CODEC_SPACE, CODEC_FILE = "google/paligemma-hf", "vae-oid.npz"
 
 _SPARE_BYTES = 500_000_000
@@ -74,11 +73,13 @@ def fetch(
     size_bytes: int = 0,
     probe: str = "config.json",
     revision: str | None = None,
+    is_public: bool = False,
 ) -> Path:
     """The folder with a repository's files, downloaded unless it is here already.
 
     `status` gets a sentence with the bytes so far, about twice a second; what it raises ends the
-    download. `size_bytes` is the expected size. UserError where the download fails.
+    download. `size_bytes` is the expected size. The token stays here where `is_public`: the name is
+    a visitor's, who must not read with the owner's rights. UserError where the download fails.
     """
     found = local_folder(repo_id, files, probe, revision)
     if found:
@@ -94,11 +95,23 @@ def fetch(
                 repo_id,
                 allow_patterns=list(files),
                 revision=revision,
+                token=False if is_public else None,
                 tqdm_class=_progress(repo_id, status, size_bytes),
             )
         )
     except failures as error:
-        raise explain(error, repo_id) from None
+        raise explain(error, repo_id, is_public) from None
+
+
+def public_size(repo_id: str, file: str) -> int:
+    """Bytes of a file in a public repository, asked without the token; UserError as `fetch`."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    failures = _failures()
+    try:
+        return get_hf_file_metadata(hf_hub_url(repo_id, file), token=False).size or 0
+    except failures as error:
+        raise explain(error, repo_id, is_public=True) from None
 
 
 def fetch_codec(status: Status) -> Path:
@@ -113,8 +126,8 @@ def fetch_codec(status: Status) -> Path:
         raise explain(error, CODEC_SPACE) from None
 
 
-def explain(error: BaseException, repo_id: str) -> UserError:
-    """What went wrong in a download, as a sentence and a remedy."""
+def explain(error: BaseException, repo_id: str, is_public: bool = False) -> UserError:
+    """What went wrong in a download, without the token where `is_public`, and a remedy."""
     from huggingface_hub import errors
 
     page = f"https://huggingface.co/{repo_id}"
@@ -127,6 +140,17 @@ def explain(error: BaseException, repo_id: str) -> UserError:
         return UserError(
             f"{repo_id} is not on this machine and HF_HUB_OFFLINE forbids downloads.",
             "Unset HF_HUB_OFFLINE, or choose nano.",
+        )
+    if is_public and (code in (401, 403) or isinstance(cause, errors.RepositoryNotFoundError)):
+        return UserError(
+            f"{repo_id} is no public repository on Hugging Face.",
+            "Check the name; only adapters that everyone may read can be named here.",
+        )
+    if isinstance(cause, errors.EntryNotFoundError) and not isinstance(
+        cause, errors.LocalEntryNotFoundError
+    ):
+        return UserError(
+            f"{repo_id} lacks a file that is needed.", "Check that it is what it should be."
         )
     if code == 401 and not has_token():
         return UserError(

@@ -75,16 +75,9 @@ class Loader:
         dtype = dtype_of(precision, self.device)
         folder, codec_path = self.fetch(checkpoint, status)
         status(f"Loading {chosen.name} …")
-        try:
-            processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
-            model = read_model(folder, precision, self.device)
-            codec = MaskCodec.load(codec_path)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            raise UserError(
-                f"The GPU has too little free memory for {chosen.name}.",
-                "Choose a smaller size or resolution.",
-            ) from None
+        processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
+        model = read_model(folder, precision, self.device)
+        codec = MaskCodec.load(codec_path)
         return LoadedModel(
             name=chosen.name,
             model=model.eval().requires_grad_(False),

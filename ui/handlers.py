@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from models import catalog, prompts
+from models import catalog, deployment, prompts
 from models.backend import Backend
 from models.images import OpenedImage
 from models.prompts import Task
@@ -266,13 +266,14 @@ class Handlers:
         choice = settle(size, variant, resolution)
         checkpoint = choice.checkpoint
         adapters = self._backend.adapters(checkpoint.name)
+        may_name = adapter and deployment.current().any_adapter
         return (
             checkpoint.size,
             gr.update(choices=list(choice.variants), value=checkpoint.variant),
             gr.update(choices=list(choice.resolutions), value=str(checkpoint.resolution)),
             gr.update(
                 choices=[("None", NO_ADAPTER), *((name, name) for name in adapters)],
-                value=adapter if adapter in adapters else NO_ADAPTER,
+                value=adapter if adapter in adapters or may_name else NO_ADAPTER,
             ),
             self.model_notice(checkpoint.name),
             gr.update(label=f"Model: {choice.summary}"),

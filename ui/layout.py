@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from models import deployment
 from models.backend import Backend
 from models.prompts import Task
 from ui import choices, markup, nano
@@ -180,6 +181,7 @@ def model_panel(backend: Backend) -> Model:
     """Pickers of the checkpoint and the decoding, one click away."""
     start = choices.start()
     adapters = backend.adapters(start.checkpoint.name)
+    may_name = deployment.current().any_adapter
     notice = gr.HTML(elem_id="model-notice", padding=False)
     known = (
         ("Objects", ", ".join(nano.OBJECTS)),
@@ -215,6 +217,7 @@ def model_panel(backend: Backend) -> Model:
                 [("None", NO_ADAPTER), *((name, name) for name in adapters)],
                 value=NO_ADAPTER,
                 label="Adapter",
+                info="or any public LoRA on the Hub: owner/name" if may_name else None,
                 allow_custom_value=True,
                 min_width=140,
             )

@@ -12,14 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models import adapters, catalog
+from models import adapters, catalog, deployment, lora
+from models.deployment import Deployment
 from models.engine import prepare
 from models.loader import Loader
 from models.schema import UserError
 from models.service import LocalBackend
 
 NANO = "nano-224"
-TARGETS = ["q_proj", "v_proj"]
+TARGETS = ["q_proj", "v_proj"]  # of the text model and of the tower
 
 
 @pytest.fixture(scope="module")
@@ -131,25 +132,34 @@ def test_an_adapter_does_what_peft_alone_does_with_it(folder, model, logits, pic
         ({"use_dora": True}, "use_dora"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"bias": "all"}, "biases"),
+        ({"r": 100_000}, "rank"),
+        ({"r": True}, "rank"),
+        ({"target_modules": r".*(q|v)_proj"}, "pattern"),
+        ({"target_modules": ["(a+)+$"]}, "no linear module"),
+        ({"target_modules": ["embed_tokens"]}, "no linear module"),
+        ({"exclude_modules": "(a+)+$"}, "pattern"),
+        ({"layers_to_transform": ["1"]}, "layers_to_transform"),
+        ({"layers_pattern": "(a+)+$"}, "layers_pattern"),
+        ({"init_lora_weights": "pissa_niter_4"}, "changes the base"),
     ],
 )
 def test_configurations_that_are_no_plain_lora_are_refused(broken, settings, words):
     spoil(broken, **settings)
     with pytest.raises(UserError, match=words) as caught:
-        adapters.check_folder(broken)
+        lora.read(broken)
     assert caught.value.remedy
 
 
 def test_a_configuration_that_is_no_json_is_refused(broken):
     (broken / "adapter_config.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        adapters.check_folder(broken)
+        lora.read(broken)
 
 
 def test_pickled_weights_are_refused(broken):
     (broken / "adapter_model.safetensors").rename(broken / "adapter_model.bin")
     with pytest.raises(UserError, match="can run code"):
-        adapters.check_folder(broken)
+        lora.read(broken)
 
 
 def rename_all(weights):
@@ -189,6 +199,56 @@ def test_damaged_weights_are_refused(broken, model):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="cannot be read"):
         adapters.select(model.model, NANO, "broken")
+
+
+def test_weights_that_are_too_large_are_refused(broken, monkeypatch):
+    monkeypatch.setattr(lora, "LARGEST_BYTES", 1000)
+    with pytest.raises(UserError, match="at most"):
+        lora.read(broken)
+
+
+def older_names(weights):
+    """As saved with transformers before 4.52, the announcement's adapter among them."""
+    return {
+        name.replace("model.language_model.", "language_model.model.").replace(
+            "model.vision_tower.", "vision_tower.vision_model."
+        ): tensor
+        for name, tensor in weights.items()
+    }
+
+
+def test_names_of_older_transformers_are_understood(broken, model, logits):
+    adapters.select(model.model, NANO, "first")
+    expected = logits()
+    rewrite(broken, older_names)
+    names = load_file(broken / "adapter_model.safetensors")
+    assert any("language_model.model.layers" in name for name in names)
+    assert any("vision_tower.vision_model.encoder" in name for name in names)
+    adapters.select(model.model, NANO, "broken")
+    assert torch.equal(logits(), expected)
+    adapters._forget(model.model, "adapter__broken")
+
+
+def test_the_longest_unused_adapter_makes_room(model, logits, monkeypatch):
+    adapters.select(model.model, NANO, "first")
+    expected = logits()
+    adapters._forget(model.model, "adapter__second")
+    monkeypatch.setattr(adapters, "MOST_RESIDENT", 1)
+    adapters.select(model.model, NANO, "second")
+    assert list(model.model.peft_config) == ["adapter__second"]
+    adapters.select(model.model, NANO, "first")
+    assert list(model.model.peft_config) == ["adapter__first"]
+    assert torch.equal(logits(), expected)
+
+
+def test_visitors_may_name_adapters_only_where_the_owner_lets_them(monkeypatch):
+    with pytest.raises(UserError, match="has no adapter"):
+        adapters.check_name(NANO, "someone/lora")
+    monkeypatch.setattr(deployment, "current", lambda: Deployment(any_adapter=True))
+    adapters.check_name(NANO, "someone/lora")
+    for name in ("../lora", "someone", "a/b/c", "some one/lora", "someone/..", "https://x/y"):
+        with pytest.raises(UserError, match="owner/name"):
+            adapters.check_name(NANO, name)
 
 
 def test_requests_with_different_adapters_do_not_disturb_each_other(ask):

@@ -124,7 +124,7 @@ def test_too_small_a_disk_is_said_before_downloading(no_local_copy, monkeypatch)
 def test_a_download_reports_bytes_and_asks_only_for_weights(no_local_copy, monkeypatch, tmp_path):
     asked = {}
 
-    def download(repo_id, allow_patterns, revision, tqdm_class):
+    def download(repo_id, allow_patterns, revision, token, tqdm_class):
         asked.update(repo=repo_id, patterns=allow_patterns)
         files = tqdm_class([1, 2], desc="Fetching 2 files", total=2)
         bar = tqdm_class(total=0, initial=0, unit="B", unit_scale=True, desc="Reconstructing")
@@ -148,7 +148,7 @@ def test_leaving_ends_a_download(no_local_copy, monkeypatch):
     class Gone(Exception):
         pass
 
-    def download(repo_id, allow_patterns, revision, tqdm_class):
+    def download(repo_id, allow_patterns, revision, token, tqdm_class):
         bar = tqdm_class(total=100, unit="B")
         bar.update(50)
         bar.refresh()

@@ -26,15 +26,26 @@ ORDER = (
     "device",
     "backend",
     "hub",
+    "lora",
     "adapters",
     "checks",
     "loader",
     "engine",
     "scheduler",
+    "residents",
     "service",
     "generate",
 )
-NEED_TORCH = {"mask_codec", "objects", "device", "loader", "engine", "scheduler", "service"}
+NEED_TORCH = {
+    "mask_codec",
+    "objects",
+    "device",
+    "loader",
+    "engine",
+    "scheduler",
+    "residents",
+    "service",
+}
 LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)
 PAGE_ONLY = {"gradio", "gradio_client"}
 

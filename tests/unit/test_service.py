@@ -10,9 +10,10 @@ import types
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from models import catalog, checks, objects, service
+from models import catalog, checks, objects, residents, service
 from models.checks import LONGEST_DEADLINE_S, MAX_NEW_TOKENS, check, default_deadline_s
 from models.objects import detect
 from models.scheduler import Job
@@ -125,7 +126,7 @@ def test_a_request_without_a_time_limit_gets_one(ask, monkeypatch, asked, allowe
 def test_closing_an_answer_stops_its_work(ask, monkeypatch):
     backend = LocalBackend()
     backend.warm("nano-224")
-    (scheduler,) = [each for _, each in backend._items()]
+    (scheduler,) = [each for _, each in backend._residents.items()]
     model = scheduler._loaded.model
     monkeypatch.setattr(model.generation_config, "eos_token_id", None)
     monkeypatch.setattr("models.engine._eos_ids", lambda loaded: set())
@@ -182,9 +183,9 @@ def test_all_reasons_are_said_at_once_and_memory_first(backend, monkeypatch):
     monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: None)
     monkeypatch.setattr("models.hub.has_token", lambda: False)
     monkeypatch.setattr("models.hub.is_offline", lambda: False)
-    monkeypatch.setattr(service, "available_bytes", lambda device: 1_000_000_000)
+    monkeypatch.setattr(residents, "available_bytes", lambda device: 1_000_000_000)
     sentence = backend.missing("28b-mix-224")
-    facts = ("1.0 GB are free", "55.3 GB to download", "token", "smaller", "licence", "HF_TOKEN")
+    facts = ("GB can be had", "55.3 GB to download", "token", "Choose nano", "licence", "HF_TOKEN")
     places = [sentence.find(fact) for fact in facts]
     assert places == sorted(places) and places[0] > 0
     assert sentence.count(". ") == 1
@@ -194,7 +195,7 @@ def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
     monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: None)
     monkeypatch.setattr("models.hub.has_token", lambda: True)
     monkeypatch.setattr("models.hub.is_offline", lambda: False)
-    monkeypatch.setattr(service, "available_bytes", lambda device: 10**12)
+    monkeypatch.setattr(residents, "available_bytes", lambda device: 10**12)
     assert backend.missing("3b-mix-448") is None
     page = "https://huggingface.co/google/paligemma2-3b-mix-448"
     assert backend.notice("3b-mix-448") == f"Will download 6.1 GB on first use; licence: {page}"
@@ -211,8 +212,8 @@ def test_offline_is_said(backend, monkeypatch):
 
 def test_too_little_memory_is_said(backend, monkeypatch):
     monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: "/somewhere")
-    monkeypatch.setattr(service, "available_bytes", lambda device: 1_000_000_000)
-    assert "1.0 GB are free" in backend.missing("28b-mix-224")
+    monkeypatch.setattr(residents, "available_bytes", lambda device: 1_000_000_000)
+    assert "GB can be had" in backend.missing("28b-mix-224")
 
 
 def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask):
@@ -228,12 +229,12 @@ def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask):
 def test_an_idle_model_makes_room_for_another(ask, monkeypatch):
     backend = LocalBackend()
     answer(backend, ask(tokens=1, precision="fp32"))
-    held = [key for key, each in backend._items() if each.is_loaded]
+    held = [key for key, each in backend._residents.items() if each.is_loaded]
     free = iter([0])  # too little until something was let go
-    monkeypatch.setattr(service, "available_bytes", lambda device: next(free, 10**12))
+    monkeypatch.setattr(residents, "available_bytes", lambda device: next(free, 10**12))
     answer(backend, ask(tokens=1, precision="bf16"))
     assert held == [("nano-224", "fp32")]
-    assert [key for key, _ in backend._items()] == [("nano-224", "bf16")]
+    assert [key for key, _ in backend._residents.items()] == [("nano-224", "bf16")]
     backend.close()
 
 
@@ -252,15 +253,17 @@ def test_one_model_is_loaded_at_a_time_and_the_wait_can_be_left(monkeypatch, nan
         raise TimeoutError
 
     monkeypatch.setattr("models.loader.Loader.load", load)
-    first = threading.Thread(target=backend._load_for(("nano-224", "fp32")), args=(print,))
+    first = threading.Thread(
+        target=backend._residents.load_for(("nano-224", "fp32")), args=(print,)
+    )
     first.start()
     assert loading.wait(SOON_S)
     with pytest.raises(TimeoutError):
-        backend._load_for(("nano-224", "bf16"))(leave)
+        backend._residents.load_for(("nano-224", "bf16"))(leave)
     assert loaded == []
     let_go.set()
     first.join()
-    backend._load_for(("nano-224", "bf16"))(leave)
+    backend._residents.load_for(("nano-224", "bf16"))(leave)
     assert loaded == ["fp32", "bf16"]
 
 
@@ -277,9 +280,47 @@ def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
 
 def test_no_room_is_refused_in_words(ask, monkeypatch):
     backend = LocalBackend()
-    monkeypatch.setattr(service, "available_bytes", lambda device: 0)
-    with pytest.raises(UserError, match=r"GB of memory and 0\.0 GB are free"):
+    monkeypatch.setattr(residents, "available_bytes", lambda device: 0)
+    with pytest.raises(UserError, match=r"GB of memory and 0\.0 GB can be had"):
         list(backend.answer(ask()))
+    backend.close()
+
+
+def test_what_would_fit_is_named():
+    chosen, offered = catalog.find("10b-pt-448"), ("bf16", "fp32", "nf4")
+    assert checks.smaller(chosen, "bf16", offered, 9 * 10**9) == ("precision nf4", "3b-pt-896")
+    assert checks.smaller(chosen, "bf16", offered, 7 * 10**9) == ("3b-pt-448",)
+    assert checks.smaller(chosen, "nf4", offered, 10**9) == ("nano-224",)
+    assert checks.smaller(chosen, "nf4", offered, 10**6) == ()
+    error = checks.too_little_memory(chosen, "bf16", offered, 7 * 10**9)
+    assert str(error).endswith("7.0 GB can be had. Choose 3b-pt-448.")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_when_memory_runs_out_it_is_said_and_others_make_room(ask, monkeypatch, failure):
+    backend = LocalBackend()
+    _, first = answer(backend, ask(precision="fp32"))
+    answer(backend, ask(precision="bf16"))
+
+    def fail(*arguments, **options):
+        raise failure
+
+    ((_, light),) = [each for each in backend._residents.items() if each[0][1] == "bf16"]
+    model = light._loaded.model
+    monkeypatch.setattr(model, "generate", fail)
+    with pytest.raises(UserError, match=r"memory ran out.*Another model has made room; try again"):
+        list(backend.answer(ask(precision="bf16")))
+    assert [key for key, _ in backend._residents.items()] == [("nano-224", "bf16")]
+    with pytest.raises(UserError, match=r"memory ran out with nano-224 in bf16\. Choose "):
+        list(backend.answer(ask(precision="bf16")))
+    monkeypatch.undo()
+    assert answer(backend, ask(precision="fp32"))[1].text == first.text
     backend.close()
 
 
