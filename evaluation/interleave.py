@@ -26,7 +26,7 @@ from models.schema import Decoding, Request
 from models.service import LocalBackend
 from training.nano.scenes import HELD_OUT, draw
 
-PROMPTS = ("caption en", "detect cat", "answer en how many objects are there?")
+PROMPTS = ("caption en", "describe en", "answer en how many objects are there?")
 TOKENS = 4
 ADAPTERS = ("first", "second")
 

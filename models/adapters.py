@@ -82,34 +82,31 @@ def select(
         if has_any:
             model.disable_adapters()
         return
-    check_name(checkpoint, name)
     key = _key(name)
     if not has_any or key not in model.peft_config:
-        _load(model, _folder(checkpoint, name, status), key)
+        _load(model, fetch(checkpoint, name, status), key)
         _let_go_of_the_oldest(model)
     model.peft_config[key] = model.peft_config.pop(key)  # the most recently used stands last
     model.enable_adapters()
     model.set_adapter(key)
 
 
-def _root(checkpoint: str) -> Path:
-    found = catalog.find(checkpoint)
-    return (found.path or _FOLDER / found.name) / "adapters"
-
-
-def _folder(checkpoint: str, name: str, status: hub.Status) -> Path:
+def fetch(checkpoint: str, name: str, status: hub.Status = lambda message: None) -> Path:
+    """The folder of an adapter, downloaded where it is not here; UserError where it cannot be."""
+    check_name(checkpoint, name)
     adapter = listed(checkpoint).get(name)
     if adapter is None:
         return _visitors(name, status)
     if adapter.path is not None:
         return adapter.path
     return hub.fetch(
-        adapter.hub_id,
-        status,
-        files=lora.FILES,
-        probe=lora.CONFIG,
-        revision=adapter.revision,
+        adapter.hub_id, status, lora.FILES, probe=lora.CONFIG, revision=adapter.revision
     )
+
+
+def _root(checkpoint: str) -> Path:
+    found = catalog.find(checkpoint)
+    return (found.path or _FOLDER / found.name) / "adapters"
 
 
 def _visitors(hub_id: str, status: hub.Status) -> Path:

@@ -53,13 +53,30 @@ def default_deadline_s(checkpoint: Checkpoint, decoding: Decoding, device_type: 
     return min(max(needed_s, SHORTEST_DEFAULT_DEADLINE_S), LONGEST_DEADLINE_S)
 
 
-def gpu_seconds(request: Request) -> int:
-    """Seconds of ZeroGPU that a request may need, at most 120: a visitor has few a day."""
-    chosen = catalog.find(request.checkpoint)
+def gpu_seconds(request: Request, key: tuple[str, str]) -> int:
+    """Seconds of ZeroGPU that a request may need, at most 120: a visitor has few a day.
+
+    `key` is checkpoint and precision; bitsandbytes unpacks weights at every step. The constants are
+    generous guesses for an H200 in eager mode, not measured.
+    """
+    chosen, precision = catalog.find(key[0]), key[1]
     billions = chosen.parameters / 1e9
+    slower = {"nf4": 1.5, "int8": 2.5, "fp32": 2.0}.get(precision, 1.0)
     prefill = 2 + 0.2 * billions * chosen.image_tokens / 1024
-    per_token = 0.03 + 0.003 * billions
-    return min(120, round(5 + prefill + per_token * request.decoding.max_new_tokens))
+    per_token = (0.03 + 0.003 * billions) * slower
+    beams = request.decoding.num_beams**0.5
+    needed = 5 + prefill * slower + per_token * beams * request.decoding.max_new_tokens
+    return min(120, round(needed))
+
+
+def gpu_size(checkpoint: str, precision: str, offered: tuple[str, ...]) -> str:
+    """The smallest ZeroGPU that holds a checkpoint; UserError naming a choice where none does."""
+    chosen = catalog.find(checkpoint)
+    needed = memory.estimate(chosen, precision).total
+    for size, room in memory.ZERO_GPU_BYTES.items():
+        if needed <= room:
+            return size
+    raise too_little_memory(chosen, precision, offered, max(memory.ZERO_GPU_BYTES.values()))
 
 
 def missing_download(

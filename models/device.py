@@ -92,9 +92,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that a new model could take on a device now."""
+    """Memory that a new model could take on a device now, all GPUs of a kind together."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        return sum(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
     import psutil
 
     free = psutil.virtual_memory().available
@@ -106,18 +106,22 @@ def available_bytes(device: torch.device) -> int:
     return max(free, 0)
 
 
-def zero_gpu(duration: Callable[..., int]) -> Callable[[Function], Function]:
-    """Run a function where ZeroGPU has a GPU; elsewhere it stays what it is.
+def must_spread(needed: int, device: torch.device) -> bool:
+    """Whether `needed` bytes have to be divided among several GPUs."""
+    if device.type != "cuda" or on_zero_gpu() or torch.cuda.device_count() < 2:
+        return False
+    return torch.cuda.mem_get_info(device)[0] < needed
 
-    `duration` gets the function's arguments and returns the seconds to ask for. On ZeroGPU the
-    function runs in a forked worker: arguments and results are pickled, and threads and later
-    changes of the parent do not exist there.
+
+def zero_gpu(duration: Callable[..., int], size: str) -> Callable[[Function], Function]:
+    """Run a function where ZeroGPU has a GPU of a size in ZERO_GPU_BYTES.
+
+    `duration` gets the function's arguments and returns the seconds to ask for. The decorator
+    keeps one GPU size per function, so each size needs a function of its own.
     """
-    if not on_zero_gpu():
-        return lambda function: function
     import spaces
 
-    return lambda function: spaces.GPU(duration=duration)(function)
+    return lambda function: spaces.GPU(duration=duration, size=size)(function)
 
 
 def _cgroup_number(name: str) -> int | None:

@@ -12,9 +12,16 @@ from pathlib import Path
 import torch
 from transformers import BitsAndBytesConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
-from models import catalog, hub
+from models import catalog, hub, memory
 from models.checkpoints import Checkpoint
-from models.device import QUANTIZED, best_device, dtype_of, resolve_precision
+from models.device import (
+    QUANTIZED,
+    best_device,
+    dtype_of,
+    must_spread,
+    on_zero_gpu,
+    resolve_precision,
+)
 from models.mask_codec import MaskCodec
 from models.schema import UserError
 
@@ -76,7 +83,8 @@ class Loader:
         folder, codec_path = self.fetch(checkpoint, status)
         status(f"Loading {chosen.name} …")
         processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
-        model = read_model(folder, precision, self.device)
+        needed = memory.estimate(chosen, precision).total
+        model = read_model(folder, precision, self.device, must_spread(needed, self.device))
         codec = MaskCodec.load(codec_path)
         return LoadedModel(
             name=chosen.name,
@@ -89,20 +97,28 @@ class Loader:
 
 
 def read_model(
-    folder: str | Path, precision: str, device: torch.device
+    folder: str | Path, precision: str, device: torch.device, spread: bool = False
 ) -> PaliGemmaForConditionalGeneration:
-    """The weights in a folder, in a precision of PRECISIONS and straight on their device."""
+    """The weights in a folder, in a precision of PRECISIONS and straight on their device.
+
+    `spread` divides them among all GPUs.
+    """
     dtype = dtype_of(precision, device)
-    # Quantized layers must be made on their device; without a map they would be moved later.
-    is_direct = device.type == "cuda" or precision in QUANTIZED
-    return PaliGemmaForConditionalGeneration.from_pretrained(
+    # Quantized layers must be made on their device. On ZeroGPU there is no GPU yet: what is moved
+    # there is remembered and follows once there is one.
+    is_direct = precision in QUANTIZED or (device.type == "cuda" and not on_zero_gpu())
+    placed: str | dict[str, torch.device] = {"": device}
+    if is_direct and spread:
+        placed = "auto"
+    model = PaliGemmaForConditionalGeneration.from_pretrained(
         folder,
         dtype=dtype,
-        device_map={"": device} if is_direct else None,
+        device_map=placed if is_direct else None,
         quantization_config=_quantization(precision, dtype),
         use_safetensors=True,
         local_files_only=True,
     )
+    return model if is_direct else model.to(device)
 
 
 def _quantization(precision: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:

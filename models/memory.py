@@ -20,6 +20,8 @@ BYTES_PER_PARAMETER = {
 }
 PRECISIONS = tuple(BYTES_PER_PARAMETER)
 
+# What a ZeroGPU of each size has; time on the larger one counts twice.
+ZERO_GPU_BYTES = {"large": 48_000_000_000, "xlarge": 96_000_000_000}
 LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
 # Bytes beside the tensors: tokenizer, mask codec, buffers of the kernels. Measured with nano.
 BESIDE = 100_000_000

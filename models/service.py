@@ -17,14 +17,15 @@ from PIL import Image
 from models import adapters, catalog, hub, memory
 from models.backend import Event
 from models.checkpoints import Checkpoint
-from models.checks import check, default_deadline_s, gigabytes, gpu_seconds, missing_download
-from models.device import best_device, on_zero_gpu, precisions, resolve_precision, zero_gpu
+from models.checks import check, default_deadline_s, gigabytes, missing_download
+from models.device import best_device, on_zero_gpu, precisions, resolve_precision
 from models.engine import Finished, generate
 from models.loader import LoadedModel, Loader, local_folder
 from models.objects import detect
 from models.residents import HEARTBEAT_S, Key, Residents
 from models.scheduler import LONGEST_QUEUE
 from models.schema import Decoding, Request, Result, StatusEvent, Timings, UserError
+from models.zero import ZeroGpu
 
 
 class LocalBackend:
@@ -34,10 +35,7 @@ class LocalBackend:
         self._device = device or best_device()
         self._loader = Loader(self._device)
         self._residents = Residents(self._loader, work, _is_here, longest_queue)
-        # On ZeroGPU models have no threads, and are kept here.
-        self._kept: dict[Key, LoadedModel] = {}
-        self._keep_lock = threading.Lock()
-        self._on_gpu = zero_gpu(gpu_seconds)(self._answer_on_gpu)
+        self._zero = ZeroGpu(self._loader, work) if on_zero_gpu() else None
 
     def answer(self, request: Request) -> Iterator[Event]:
         """See `Backend.answer`. While it waits for the first token, a StatusEvent comes at least
@@ -45,8 +43,8 @@ class LocalBackend:
         check(request)
         request = self._with_deadline(request)
         key = self._key(request.checkpoint, request.precision)
-        if on_zero_gpu():
-            yield from self._answer_on_zero_gpu(request, key)
+        if self._zero:
+            yield from self._zero.answer(request, key)
             return
         job, ahead = self._residents.submit(request, key)
         message = "Waiting for other requests …" if ahead else "Looking at the picture …"
@@ -76,7 +74,7 @@ class LocalBackend:
                 return str(error)
         precision = resolve_precision(chosen, "auto", self._device)
         too_large = None
-        if not on_zero_gpu():
+        if not self._zero:
             too_large = self._residents.missing_memory(chosen, precision)
         if _is_here(chosen):
             return str(too_large) if too_large else None
@@ -100,8 +98,8 @@ class LocalBackend:
 
     def warm(self, checkpoint: str) -> None:
         """Load a checkpoint and, where it has its own thread, let it write one token."""
-        if on_zero_gpu():
-            for _ in self._load_resident(self._key(checkpoint, "auto")):
+        if self._zero:
+            for _ in self._zero.load(self._key(checkpoint, "auto")):
                 pass
             return
         side = catalog.find(checkpoint).resolution
@@ -113,7 +111,8 @@ class LocalBackend:
     def close(self) -> None:
         """Stop all jobs and let go of the models."""
         self._residents.close()
-        self._kept.clear()
+        if self._zero:
+            self._zero.close()
 
     def _with_deadline(self, request: Request) -> Request:
         if request.deadline_s is not None:
@@ -129,47 +128,6 @@ class LocalBackend:
     def _needed(self, chosen: Checkpoint) -> str:
         precision = resolve_precision(chosen, "auto", self._device)
         return gigabytes(memory.estimate(chosen, precision).total)
-
-    def _answer_on_zero_gpu(self, request: Request, key: Key) -> Iterator[Event]:
-        """Load in this process, where weights are kept, and answer in ZeroGPU's worker.
-
-        Closing it ends the listening and no more: a load is not interrupted, and the worker, a
-        process that gets no word of it, writes its answer to the end or until its seconds are
-        used up. `gpu_seconds` and the deadline are what bounds it.
-        """
-        yield from self._load_resident(key)
-        yield StatusEvent("Waiting for a GPU …")
-        events = self._on_gpu(request)
-        try:
-            for event in events:
-                if isinstance(event, UserError):
-                    raise event
-                yield event
-        finally:
-            events.close()
-
-    def _load_resident(self, key: Key) -> Iterator[Event]:
-        if key in self._kept:
-            return
-        yield StatusEvent(f"Loading {key[0]} …")
-        with self._keep_lock:
-            if key not in self._kept:
-                self._kept[key] = self._loader.load(*key)
-
-    def _answer_on_gpu(self, request: Request) -> Iterator[Event | UserError]:
-        """Runs in the forked worker, which has the parent's models but none of its threads.
-
-        A UserError is an event here: raised, it would reach the parent as a nameless error. A
-        worker that was forked before the model was loaded loads it itself.
-        """
-        key = self._key(request.checkpoint, request.precision)
-        try:
-            loaded = self._kept.get(key) or self._loader.load(*key)
-            self._kept[key] = loaded
-            with self._residents.memory_watched(key):
-                yield from work(loaded, request, threading.Event(), 0.0)
-        except UserError as error:
-            yield error
 
 
 def work(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation import interleave
 from tests.stand_in_hub import STRANGER, TOKEN, Hub, Repository, stand_in_hub
 
 ROOT = Path(__file__).parents[2]
@@ -110,3 +111,23 @@ def test_a_download_that_is_cut_off_goes_on(run):
     assert whole, tries[-1].stderr
     folder = Path(whole[0].stdout.strip().splitlines()[-1])
     assert (folder / "model.safetensors").read_bytes() == weights
+
+
+def test_an_adapter_that_a_visitor_names_is_read_without_the_token(run, tmp_path):
+    interleave.make_adapters(tmp_path)
+    files = {each.name: each.read_bytes() for each in (tmp_path / "first").iterdir()}
+    served = {"someone/lora": Repository(files), "me/secret": Repository(files, gated=True)}
+    ask = ("-m", "models.generate", "--image", str(ROOT / "examples" / "caption.png"))
+    ask += ("--prompt", "caption en", "--max-new-tokens", "4", "--json", "--adapter")
+    allowed = {"PALIGEMMA_ANY_ADAPTER": "1", "HF_TOKEN": TOKEN}
+    with stand_in_hub(served) as hub:
+        refused = run(hub, *ask, "someone/lora", HF_TOKEN=TOKEN)
+        assert not hub.asked
+        plain = run(hub, *ask[:-1], **allowed)
+        adapted = run(hub, *ask, "someone/lora", **allowed)
+        secret = run(hub, *ask, "me/secret", **allowed)
+    assert "has no adapter" in refused.stderr
+    texts = [json.loads(each.stdout)["text"] for each in (plain, adapted)]
+    assert texts[0] != texts[1]
+    assert "me/secret is no public repository" in secret.stderr
+    assert hub.asked and {sent for _, _, sent in hub.asked} == {None}

@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from evaluation import interleave
 from models import adapters, catalog, deployment, lora
 from models.deployment import Deployment
 from models.engine import prepare
 from models.loader import Loader
 from models.schema import UserError
-from models.service import LocalBackend
 
 NANO = "nano-224"
 TARGETS = ["q_proj", "v_proj"]  # of the text model and of the tower
@@ -251,16 +250,10 @@ def test_visitors_may_name_adapters_only_where_the_owner_lets_them(monkeypatch):
             adapters.check_name(NANO, name)
 
 
-def test_requests_with_different_adapters_do_not_disturb_each_other(ask):
-    backend = LocalBackend()
-
-    def text(adapter: str | None) -> tuple[str | None, str]:
-        *_, result = backend.answer(ask(tokens=12, temperature=1.0, adapter=adapter))
-        return adapter, result.text
-
-    alone = dict(text(name) for name in (None, "first", "second"))
-    with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(text, [None, "first", "second"] * 4))
-    assert together == [(name, alone[name]) for name, _ in together]
-    assert len(set(alone.values())) == 3
-    backend.close()
+def test_requests_with_different_adapters_do_not_disturb_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv(deployment.ADAPTERS, "")
+    interleave.use_adapters(tmp_path)
+    try:
+        assert interleave.wrong_answers(requests=90, threads=8) == []
+    finally:
+        deployment.current.cache_clear()

@@ -74,20 +74,12 @@ def test_without_a_container_limit_the_machine_counts(tmp_path, monkeypatch):
     assert device.available_bytes(CPU) > 10**7
 
 
-def test_without_zero_gpu_a_function_stays_itself(monkeypatch):
-    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
-    assert device.zero_gpu(len)(print) is print
-
-
 def test_on_zero_gpu_the_function_is_decorated(monkeypatch):
-    seen = {}
-
-    def decorate(duration):
-        seen["duration"] = duration
-        return lambda function: ("decorated", function)
+    def decorate(**options):
+        return lambda function: (options, function)
 
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=decorate))
-    assert device.zero_gpu(len)(print) == ("decorated", print)
-    assert seen == {"duration": len}
+    decorated = device.zero_gpu(len, "xlarge")(print)
+    assert decorated == ({"duration": len, "size": "xlarge"}, print)
     assert device.best_device() == CUDA

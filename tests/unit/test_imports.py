@@ -33,6 +33,7 @@ ORDER = (
     "engine",
     "scheduler",
     "residents",
+    "zero",
     "service",
     "generate",
 )
@@ -44,6 +45,7 @@ NEED_TORCH = {
     "engine",
     "scheduler",
     "residents",
+    "zero",
     "service",
 }
 LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
-import sys
 import threading
-import types
 
 import numpy as np
 import pytest
@@ -322,71 +319,3 @@ def test_when_memory_runs_out_it_is_said_and_others_make_room(ask, monkeypatch, 
     monkeypatch.undo()
     assert answer(backend, ask(precision="fp32"))[1].text == first.text
     backend.close()
-
-
-@pytest.fixture
-def zero_gpu(monkeypatch):
-    """ZeroGPU as far as a machine without it can: arguments and results are pickled."""
-    calls = []
-
-    def decorate(duration):
-        def decorator(function):
-            def run(*arguments):
-                calls.append(duration(*arguments))
-                for item in function(*pickle.loads(pickle.dumps(arguments))):
-                    yield pickle.loads(pickle.dumps(item))
-
-            return run
-
-        return decorator
-
-    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=decorate))
-    return calls
-
-
-def cpu_backend() -> LocalBackend:
-    import torch
-
-    return LocalBackend(device=torch.device("cpu"))
-
-
-def test_on_zero_gpu_the_answer_comes_from_the_worker(zero_gpu, ask, backend):
-    events, result = answer(cpu_backend(), ask("detect cat", tokens=4))
-    assert len(zero_gpu) == 1 and 5 <= zero_gpu[0] <= 120
-    assert any(isinstance(event, TokenEvent) for event in events)
-    assert result.prompt == "detect cat"
-
-
-def test_on_zero_gpu_a_refusal_stays_a_sentence(zero_gpu, ask, monkeypatch):
-    def refuse(*arguments):
-        raise UserError("It does not fit.", "Choose another.")
-        yield
-
-    monkeypatch.setattr(service, "work", refuse)
-    with pytest.raises(UserError, match=r"It does not fit\. Choose another\."):
-        list(cpu_backend().answer(ask()))
-
-
-def test_on_zero_gpu_a_left_answer_leaves_the_worker(zero_gpu, ask):
-    backend, closed = cpu_backend(), []
-
-    def on_gpu(request):
-        try:
-            yield StatusEvent("working")
-            yield StatusEvent("still working")
-        finally:
-            closed.append(request.prompt)
-
-    backend._on_gpu = on_gpu
-    events = backend.answer(ask("ocr"))
-    while next(events) != StatusEvent("working"):
-        pass
-    events.close()
-    assert closed == ["ocr"]
-
-
-def test_gpu_seconds_grow_with_the_work(ask):
-    small = checks.gpu_seconds(ask(tokens=16))
-    assert small < checks.gpu_seconds(ask(tokens=512))
-    assert small < checks.gpu_seconds(ask(tokens=16, checkpoint="10b-pt-896")) <= 120

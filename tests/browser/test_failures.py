@@ -1,0 +1,123 @@
+"""What a visitor reads when a download or an adapter fails: the app in a process of its own, with a
+Hub on loopback that plays every failure."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.serving import free_port
+from tests.stand_in_hub import STRANGER, Repository, stand_in_hub
+
+ROOT = Path(__file__).parents[2]
+FILES = {"config.json": b"{}", "model.safetensors": b"x"}
+MOODS = {
+    "gated": Repository(FILES, gated=True),
+    "busy": Repository(FILES, mood="busy"),
+    "broken": Repository(FILES, mood="broken"),
+    "tagged": Repository(FILES),
+}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    """The app with checkpoints of every mood, one name that is not there, and a pickled adapter."""
+    folder, port = tmp_path_factory.mktemp("failures"), free_port()
+    pickled = folder / "pickled"
+    pickled.mkdir()
+    (pickled / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (pickled / "adapter_model.bin").write_bytes(b"\x80\x04.")
+    names = ("gated", "busy", "broken", "tagged@v9", "absent")
+    with stand_in_hub({f"me/{name}": each for name, each in MOODS.items()}) as hub:
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PALIGEMMA_"))},
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(folder / "hf"),
+            "HF_TOKEN": STRANGER,
+            "PALIGEMMA_CHECKPOINTS": ",".join(f"me/{name}=nano-224" for name in names),
+            "PALIGEMMA_ADAPTERS": f"{pickled}=nano-224",
+            "GRADIO_SERVER_PORT": str(port),
+            "GRADIO_TEMP_DIR": str(folder / "gradio"),
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "PYTHONUNBUFFERED": "1",
+        }
+        process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "running on" in line.lower():
+                break
+        else:
+            pytest.fail("".join(said))
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        rest, _ = process.communicate(timeout=30)
+        assert STRANGER not in rest, "the token was logged"
+
+
+@pytest.fixture
+def failing_page(chromium: Browser, address: str) -> Iterator[Page]:
+    """The page with the model settings open."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 1400})
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("button", name=re.compile("^Model")).click()
+    yield page
+    context.close()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+    expect(page.get_by_label(label, exact=True)).to_have_value(option)
+
+
+def run(page: Page, picture: Path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(picture)
+    expect(page.locator("#picture img")).to_be_visible()
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
+@pytest.mark.parametrize(
+    "variant, problem, remedy",
+    [
+        ("gated", "The licence of me/gated has not been accepted", "Accept it at"),
+        ("busy", "got too many requests", "Wait a few minutes"),
+        ("broken", "The download of me/broken was interrupted", "Try again"),
+        ("tagged", "has no such revision", "Check what follows the @"),
+        ("absent", "me/absent", "token"),
+    ],
+)
+def test_a_failed_download_is_read_on_the_page(failing_page, scene_png, variant, problem, remedy):
+    failing_page.locator("#variant").get_by_label(variant, exact=True).check()
+    expect(failing_page.locator("#model")).to_contain_text(f"nano · {variant} · 224 px")
+    run(failing_page, scene_png)
+    status = failing_page.locator("#status")
+    expect(status).to_contain_text(problem)
+    expect(status).to_contain_text(remedy)
+    expect(failing_page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+    expect(failing_page.locator("#picture img")).to_be_visible()
+
+
+def test_a_pickled_adapter_is_refused_on_the_page(failing_page, scene_png):
+    choose(failing_page, "Adapter", "pickled")
+    run(failing_page, scene_png)
+    expect(failing_page.locator("#status")).to_contain_text("can run code and are not loaded")
+    choose(failing_page, "Adapter", "None")
+    run(failing_page, scene_png)
+    expect(failing_page.get_by_label("Answer", exact=True)).to_have_value(re.compile(r"\S"))
