@@ -124,6 +124,16 @@ def zero_gpu(duration: Callable[..., int], size: str) -> Callable[[Function], Fu
     return lambda function: spaces.GPU(duration=duration, size=size)(function)
 
 
+def promise_zero_gpu() -> None:
+    """Let this thread put tensors on the GPU that ZeroGPU will have later.
+
+    `spaces` teaches torch to do so in the main thread only: its modes belong to a thread.
+    """
+    from spaces.zero import torch as promised
+
+    promised.enter_mode()
+
+
 def _cgroup_number(name: str) -> int | None:
     """A number that the container's control group states, None where it states none."""
     try:

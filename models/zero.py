@@ -17,7 +17,7 @@ import torch
 from models import adapters, catalog, hub, memory
 from models.backend import Event
 from models.checks import gpu_seconds, gpu_size, smaller
-from models.device import is_out_of_memory, precisions, zero_gpu
+from models.device import is_out_of_memory, precisions, promise_zero_gpu, zero_gpu
 from models.loader import LoadedModel, Loader
 from models.memory import ZERO_GPU_BYTES
 from models.residents import HEARTBEAT_S, Key
@@ -86,6 +86,7 @@ class ZeroGpu:
 
         def work() -> None:
             try:
+                promise_zero_gpu()
                 if adapter is not None:
                     adapters.fetch(key[0], adapter, status)
                 if key not in self._kept:

@@ -43,7 +43,9 @@ def asked(monkeypatch):
         return decorator
 
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
-    monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=decorate))
+    promised = types.SimpleNamespace(torch=types.SimpleNamespace(enter_mode=lambda: None))
+    monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=decorate, zero=promised))
+    monkeypatch.setitem(sys.modules, "spaces.zero", promised)
     return calls
 
 
