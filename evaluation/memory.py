@@ -3,48 +3,81 @@
     python -m evaluation.true_shape --like 3b-pt-224 --out build/true-shape/3b-random
     python -m evaluation.memory --folder build/true-shape/3b-random=3b-pt-224 --write README.md
 
-Each line is a process of its own, which imports everything, notes its resident memory, loads, and
-answers; the peaks are the kernel's (VmHWM), less what was there before. CPU only, Linux only.
+Each line is a process of its own, which imports everything, notes its memory, loads, and answers.
+A peak is the most anonymous memory, read every 5 ms, less what was there before, and the weights
+that are used straight from their mapped file. Other pages of files are not counted: the kernel
+drops them when it needs room. CPU only, Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import torch
+from PIL import Image
 
 from evaluation import documents, report
 
 TOKENS = 16
 
 
-def resident(field: str = "VmRSS") -> int:
-    """Bytes of this process in memory now (VmRSS) or at most since `forget_peak` (VmHWM)."""
+def anonymous() -> int:
+    """Bytes of this process in memory that no file backs."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
-def forget_peak() -> None:
-    """Let VmHWM begin anew."""
-    Path("/proc/self/clear_refs").write_text("5")
+@contextmanager
+def peak() -> Iterator[list[int]]:
+    """The most anonymous memory within; the list has it at the end."""
+    found, ended = [anonymous()], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.005):
+            found[0] = max(found[0], anonymous())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        thread.join()
+
+
+def in_files(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of tensors that lie in mapped files."""
+    spans = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(".safetensors"):
+            low, high = (int(edge, 16) for edge in line.split()[0].split("-"))
+            spans.append((low, high))
+    sizes = {each.data_ptr(): each.numel() * each.element_size() for each in tensors}
+    return sum(size for at, size in sizes.items() if any(low <= at < high for low, high in spans))
 
 
 def measure(checkpoint: str, precision: str) -> dict[str, float]:
     """In this process: bytes and seconds of a load and of an answer after it."""
-    import torch
-    from PIL import Image
-
     from models import catalog, memory
+    from models.device import QUANTIZED
     from models.engine import generate
     from models.loader import Loader
     from models.schema import Decoding, Request
 
     chosen = catalog.find(checkpoint)
-    torch.ones(64, 64) @ torch.ones(64, 64)
+    if precision in QUANTIZED:
+        importlib.import_module("bitsandbytes")
+    torch.ones(64, 64) @ torch.ones(64, 64)  # starts the threads
     loader = Loader(torch.device("cpu"))
     request = Request(
         Image.new("RGB", (chosen.resolution,) * 2, "white"),
@@ -52,22 +85,23 @@ def measure(checkpoint: str, precision: str) -> dict[str, float]:
         checkpoint,
         decoding=Decoding(max_new_tokens=TOKENS),
     )
-    before = resident()
-    forget_peak()
+    before = anonymous()
     started = time.monotonic()
-    loaded = loader.load(checkpoint, precision)
-    loaded_s, load_peak = time.monotonic() - started, resident("VmHWM") - before
-    forget_peak()
+    with peak() as load_peak:
+        loaded = loader.load(checkpoint, precision)
+    loaded_s = time.monotonic() - started
+    mapped = in_files(loaded.model.parameters())
     started = time.monotonic()
-    for _ in generate(loaded, request):
-        pass
-    answered_s, answer_peak = time.monotonic() - started, resident("VmHWM") - before
-    expected = memory.estimate(chosen, precision)
+    with peak() as answer_peak:
+        for _ in generate(loaded, request):
+            pass
+    answered_s = time.monotonic() - started
+    expected = memory.estimate(chosen, precision, on_cpu=True)
     return {
         "weights": expected.weights,
         "estimate": expected.total,
-        "load_peak": load_peak,
-        "answer_peak": answer_peak,
+        "load_peak": load_peak[0] - before + mapped,
+        "answer_peak": answer_peak[0] - before + mapped,
         "load_s": loaded_s,
         "answer_s": answered_s,
     }

@@ -72,11 +72,12 @@ def gpu_seconds(request: Request, key: tuple[str, str]) -> int:
 def gpu_size(checkpoint: str, precision: str, offered: tuple[str, ...]) -> str:
     """The smallest ZeroGPU that holds a checkpoint; UserError naming a choice where none does."""
     chosen = catalog.find(checkpoint)
-    needed = memory.estimate(chosen, precision).total
+    needed = memory.estimate(chosen, precision, on_cpu=False).total
     for size, room in memory.ZERO_GPU_BYTES.items():
         if needed <= room:
             return size
-    raise too_little_memory(chosen, precision, offered, max(memory.ZERO_GPU_BYTES.values()))
+    most = max(memory.ZERO_GPU_BYTES.values())
+    raise too_little_memory(chosen, precision, offered, most, on_cpu=False)
 
 
 def missing_download(
@@ -106,14 +107,14 @@ def missing_download(
 
 
 def too_little_memory(
-    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int
+    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int, on_cpu: bool
 ) -> UserError:
     """What to say where a checkpoint does not fit into `room` bytes, and what would.
 
     `offered` are the precisions that can run here.
     """
-    needed = gigabytes(memory.estimate(chosen, precision).total)
-    fitting = " or ".join(smaller(chosen, precision, offered, room))
+    needed = gigabytes(memory.estimate(chosen, precision, on_cpu).total)
+    fitting = " or ".join(smaller(chosen, precision, offered, room, on_cpu))
     return UserError(
         f"{chosen.name} in {precision} needs {needed} of memory and {gigabytes(room)} can be had.",
         f"Choose {fitting}." if fitting else "Use a machine with more memory.",
@@ -121,18 +122,18 @@ def too_little_memory(
 
 
 def smaller(
-    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int
+    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int, on_cpu: bool
 ) -> tuple[str, ...]:
     """What fits into `room` bytes instead: the checkpoint in a lighter precision, and the largest
     smaller checkpoint, its own variant first; each where there is one.
     """
-    needed = memory.estimate(chosen, precision).total
-    lighter = [(memory.estimate(chosen, each).total, each) for each in offered]
+    needed = memory.estimate(chosen, precision, on_cpu).total
+    lighter = [(memory.estimate(chosen, each, on_cpu).total, each) for each in offered]
     lighter = [(size, each) for size, each in lighter if size <= room and size < needed]
     found = (f"precision {max(lighter)[1]}",) if lighter else ()
     others = []
     for each in catalog.checkpoints():
-        size = memory.estimate(each, precision).total
+        size = memory.estimate(each, precision, on_cpu).total
         if size <= room and size < needed and each != chosen:
             others.append((each.size == chosen.size, each.variant == chosen.variant, size, each))
     best = max(others, key=lambda other: other[:3], default=None)

@@ -5,7 +5,9 @@ This module knows where weights come from, not who uses them: it keeps nothing.
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +85,7 @@ class Loader:
         folder, codec_path = self.fetch(checkpoint, status)
         status(f"Loading {chosen.name} …")
         processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
-        needed = memory.estimate(chosen, precision).total
+        needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
         model = read_model(folder, precision, self.device, must_spread(needed, self.device))
         codec = MaskCodec.load(codec_path)
         return LoadedModel(
@@ -118,7 +120,31 @@ def read_model(
         use_safetensors=True,
         local_files_only=True,
     )
+    if precision in QUANTIZED and device.type == "cpu":
+        _settle(model)
     return model if is_direct else model.to(device)
+
+
+def _settle(model: PaliGemmaForConditionalGeneration) -> None:
+    """After quantizing on a CPU: let go of the files, and pack 4-bit weights now.
+
+    What was not quantized is a view into the mapped files, which would keep all of them in memory;
+    and bitsandbytes would pack each layer during the first answer.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for parameter in model.parameters():
+        if parameter.dtype.is_floating_point:
+            parameter.data = parameter.data.clone()
+    model.eval()
+    with torch.inference_mode():
+        for module in model.modules():
+            if isinstance(module, Linear4bit):
+                module(torch.zeros(1, module.in_features, dtype=module.compute_dtype))
+    # glibc keeps what the packing took, a tenth of the weights, unless it is told to let go.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim:
+        trim(0)
 
 
 def _quantization(precision: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:

@@ -24,7 +24,7 @@ PRECISIONS = tuple(BYTES_PER_PARAMETER)
 ZERO_GPU_BYTES = {"large": 48_000_000_000, "xlarge": 96_000_000_000}
 LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
 # Bytes beside the tensors: tokenizer, mask codec, buffers of the kernels. Measured with nano.
-BESIDE = 100_000_000
+BESIDE = 27_000_000
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,15 @@ def weight_bytes(checkpoint: Checkpoint, precision: str) -> int:
     return round(shrunk * linear + (checkpoint.parameters - shrunk) * other)
 
 
-def estimate(checkpoint: Checkpoint, precision: str, text_tokens: int = LONGEST_TEXT) -> Memory:
+def estimate(
+    checkpoint: Checkpoint, precision: str, on_cpu: bool, text_tokens: int = LONGEST_TEXT
+) -> Memory:
     """What answering takes with `text_tokens` of prompt and answer, in a precision of PRECISIONS.
 
     Soft-capping rules out attention that never holds its scores: of S tokens and H heads, a layer
     holds H × S² scores in the model's format, the float32 ones the softmax is computed from, and
     its result. After that the gated MLP holds three rows of its width per token beside the scores.
+    On a CPU a 16-bit matrix is rearranged whenever it is used, of which the head is the largest.
     """
     text, vision = checkpoint.shape.text, checkpoint.shape.vision
     value = BYTES_PER_PARAMETER[precision][1]
@@ -61,9 +64,10 @@ def estimate(checkpoint: Checkpoint, precision: str, text_tokens: int = LONGEST_
     scores = text.heads * sequence**2
     attention = scores * (2 * 4 if value == 4 else value + 4 + 4)
     mlp = scores * value + 3 * sequence * text.mlp * value
+    head = text.vocabulary * text.width * value if on_cpu and value == 2 else 0
     tower = checkpoint.image_tokens * (2 * vision.mlp + 4 * vision.width) * value
     return Memory(
         weights=weight_bytes(checkpoint, precision),
         cache=sequence * text.cache_values * value,
-        workspace=max(attention, mlp, tower),
+        workspace=max(attention, mlp, tower, head),
     )

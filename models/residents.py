@@ -39,6 +39,7 @@ class Residents:
         """`work` answers on a loaded model; `is_here` says whether nothing is to be downloaded."""
         self._loader, self._work, self._is_here = loader, work, is_here
         self._longest_queue = longest_queue
+        self._on_cpu = loader.device.type == "cpu"
         self._lock = threading.Lock()  # of the dictionary; never held for long
         self._load_lock = threading.Lock()  # held while a model is loaded
         self._schedulers: dict[Key, Scheduler] = {}
@@ -72,10 +73,10 @@ class Residents:
         room = available_bytes(device)
         for (name, used), scheduler in self.items():
             if scheduler.is_loaded:
-                room += memory.estimate(catalog.find(name), used).total
-        if memory.estimate(chosen, precision).total <= room:
+                room += self._bytes(catalog.find(name), used)
+        if self._bytes(chosen, precision) <= room:
             return None
-        return too_little_memory(chosen, precision, precisions(device), room)
+        return too_little_memory(chosen, precision, precisions(device), room, self._on_cpu)
 
     def load_for(self, key: Key) -> Load:
         """How the thread of `key` gets its model: download it, make room, then load.
@@ -140,10 +141,10 @@ class Residents:
     def _make_room(self, key: Key) -> None:
         """Let go of models that idle, longest unused first, until `key` fits; else UserError."""
         chosen, device = catalog.find(key[0]), self._loader.device
-        needed = memory.estimate(chosen, key[1]).total
+        needed = self._bytes(chosen, key[1])
         while (free := available_bytes(device)) < needed:
             if not self._let_one_go(key):
-                raise too_little_memory(chosen, key[1], precisions(device), free)
+                raise too_little_memory(chosen, key[1], precisions(device), free, self._on_cpu)
 
     def _let_one_go(self, key: Key) -> bool:
         """Let go of the longest unused of the idle models but `key`; whether there was one."""
@@ -164,6 +165,9 @@ class Residents:
             self._return_memory()
             return True
 
+    def _bytes(self, checkpoint: catalog.Checkpoint, precision: str) -> int:
+        return memory.estimate(checkpoint, precision, self._on_cpu).total
+
     def _return_memory(self) -> None:
         gc.collect()  # modules refer to each other in circles
         if self._loader.device.type == "cuda":
@@ -176,6 +180,6 @@ class Residents:
         chosen, device = catalog.find(key[0]), self._loader.device
         room = available_bytes(device)
         if self.has_loaded(chosen.name):
-            room += memory.estimate(chosen, key[1]).total
-        fitting = smaller(chosen, key[1], precisions(device), room)
+            room += self._bytes(chosen, key[1])
+        fitting = smaller(chosen, key[1], precisions(device), room, self._on_cpu)
         return UserError(problem, f"Choose {' or '.join(fitting) or 'fewer tokens'}.")

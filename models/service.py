@@ -127,7 +127,7 @@ class LocalBackend:
 
     def _needed(self, chosen: Checkpoint) -> str:
         precision = resolve_precision(chosen, "auto", self._device)
-        return gigabytes(memory.estimate(chosen, precision).total)
+        return gigabytes(memory.estimate(chosen, precision, self._device.type == "cpu").total)
 
 
 def work(

@@ -150,7 +150,7 @@ class ZeroGpu:
                 if not is_out_of_memory(error):
                     raise
                 chosen = catalog.find(key[0])
-                fitting = smaller(chosen, key[1], ("nf4", "int8"), _bytes(key) - 1)
+                fitting = smaller(chosen, key[1], ("nf4", "int8"), _bytes(key) - 1, False)
                 yield UserError(
                     f"The GPU's memory ran out with {key[0]} in {key[1]}.",
                     f"Choose {' or '.join(fitting) or 'fewer tokens'}.",
@@ -160,4 +160,4 @@ class ZeroGpu:
 
 
 def _bytes(key: Key) -> int:
-    return memory.estimate(catalog.find(key[0]), key[1]).total
+    return memory.estimate(catalog.find(key[0]), key[1], on_cpu=False).total

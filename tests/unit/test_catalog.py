@@ -80,10 +80,12 @@ def test_choices_narrow_each_other():
 
 def test_memory_grows_with_precision_and_resolution():
     small, large = catalog.find("3b-pt-224"), catalog.find("3b-pt-896")
-    single, half = memory.estimate(small, "fp32"), memory.estimate(small, "bf16")
+    single, half = (memory.estimate(small, each, False) for each in ("fp32", "bf16"))
     assert (single.weights, single.cache) == (2 * half.weights, 2 * half.cache)
     scores = 8 * (4096 + memory.LONGEST_TEXT) ** 2
-    assert memory.estimate(large, "bf16").workspace == 10 * scores
+    assert memory.estimate(large, "bf16", False).workspace == 10 * scores
+    head = 2 * 2304 * 257_152
+    assert memory.estimate(small, "bf16", True).workspace == head > half.workspace
     assert half.total > half.weights + half.cache + half.workspace
 
 

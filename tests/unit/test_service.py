@@ -285,11 +285,14 @@ def test_no_room_is_refused_in_words(ask, monkeypatch):
 
 def test_what_would_fit_is_named():
     chosen, offered = catalog.find("10b-pt-448"), ("bf16", "fp32", "nf4")
-    assert checks.smaller(chosen, "bf16", offered, 9 * 10**9) == ("precision nf4", "3b-pt-896")
-    assert checks.smaller(chosen, "bf16", offered, 7 * 10**9) == ("3b-pt-448",)
-    assert checks.smaller(chosen, "nf4", offered, 10**9) == ("nano-224",)
-    assert checks.smaller(chosen, "nf4", offered, 10**6) == ()
-    error = checks.too_little_memory(chosen, "bf16", offered, 7 * 10**9)
+    assert checks.smaller(chosen, "bf16", offered, 9 * 10**9, False) == (
+        "precision nf4",
+        "3b-pt-896",
+    )
+    assert checks.smaller(chosen, "bf16", offered, 7 * 10**9, False) == ("3b-pt-448",)
+    assert checks.smaller(chosen, "nf4", offered, 10**9, False) == ("nano-224",)
+    assert checks.smaller(chosen, "nf4", offered, 10**6, False) == ()
+    error = checks.too_little_memory(chosen, "bf16", offered, 7 * 10**9, False)
     assert str(error).endswith("7.0 GB can be had. Choose 3b-pt-448.")
 
 

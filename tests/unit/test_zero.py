@@ -143,7 +143,7 @@ def test_the_larger_gpu_is_asked_for_where_it_is_needed():
         (f"28b-{rest}", "bf16") for rest in ("mix-224", "mix-448", "pt-224", "pt-448", "pt-896")
     }
     for (name, precision), size in sizes.items():
-        needed = memory.estimate(catalog.find(name), precision).total
+        needed = memory.estimate(catalog.find(name), precision, False).total
         assert needed < memory.ZERO_GPU_BYTES[size]
     with pytest.raises(UserError, match="Choose precision bf16"):
         checks.gpu_size("28b-pt-224", "fp32", PRECISIONS)
