@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from models import catalog, deployment, hub, lora
 from models.deployment import Adapter
-from models.schema import UserError
+from models.schema import Status, UserError
 
 if TYPE_CHECKING:
     from transformers import PaliGemmaForConditionalGeneration
@@ -70,7 +70,7 @@ def select(
     model: PaliGemmaForConditionalGeneration,
     checkpoint: str,
     name: str | None,
-    status: hub.Status = lambda message: None,
+    status: Status = lambda event: None,
 ) -> None:
     """Make `model` answer with an adapter, or with none; loads it on first use.
 
@@ -91,7 +91,7 @@ def select(
     model.set_adapter(key)
 
 
-def fetch(checkpoint: str, name: str, status: hub.Status = lambda message: None) -> Path:
+def fetch(checkpoint: str, name: str, status: Status = lambda event: None) -> Path:
     """The folder of an adapter, downloaded where it is not here; UserError where it cannot be."""
     check_name(checkpoint, name)
     adapter = listed(checkpoint).get(name)
@@ -109,7 +109,7 @@ def _root(checkpoint: str) -> Path:
     return (found.path or _FOLDER / found.name) / "adapters"
 
 
-def _visitors(hub_id: str, status: hub.Status) -> Path:
+def _visitors(hub_id: str, status: Status) -> Path:
     """The folder of an adapter that a visitor named: public, and looked at before it is fetched."""
     size = hub.public_size(hub_id, lora.WEIGHTS)
     if size > lora.LARGEST_BYTES:

@@ -96,7 +96,8 @@ def _answer_one(options: argparse.Namespace, backend: Backend | None) -> int:
         elif isinstance(event, TokenEvent) and not options.json:
             print(event.piece, end="", flush=True)
         elif isinstance(event, StatusEvent) and sys.stderr.isatty():
-            print(f"\r\x1b[2K{event.message}\r", end="", file=sys.stderr, flush=True)
+            done = "" if event.share is None else f"{event.share:4.0%} "
+            print(f"\r\x1b[2K{done}{event.message}\r", end="", file=sys.stderr, flush=True)
     return 0
 
 

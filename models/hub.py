@@ -11,15 +11,13 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from models.schema import UserError
+from models.schema import Status, StatusEvent, UserError
 
 logger = logging.getLogger(__name__)
-
-Status = Callable[[str], None]
 
 CHECKPOINT_FILES = ("*.json", "*.safetensors", "tokenizer.model")
 CODEC_SPACE, CODEC_FILE = "google/paligemma-hf", "vae-oid.npz"
@@ -87,7 +85,7 @@ def fetch(
     from huggingface_hub import snapshot_download
 
     _check_disk(size_bytes)
-    status(f"Downloading {repo_id}{_size(size_bytes)} …")
+    status(StatusEvent(f"Downloading {repo_id}{_size(size_bytes)} …"))
     failures = _failures()
     try:
         return Path(
@@ -118,7 +116,7 @@ def fetch_codec(status: Status) -> Path:
     """The published weights of the mask codec (8 MB), downloaded unless they are here already."""
     from huggingface_hub import hf_hub_download
 
-    status("Fetching the mask decoder …")
+    status(StatusEvent("Fetching the mask decoder …"))
     failures = _failures()
     try:
         return Path(hf_hub_download(CODEC_SPACE, CODEC_FILE, repo_type="space"))
@@ -255,7 +253,8 @@ def _progress(repo_id: str, status: Status, size_bytes: int) -> type[Any]:
         if done and time.monotonic() - said_at >= _REPORT_EVERY_S:
             said_at = time.monotonic()
             part = f"{min(done, total) / 1e9:.2f} of {total / 1e9:.2f} GB"
-            status(f"Downloading {repo_id}: {part} …")
+            share = min(done / total, 1.0) if total else None
+            status(StatusEvent(f"Downloading {repo_id}: {part} …", share))
 
     class Progress:
         format_dict: ClassVar[dict[str, Any]] = {}

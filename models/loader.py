@@ -25,7 +25,7 @@ from models.device import (
     resolve_precision,
 )
 from models.mask_codec import MaskCodec
-from models.schema import UserError
+from models.schema import Status, StatusEvent, UserError
 
 CODEC_FILE = "mask_codec.safetensors"
 
@@ -51,9 +51,7 @@ class Loader:
     def __init__(self, device: torch.device | None = None):
         self.device = device or best_device()
 
-    def fetch(
-        self, checkpoint: str, status: hub.Status = lambda message: None
-    ) -> tuple[Path, Path]:
+    def fetch(self, checkpoint: str, status: Status = lambda event: None) -> tuple[Path, Path]:
         """A checkpoint's folder and its codec's file, downloaded where they are not here.
 
         It takes no memory worth counting, so it may run beside the load of another model.
@@ -72,7 +70,7 @@ class Loader:
         return folder, own_codec if own_codec.is_file() else hub.fetch_codec(status)
 
     def load(
-        self, checkpoint: str, precision: str = "auto", status: hub.Status = lambda message: None
+        self, checkpoint: str, precision: str = "auto", status: Status = lambda event: None
     ) -> LoadedModel:
         """Load a checkpoint, downloading it first where it is not here.
 
@@ -83,7 +81,7 @@ class Loader:
         precision = resolve_precision(chosen, precision, self.device)
         dtype = dtype_of(precision, self.device)
         folder, codec_path = self.fetch(checkpoint, status)
-        status(f"Loading {chosen.name} …")
+        status(StatusEvent(f"Loading {chosen.name} …"))
         processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
         needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
         model = read_model(folder, precision, self.device, must_spread(needed, self.device))

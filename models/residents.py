@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from models import catalog, hub, memory
+from models import catalog, memory
 from models.checks import smaller, too_little_memory
 from models.device import available_bytes, is_out_of_memory, precisions
 from models.loader import LoadedModel, Loader
 from models.scheduler import Job, Load, Scheduler, Work
-from models.schema import Request, UserError
+from models.schema import Request, Status, StatusEvent, UserError
 
 HEARTBEAT_S = 0.5
 
@@ -86,7 +86,7 @@ class Residents:
         """
         chosen = catalog.find(key[0])
 
-        def load(status: hub.Status) -> LoadedModel:
+        def load(status: Status) -> LoadedModel:
             if not self._is_here(chosen):
                 too_large = self.missing_memory(chosen, key[1])
                 if too_large:
@@ -129,10 +129,10 @@ class Residents:
         return answer
 
     @contextmanager
-    def _turn_to_load(self, status: hub.Status) -> Iterator[None]:
+    def _turn_to_load(self, status: Status) -> Iterator[None]:
         """Wait until no other model is being loaded; what `status` raises ends the waiting."""
         while not self._load_lock.acquire(timeout=HEARTBEAT_S):
-            status("Waiting for another model to be loaded …")
+            status(StatusEvent("Waiting for another model to be loaded …"))
         try:
             yield
         finally:

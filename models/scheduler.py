@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from models.loader import LoadedModel
-from models.schema import Request, StatusEvent, UserError
+from models.schema import Request, Status, StatusEvent, UserError
 
 LONGEST_QUEUE = 16
 
 Load = Callable[[Callable[[str], None]], LoadedModel]
 """Loads the model; gets a function for sentences about its progress."""
-Status = Callable[[str], None]
 """Tells the person who waits; raises where nobody waits any more."""
 Work = Callable[[LoadedModel, Request, threading.Event, float, Status], Iterator[Any]]
 """Answers a request on the model; stops soon after the event is set; the float is `load_s`."""
@@ -167,10 +166,10 @@ class Scheduler:
     def _answer(self, job: Job) -> None:
         started = time.monotonic()
 
-        def status(message: str) -> None:
+        def status(event: StatusEvent) -> None:
             if job.cancelled.is_set():
                 raise _Cancelled
-            job.put(StatusEvent(message))
+            job.put(event)
 
         if self._loaded is None:
             self._loaded = self._load(status)

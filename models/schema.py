@@ -7,6 +7,7 @@ in their name: `box_yxyx_norm` is (y_min, x_min, y_max, x_max) as fractions of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,9 +60,16 @@ class Request:
 
 @dataclass(frozen=True)
 class StatusEvent:
-    """What is going on before the first token, in words for the person who waits."""
+    """What is going on before the first token, in words for the person who waits.
+
+    `share` is how much of a download is here, 0 to 1; None where it is not known or none runs.
+    """
 
     message: str
+    share: float | None = None
+
+
+Status = Callable[[StatusEvent], None]  # takes what is going on; what it raises ends that
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from models.loader import LoadedModel, Loader, local_folder
 from models.objects import detect
 from models.residents import HEARTBEAT_S, Key, Residents
 from models.scheduler import LONGEST_QUEUE
-from models.schema import Decoding, Request, Result, StatusEvent, Timings, UserError
+from models.schema import Decoding, Request, Result, Status, StatusEvent, Timings, UserError
 from models.zero import ZeroGpu
 
 
@@ -47,18 +47,19 @@ class LocalBackend:
             yield from self._zero.answer(request, key)
             return
         job, ahead = self._residents.submit(request, key)
-        message = "Waiting for other requests …" if ahead else "Looking at the picture …"
+        going_on = "Waiting for other requests …" if ahead else "Looking at the picture …"
+        last = StatusEvent(going_on)
         events = job.events(HEARTBEAT_S)
         silent = True
         try:
             for event in events:
                 if isinstance(event, StatusEvent):
-                    message = event.message
+                    last = event
                 if event is not None:
                     silent = silent and isinstance(event, StatusEvent)
                     yield event
                 elif silent:
-                    yield StatusEvent(message)
+                    yield last
         finally:
             events.close()
 
@@ -135,7 +136,7 @@ def work(
     request: Request,
     cancelled: threading.Event,
     load_s: float,
-    status: hub.Status = lambda message: None,
+    status: Status = lambda event: None,
 ) -> Iterator[Event]:
     """Answer a request on a loaded model, in the thread that owns it.
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import torch
 
-from models import adapters, catalog, hub, memory
+from models import adapters, catalog, memory
 from models.backend import Event
 from models.checks import gpu_seconds, gpu_size, smaller
 from models.device import is_out_of_memory, precisions, promise_zero_gpu, zero_gpu
@@ -22,7 +22,7 @@ from models.loader import LoadedModel, Loader
 from models.memory import ZERO_GPU_BYTES
 from models.residents import HEARTBEAT_S, Key
 from models.scheduler import Work
-from models.schema import Request, StatusEvent, UserError
+from models.schema import Request, Status, StatusEvent, UserError
 
 
 class _Left(Exception):
@@ -75,14 +75,14 @@ class ZeroGpu:
 
         A StatusEvent comes at least twice a second.
         """
-        said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        said: queue.SimpleQueue[StatusEvent | None] = queue.SimpleQueue()
         left, done = threading.Event(), Future()
-        message = f"Loading {key[0]} …"
+        event = StatusEvent(f"Loading {key[0]} …")
 
-        def status(sentence: str) -> None:
+        def status(event: StatusEvent) -> None:
             if left.is_set():
                 raise _Left
-            said.put(sentence)
+            said.put(event)
 
         def work() -> None:
             try:
@@ -96,7 +96,7 @@ class ZeroGpu:
                 done.set_result(None)
             except BaseException as error:  # nothing is lost: the caller raises it
                 done.set_exception(error)
-            said.put("")
+            said.put(None)
 
         with self._lock:
             if key in self._kept:
@@ -107,8 +107,8 @@ class ZeroGpu:
         try:
             while not done.done():
                 with suppress(queue.Empty):
-                    message = said.get(timeout=HEARTBEAT_S) or message
-                yield StatusEvent(message)
+                    event = said.get(timeout=HEARTBEAT_S) or event
+                yield event
             done.result()
         finally:
             left.set()
@@ -117,7 +117,7 @@ class ZeroGpu:
         """Let go of the models."""
         self._kept.clear()
 
-    def _keep(self, key: Key, status: hub.Status) -> None:
+    def _keep(self, key: Key, status: Status) -> None:
         """Load a model; the longest unused go until all that stay fit into the smaller GPU.
 
         Every worker gets all models that are kept, so together they must fit where one is meant to.

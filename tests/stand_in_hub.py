@@ -27,7 +27,8 @@ _FILE = re.compile(r"/(spaces/)?([^/]+/[^/]+)/resolve/([^/]+)/([^?]+)")
 class Repository:
     """Files by name; who may read them, and what goes wrong.
 
-    `mood` is "", "busy" (429), "broken" (500) or "cut" (every second file ends half-way, once).
+    `mood` is "", "busy" (429), "broken" (500), "cut" (a file ends half-way, once) or "slow" (a file
+    waits half-way until `go_on` is set).
     """
 
     files: dict[str, bytes]
@@ -35,6 +36,7 @@ class Repository:
     mood: str = ""
     revisions: tuple[str, ...] = ("main", COMMIT)
     cut: set[str] = field(default_factory=set)
+    go_on: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def of(cls, folder: Path, **options: object) -> Repository:
@@ -117,6 +119,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[start : start + len(body) // 2])
             self.close_connection = True
             return
+        if repository.mood == "slow":
+            middle = (start + len(body)) // 2
+            self.wfile.write(body[start:middle])
+            self.wfile.flush()
+            repository.go_on.wait()
+            start = middle
         self.wfile.write(body[start:])
 
     def _send(self, body: bytes, send_body: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from models import tokens
-from models.schema import Request, Result, TokenEvent
+from models.schema import Request, Result, StatusEvent, TokenEvent
 from ui import markup
 from ui.pictures import MOST_DRAWN, annotate, distinct_labels
 
@@ -29,9 +29,9 @@ def blank(status: str, details: dict[str, Any] | None = None) -> tuple[Any, ...]
     return status, "", hidden, nothing, markup.timing_figures(None), details
 
 
-def waiting(request: Request, message: str) -> tuple[Any, ...]:
+def waiting(request: Request, event: StatusEvent) -> tuple[Any, ...]:
     """What is going on before the first token; the details have the prompt as it was sent."""
-    return blank(markup.status(message), describe_start(request))
+    return blank(markup.status(event.message, event.share), describe_start(request))
 
 
 def partial(request: Request, event: TokenEvent, first_token_s: float) -> tuple[Any, ...]:

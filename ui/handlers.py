@@ -176,7 +176,7 @@ class Handlers:
                     if isinstance(event, Result):
                         yield finished(request, event)
                     elif isinstance(event, StatusEvent):
-                        yield waiting(request, event.message)
+                        yield waiting(request, event)
                     elif time.monotonic() - shown_at >= SHORTEST_PAUSE_S:
                         yield partial(request, event, first_token_s)
                         shown_at = time.monotonic()

@@ -53,9 +53,13 @@ def knowledge(parts: Sequence[tuple[str, str]]) -> str:
     return f'<dl class="knowledge">{pairs}</dl>'
 
 
-def status(text: str) -> str:
-    """One line on what is going on, announced by screen readers."""
-    return f'<p class="status" role="status" aria-live="polite">{escape(text)}</p>'
+def status(text: str, share: float | None = None) -> str:
+    """One line on what is going on, announced by screen readers, and a bar up to `share` of 1."""
+    bar = ""
+    if share is not None:
+        value = f'max="1" value="{share:.4f}"'
+        bar = f'<progress class="share" {value} aria-label="Download"></progress>'
+    return f'<p class="status" role="status" aria-live="polite">{escape(text)}</p>{bar}'
 
 
 def timing_figures(

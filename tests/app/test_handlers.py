@@ -10,7 +10,16 @@ from PIL import Image
 
 from app import WAITING_AT_MOST, create_app
 from models import catalog
-from models.schema import Box, Detection, Request, Result, Timings, TokenEvent, UserError
+from models.schema import (
+    Box,
+    Detection,
+    Request,
+    Result,
+    StatusEvent,
+    Timings,
+    TokenEvent,
+    UserError,
+)
 from training.nano import scenes, sprites, tasks
 from ui import choices, markup, nano
 from ui.answers import finished, partial, waiting
@@ -198,7 +207,7 @@ def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
 
 def test_an_unfinished_answer_has_its_prompt_and_the_time_of_its_first_token():
     request = Request(Image.new("RGB", (64, 64)), "caption en")
-    details = waiting(request, "Looking …")[-1]
+    details = waiting(request, StatusEvent("Looking …"))[-1]
     assert details["prompt"] == "caption en"
     _, text, _, _, figures, details = partial(request, TokenEvent("a cat", "cat", 5, 1, 0.9), 0.25)
     assert (text, details["text"]) == ("a cat", "a cat")

@@ -23,6 +23,7 @@ MOODS = {
     "busy": Repository(FILES, mood="busy"),
     "broken": Repository(FILES, mood="broken"),
     "tagged": Repository(FILES),
+    "slow": Repository({"config.json": b"{}", "model.safetensors": bytes(30_000_000)}, mood="slow"),
 }
 
 
@@ -34,7 +35,7 @@ def address(tmp_path_factory) -> Iterator[str]:
     pickled.mkdir()
     (pickled / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (pickled / "adapter_model.bin").write_bytes(b"\x80\x04.")
-    names = ("gated", "busy", "broken", "tagged@v9", "absent")
+    names = ("gated", "busy", "broken", "tagged@v9", "slow", "absent")
     with stand_in_hub({f"me/{name}": each for name, each in MOODS.items()}) as hub:
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PALIGEMMA_"))},
@@ -64,6 +65,7 @@ def address(tmp_path_factory) -> Iterator[str]:
         else:
             pytest.fail("".join(said))
         yield f"http://127.0.0.1:{port}"
+        MOODS["slow"].go_on.set()
         process.terminate()
         rest, _ = process.communicate(timeout=30)
         assert STRANGER not in rest, "the token was logged"
@@ -112,6 +114,19 @@ def test_a_failed_download_is_read_on_the_page(failing_page, scene_png, variant,
     expect(status).to_contain_text(remedy)
     expect(failing_page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
     expect(failing_page.locator("#picture img")).to_be_visible()
+
+
+def test_a_download_shows_a_bar_in_bytes_and_can_be_stopped(failing_page, scene_png):
+    failing_page.locator("#variant").get_by_label("slow", exact=True).check()
+    expect(failing_page.locator("#model")).to_contain_text("nano · slow · 224 px")
+    run(failing_page, scene_png)
+    expect(failing_page.locator("#status")).to_contain_text(re.compile(r"0\.01 of 0\.03 GB"))
+    bar = failing_page.locator("#status progress")
+    expect(bar).to_be_visible()
+    assert 0 < float(bar.get_attribute("value")) < 1
+    failing_page.get_by_role("button", name="Stop").click()
+    expect(failing_page.locator("#status")).to_contain_text("Stopped")
+    expect(failing_page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
 
 
 def test_a_pickled_adapter_is_refused_on_the_page(failing_page, scene_png):

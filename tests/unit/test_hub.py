@@ -12,7 +12,7 @@ from huggingface_hub import errors
 from tqdm import tqdm
 
 from models import hub
-from models.schema import UserError
+from models.schema import StatusEvent, UserError
 
 REPO = "google/paligemma2-3b-mix-224"
 TOKEN = "hf_secretsecretsecret"
@@ -137,9 +137,11 @@ def test_a_download_reports_bytes_and_asks_only_for_weights(no_local_copy, monke
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    said: list[str] = []
+    said: list[StatusEvent] = []
     assert hub.fetch(REPO, said.append, size_bytes=1000) == tmp_path
-    assert any("1.00 of 6.10 GB" in message for message in said)
+    (event,) = [event for event in said if "1.00 of 6.10 GB" in event.message]
+    assert event.share == pytest.approx(1 / 6.1)
+    assert said[0].share is None
     assert asked == {"repo": REPO, "patterns": list(hub.CHECKPOINT_FILES)}
     assert not any("bin" in pattern for pattern in asked["patterns"])
 
@@ -154,8 +156,8 @@ def test_leaving_ends_a_download(no_local_copy, monkeypatch):
         bar.refresh()
         pytest.fail("the download went on")
 
-    def status(message):
-        if " of " in message:
+    def status(event):
+        if " of " in event.message:
             raise Gone
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)

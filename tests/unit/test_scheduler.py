@@ -18,7 +18,7 @@ SOON_S = 20.0
 
 
 def load(status):
-    status("Loading …")
+    status(StatusEvent("Loading …"))
     return "model"
 
 
@@ -160,7 +160,7 @@ def test_leaving_during_a_load_ends_the_load(make):
     def loader(status):
         loading.set()
         assert left.wait(SOON_S)
-        status("Still loading …")
+        status(StatusEvent("Still loading …"))
         raise AssertionError("the load went on")
 
     scheduler = make(loader=loader)
@@ -176,10 +176,10 @@ def test_leaving_during_a_download_of_the_work_ends_it(make):
     went_on = []
 
     def work(loaded, request, cancelled, load_s, status):
-        status("Downloading …")
+        status(StatusEvent("Downloading …"))
         begun.set()
         assert left.wait(SOON_S)
-        status("Still downloading …")
+        status(StatusEvent("Still downloading …"))
         went_on.append(request)
         yield request
 

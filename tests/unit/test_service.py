@@ -245,8 +245,8 @@ def test_one_model_is_loaded_at_a_time_and_the_wait_can_be_left(monkeypatch, nan
         loaded.append(precision)
         return nano
 
-    def leave(message: str) -> None:
-        assert "another model" in message
+    def leave(event: StatusEvent) -> None:
+        assert "another model" in event.message
         raise TimeoutError
 
     monkeypatch.setattr("models.loader.Loader.load", load)
@@ -266,7 +266,7 @@ def test_one_model_is_loaded_at_a_time_and_the_wait_can_be_left(monkeypatch, nan
 
 def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
     def select(model, checkpoint, name, status):
-        status("Downloading an adapter …")
+        status(StatusEvent("Downloading an adapter …"))
 
     monkeypatch.setattr("models.adapters.select", select)
     backend = LocalBackend()
