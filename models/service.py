@@ -87,7 +87,7 @@ class LocalBackend:
         if self._residents.has_loaded(checkpoint) or _is_here(chosen):
             return None
         size = gigabytes(chosen.download_bytes)
-        return f"Will download {size} on first use; licence: {chosen.licence_url}"
+        return f"The first use downloads {size} (licence: {chosen.licence_url})."
 
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         """See `Backend.adapters`."""

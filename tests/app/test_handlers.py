@@ -36,7 +36,7 @@ class Nowhere:
         return None if checkpoint == "nano-224" else f"{checkpoint} has no weights here."
 
     def notice(self, checkpoint: str) -> str | None:
-        return None if checkpoint == "nano-224" else "Will download 6.1 GB on first use."
+        return None if checkpoint == "nano-224" else "The first use downloads 6.1 GB."
 
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         return ("vqa",) if checkpoint == "nano-224" else ()
@@ -139,7 +139,7 @@ def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
 
 def test_a_checkpoint_that_lacks_nothing_says_what_its_first_use_brings(handlers, monkeypatch):
     monkeypatch.setattr(Nowhere, "missing", lambda self, checkpoint: None)
-    assert "Will download 6.1 GB on first use." in handlers.model_notice("3b-mix-224")
+    assert "The first use downloads 6.1 GB." in handlers.model_notice("3b-mix-224")
 
 
 def test_nano_says_what_it_cannot_do(handlers):

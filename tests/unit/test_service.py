@@ -195,7 +195,7 @@ def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
     monkeypatch.setattr(residents, "available_bytes", lambda device: 10**12)
     assert backend.missing("3b-mix-448") is None
     page = "https://huggingface.co/google/paligemma2-3b-mix-448"
-    assert backend.notice("3b-mix-448") == f"Will download 6.1 GB on first use; licence: {page}"
+    assert backend.notice("3b-mix-448") == f"The first use downloads 6.1 GB (licence: {page})."
     assert backend.notice("nano-224") is None
     monkeypatch.setattr("models.hub.local_folder", lambda hub_id, **_: "/somewhere")
     assert backend.notice("3b-mix-448") is None
@@ -278,7 +278,7 @@ def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
 def test_no_room_is_refused_in_words(ask, monkeypatch):
     backend = LocalBackend()
     monkeypatch.setattr(residents, "available_bytes", lambda device: 0)
-    with pytest.raises(UserError, match=r"GB of memory and 0\.0 GB can be had"):
+    with pytest.raises(UserError, match=r"GB of memory and 0 MB can be had"):
         list(backend.answer(ask()))
     backend.close()
 
