@@ -7,8 +7,10 @@ does not know what the files are for.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_FILES = ("*.json", "*.safetensors", "tokenizer.model")
 CODEC_SPACE, CODEC_FILE = "google/paligemma-hf", "vae-oid.npz"
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPARE_BYTES = 500_000_000
 _REPORT_EVERY_S = 0.5
 _CONTINUES = "Try again; it goes on where it stopped."
@@ -88,7 +91,7 @@ def fetch(
     status(StatusEvent(f"Downloading {repo_id}{_size(size_bytes)} …"))
     failures = _failures()
     try:
-        return Path(
+        found = Path(
             snapshot_download(
                 repo_id,
                 allow_patterns=list(files),
@@ -99,6 +102,10 @@ def fetch(
         )
     except failures as error:
         raise explain(error, repo_id, is_public) from None
+    status(StatusEvent(f"Checking {repo_id} …"))
+    for file in sorted(found.glob("*.safetensors")):
+        _check_hash(file, repo_id)
+    return found
 
 
 def public_size(repo_id: str, file: str) -> int:
@@ -119,9 +126,11 @@ def fetch_codec(status: Status) -> Path:
     status(StatusEvent("Fetching the mask decoder …"))
     failures = _failures()
     try:
-        return Path(hf_hub_download(CODEC_SPACE, CODEC_FILE, repo_type="space"))
+        found = Path(hf_hub_download(CODEC_SPACE, CODEC_FILE, repo_type="space"))
     except failures as error:
         raise explain(error, CODEC_SPACE) from None
+    _check_hash(found, CODEC_SPACE)
+    return found
 
 
 def explain(error: BaseException, repo_id: str, is_public: bool = False) -> UserError:
@@ -193,6 +202,22 @@ def explain(error: BaseException, repo_id: str, is_public: bool = False) -> User
             "Check the network connection, or choose nano.",
         )
     return UserError(f"The download of {repo_id} was interrupted.", _CONTINUES)
+
+
+def _check_hash(file: Path, repo_id: str) -> None:
+    """UserError where a large file is not what the Hub says it is; it is removed then.
+
+    The Hub names large files by their SHA-256, and the cache keeps each under that name.
+    """
+    blob = file.resolve()
+    if not _SHA256.fullmatch(blob.name):
+        return
+    with blob.open("rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() == blob.name:
+            return
+    file.unlink()
+    blob.unlink(missing_ok=True)
+    raise UserError(f"{file.name} of {repo_id} arrived damaged and was removed.", "Try again.")
 
 
 def _failures() -> tuple[type[BaseException], ...]:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from evaluation import interleave
 from tests.stand_in_hub import STRANGER, TOKEN, Hub, Repository, stand_in_hub
@@ -111,6 +113,43 @@ def test_a_download_that_is_cut_off_goes_on(run):
     assert whole, tries[-1].stderr
     folder = Path(whole[0].stdout.strip().splitlines()[-1])
     assert (folder / "model.safetensors").read_bytes() == weights
+
+
+def test_damaged_weights_are_refused_and_fetched_anew(run):
+    weights = os.urandom(100_000)
+    served = Repository({"config.json": b"{}", "model.safetensors": weights}, mood="damaged")
+    with stand_in_hub({REPO: served}) as hub:
+        damaged = run(hub, "-c", FETCH, REPO, "")
+        served.mood = ""
+        whole = run(hub, "-c", FETCH, REPO, "")
+    assert "model.safetensors of google/paligemma2-3b-mix-224 arrived damaged" in damaged.stderr
+    assert whole.returncode == 0, whole.stderr
+    folder = Path(whole.stdout.strip().splitlines()[-1])
+    assert (folder / "model.safetensors").read_bytes() == weights
+
+
+CODEC = """
+import sys
+from models import hub
+from models.mask_codec import MaskCodec
+from models.schema import UserError
+try:
+    print(MaskCodec.load(hub.fetch_codec(print)).codebook.shape)
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_the_mask_decoder_is_fetched_from_its_space_and_checked(run, nano_checkpoint, tmp_path):
+    tensors = load_file(nano_checkpoint / "mask_codec.safetensors")
+    np.savez(tmp_path / "vae-oid.npz", **{name: each.numpy() for name, each in tensors.items()})
+    served = Repository({"vae-oid.npz": (tmp_path / "vae-oid.npz").read_bytes()}, mood="damaged")
+    with stand_in_hub({"google/paligemma-hf": served}) as hub:
+        damaged = run(hub, "-c", CODEC)
+        served.mood = ""
+        whole = run(hub, "-c", CODEC)
+    assert "vae-oid.npz of google/paligemma-hf arrived damaged" in damaged.stderr
+    assert "torch.Size([128, 512])" in whole.stdout, whole.stderr
 
 
 def test_an_adapter_that_a_visitor_names_is_read_without_the_token(run, tmp_path):

@@ -278,7 +278,7 @@ def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
 def test_no_room_is_refused_in_words(ask, monkeypatch):
     backend = LocalBackend()
     monkeypatch.setattr(residents, "available_bytes", lambda device: 0)
-    with pytest.raises(UserError, match=r"GB of memory and 0 MB can be had"):
+    with pytest.raises(UserError, match=r"MB of memory and 0 MB can be had"):
         list(backend.answer(ask()))
     backend.close()
 
