@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from models.schema import Request, Result, StatusEvent, TokenEvent
+from models.schema import Need, Request, Result, StatusEvent, TokenEvent
 
 Event = StatusEvent | TokenEvent | Result
 
@@ -34,6 +34,10 @@ class Backend(Protocol):
 
     def precisions(self) -> tuple[str, ...]:
         """The precisions that can run, "auto" not among them."""
+        ...
+
+    def needs(self, checkpoint: str) -> tuple[Need, ...]:
+        """What a checkpoint takes in each precision that can run."""
         ...
 
     def warm(self, checkpoint: str) -> None:

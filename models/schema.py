@@ -73,6 +73,15 @@ Status = Callable[[StatusEvent], None]  # takes what is going on; what it raises
 
 
 @dataclass(frozen=True)
+class Need:
+    """Bytes of memory that a checkpoint takes in a precision, and whether this machine has them."""
+
+    precision: str
+    bytes: int
+    fits: bool
+
+
+@dataclass(frozen=True)
 class TokenEvent:
     """One generated token: `text` is all the text so far, `piece` what this token added."""
 

@@ -17,14 +17,14 @@ from PIL import Image
 from models import adapters, catalog, hub, memory
 from models.backend import Event
 from models.checkpoints import Checkpoint
-from models.checks import check, default_deadline_s, gigabytes, missing_download
+from models.checks import check, default_deadline_s, gigabytes, gpu_size, missing_download
 from models.device import best_device, on_zero_gpu, precisions, resolve_precision
 from models.engine import Finished, generate
 from models.loader import LoadedModel, Loader, local_folder
 from models.objects import detect
 from models.residents import HEARTBEAT_S, Key, Residents
 from models.scheduler import LONGEST_QUEUE
-from models.schema import Decoding, Request, Result, Status, StatusEvent, Timings, UserError
+from models.schema import Decoding, Need, Request, Result, Status, StatusEvent, Timings, UserError
 from models.zero import ZeroGpu
 
 
@@ -74,9 +74,7 @@ class LocalBackend:
             except UserError as error:
                 return str(error)
         precision = resolve_precision(chosen, "auto", self._device)
-        too_large = None
-        if not self._zero:
-            too_large = self._residents.missing_memory(chosen, precision)
+        too_large = self._missing_memory(chosen, precision)
         if _is_here(chosen):
             return str(too_large) if too_large else None
         return missing_download(chosen, too_large, self._needed(chosen))
@@ -96,6 +94,14 @@ class LocalBackend:
     def precisions(self) -> tuple[str, ...]:
         """See `Backend.precisions`."""
         return precisions(self._device)
+
+    def needs(self, checkpoint: str) -> tuple[Need, ...]:
+        """See `Backend.needs`."""
+        chosen = catalog.find(checkpoint)
+        return tuple(
+            Need(each, self._bytes(chosen, each), self._missing_memory(chosen, each) is None)
+            for each in self.precisions()
+        )
 
     def warm(self, checkpoint: str) -> None:
         """Load a checkpoint and, where it has its own thread, let it write one token."""
@@ -126,9 +132,21 @@ class LocalBackend:
         chosen = catalog.find(checkpoint)
         return checkpoint, resolve_precision(chosen, precision, self._device)
 
+    def _missing_memory(self, chosen: Checkpoint, precision: str) -> UserError | None:
+        if not self._zero:
+            return self._residents.missing_memory(chosen, precision)
+        try:
+            gpu_size(chosen.name, precision, self.precisions())
+        except UserError as error:
+            return error
+        return None
+
+    def _bytes(self, chosen: Checkpoint, precision: str) -> int:
+        return memory.estimate(chosen, precision, self._device.type == "cpu").total
+
     def _needed(self, chosen: Checkpoint) -> str:
         precision = resolve_precision(chosen, "auto", self._device)
-        return gigabytes(memory.estimate(chosen, precision, self._device.type == "cpu").total)
+        return gigabytes(self._bytes(chosen, precision))
 
 
 def work(

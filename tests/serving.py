@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app import create_app, launch_options
 from models.backend import Backend
-from models.schema import Request, Result, TokenEvent
+from models.schema import Need, Request, Result, TokenEvent
 
 PATIENCE_S = 60
 
@@ -83,6 +83,10 @@ class WatchedBackend:
     def precisions(self) -> tuple[str, ...]:
         """As the backend says."""
         return self._backend.precisions()
+
+    def needs(self, checkpoint: str) -> tuple[Need, ...]:
+        """As the backend says."""
+        return self._backend.needs(checkpoint)
 
     def warm(self, checkpoint: str) -> None:
         """Load as the backend does."""

@@ -15,6 +15,7 @@ import gradio as gr
 
 from models import catalog, deployment, prompts
 from models.backend import Backend
+from models.checks import gigabytes
 from models.images import OpenedImage
 from models.prompts import Task
 from models.schema import (
@@ -31,6 +32,7 @@ from ui.answers import ENDED, blank, finished, partial, waiting
 from ui.choices import (
     DEFAULT_DECODING,
     DEFAULT_PRECISION,
+    PRECISION_NAMES,
     find_checkpoint,
     language_limit,
     settle,
@@ -261,7 +263,8 @@ class Handlers:
     ) -> tuple[Any, ...]:
         """Settle on a checkpoint that exists after size, variant or resolution changed.
 
-        Returns updates of (size, variant, resolution, adapter, notice, accordion, what nano knows).
+        Returns updates of (size, variant, resolution, adapter, notice, what it takes, accordion,
+        what nano knows).
         """
         choice = settle(size, variant, resolution)
         checkpoint = choice.checkpoint
@@ -276,6 +279,7 @@ class Handlers:
                 value=adapter if adapter in adapters or may_name else NO_ADAPTER,
             ),
             self.model_notice(checkpoint.name),
+            self.model_needs(checkpoint.name),
             gr.update(label=f"Model: {choice.summary}"),
             gr.update(visible=checkpoint.size == "nano"),
         )
@@ -291,6 +295,14 @@ class Handlers:
         about = self._backend.notice(checkpoint) or ""
         limits = NANO_NOTE if catalog.find(checkpoint).size == "nano" else ""
         return markup.notice(f"{about} {limits}".strip())
+
+    def model_needs(self, checkpoint: str) -> str:
+        """Parameters, download and, by precision, the memory of a checkpoint."""
+        chosen = catalog.find(checkpoint)
+        about = f"{chosen.parameters / 1e6:,.0f} million parameters"
+        if not chosen.is_local:
+            about += f", {gigabytes(chosen.download_bytes)} to download"
+        return markup.needs(about, self._backend.needs(checkpoint), PRECISION_NAMES)
 
     def use_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Fill the page from the example whose button was pressed, and decode as it expects.

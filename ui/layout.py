@@ -54,6 +54,7 @@ class Model:
 
     panel: gr.Accordion
     notice: gr.HTML
+    needs: gr.HTML
     knowledge: gr.Accordion
     size: gr.Radio
     variant: gr.Radio
@@ -221,6 +222,7 @@ def model_panel(backend: Backend) -> Model:
                 allow_custom_value=True,
                 min_width=140,
             )
+        needs = gr.HTML(elem_id="needs", padding=False)
     tokens, heat, k, p, width, start_seed = choices.DEFAULT_DECODING
     with gr.Accordion("Decoding", open=False, elem_id="decoding"):
         with gr.Row():
@@ -240,6 +242,7 @@ def model_panel(backend: Backend) -> Model:
     return Model(
         panel=panel,
         notice=notice,
+        needs=needs,
         knowledge=knowledge,
         size=size,
         variant=variant,

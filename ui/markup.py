@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from models.schema import Detection, Timings
+from models.checks import gigabytes
+from models.schema import Detection, Need, Timings
 
 # Distinct on light and dark pictures alike; the legend and the table use the same ones.
 COLOURS = (
@@ -51,6 +52,17 @@ def knowledge(parts: Sequence[tuple[str, str]]) -> str:
     """What a model knows as (heading, text) pairs."""
     pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in parts)
     return f'<dl class="knowledge">{pairs}</dl>'
+
+
+def needs(about: str, found: Sequence[Need], names: Mapping[str, str]) -> str:
+    """What a checkpoint takes: a line, and memory by precision; `names` are of precisions."""
+    rows = "".join(
+        f'<tr class="{"fits" if need.fits else "lacks"}"><td>{escape(names[need.precision])}</td>'
+        f"<td>{gigabytes(need.bytes)}</td><td>{'yes' if need.fits else 'no'}</td></tr>"
+        for need in found
+    )
+    head = "<tr><th>Precision</th><th>Memory</th><th>Fits here</th></tr>"
+    return f'<p class="about">{escape(about)}</p><table class="needs">{head}{rows}</table>'
 
 
 def status(text: str, share: float | None = None) -> str:

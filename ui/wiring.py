@@ -80,7 +80,8 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
 def _wire_model(page: gr.Blocks, handlers: Handlers, model: Model) -> list[Any]:
     """The pickers offer only what exists; returns what `Handlers.choose` updates."""
     pickers = [model.size, model.variant, model.resolution]
-    chosen = [*pickers, model.adapter, model.notice, model.panel, model.knowledge]
+    chosen = [*pickers, model.adapter, model.notice, model.needs]
+    chosen += [model.panel, model.knowledge]
     gr.on(
         triggers=[picker.input for picker in pickers],
         fn=handlers.choose,

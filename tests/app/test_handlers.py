@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from models import catalog
 from models.schema import (
     Box,
     Detection,
+    Need,
     Request,
     Result,
     StatusEvent,
@@ -40,6 +42,9 @@ class Nowhere:
 
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         return ("vqa",) if checkpoint == "nano-224" else ()
+
+    def needs(self, checkpoint: str) -> tuple[Need, ...]:
+        return (Need("bf16", 10**9, checkpoint == "nano-224"),)
 
     def precisions(self) -> tuple[str, ...]:
         return ("bf16",)
@@ -124,7 +129,7 @@ def test_a_wish_settles_on_the_nearest_checkpoint_that_exists():
 
 
 def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
-    size, variant, resolution, adapter, notice, panel, knows = handlers.choose(
+    size, variant, resolution, adapter, notice, needs, panel, knows = handlers.choose(
         "10B", "pt", "896", "vqa"
     )
     assert size == "10B"
@@ -133,8 +138,29 @@ def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
     assert (variant["value"], resolution["value"]) == ("pt", "896")
     assert adapter["value"] == ""
     assert "10b-pt-896 has no weights here." in notice
+    assert "9,667 million parameters, 19.3 GB to download" in needs
+    assert '<tr class="lacks"><td>bfloat16</td><td>1.0 GB</td><td>no</td></tr>' in needs
     assert panel["label"] == "Model: 10B · pt · 896 px"
     assert not knows["visible"]
+
+
+def test_what_does_not_exist_is_never_asked_for_nor_offered(handlers):
+    exist = {(each.size, each.variant, each.resolution) for each in catalog.checkpoints()}
+    variants = ("mix", "pt", "ft-docci")
+    every = set(itertools.product(catalog.sizes(), variants, (224, 448, 896)))
+    for size, variant, resolution in every - exist:
+        with pytest.raises(UserError, match="does not exist"):
+            choices.find_checkpoint(size, variant, resolution)
+        settled = choices.settle(size, variant, resolution).checkpoint
+        assert (settled.size, settled.variant, settled.resolution) in exist
+    for size, variant, _ in exist:
+        offered = choices.settle(size, variant, 224)
+        assert {(size, value) for _, value in offered.variants} == {
+            (s, v) for s, v, _ in exist if s == size
+        }
+        assert {int(value) for _, value in offered.resolutions} == {
+            r for s, v, r in exist if (s, v) == (size, variant)
+        }
 
 
 def test_a_checkpoint_that_lacks_nothing_says_what_its_first_use_brings(handlers, monkeypatch):
