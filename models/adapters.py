@@ -7,6 +7,7 @@ which adapter is on as state of the model, so only the thread that owns a model 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,8 +119,14 @@ def _visitors(hub_id: str, status: Status) -> Path:
 
 
 def _key(name: str) -> str:
-    """The name under which PEFT keeps an adapter: no dots, part of no parameter's name."""
-    return "adapter__" + re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    """The name under which PEFT keeps an adapter: no dots, part of no parameter's name.
+
+    Two names that differ only in what is replaced differ by their hash.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    if plain != name:
+        plain += "__" + hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"adapter__{plain}"
 
 
 def _load(model: PaliGemmaForConditionalGeneration, folder: Path, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -238,6 +239,12 @@ def test_the_longest_unused_adapter_makes_room(model, logits, monkeypatch):
     adapters.select(model.model, NANO, "first")
     assert list(model.model.peft_config) == ["adapter__first"]
     assert torch.equal(logits(), expected)
+
+
+def test_names_that_are_nearly_alike_stay_apart():
+    names = ("a/b_c", "a_b/c", "a/b.c", "a_b_c")
+    assert len({adapters._key(name) for name in names}) == 4
+    assert all(re.fullmatch(r"adapter__[\w-]+", adapters._key(name)) for name in names)
 
 
 def test_visitors_may_name_adapters_only_where_the_owner_lets_them(monkeypatch):
