@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -42,9 +44,13 @@ def main(arguments: Sequence[str] | None = None, backend: Backend | None = None)
     warnings.simplefilter("ignore")  # of libraries; every failure is told in our own words
     logging.getLogger("models").addHandler(logging.NullHandler())  # and in one line
     try:
-        if options.jsonl:
-            return _answer_file(options, backend)
-        return _answer_one(options, backend)
+        with ExitStack() as stack:
+
+            def open_backend() -> Backend:
+                return backend or stack.enter_context(closing(_local_backend()))
+
+            answer = _answer_file if options.jsonl else _answer_one
+            return answer(options, open_backend)
     except UserError as error:
         _complain(str(error))
         return FAILED
@@ -52,6 +58,11 @@ def main(arguments: Sequence[str] | None = None, backend: Backend | None = None)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; nothing more can be said
+        return FAILED
+    except OSError as error:
+        _complain(f"The answer could not be written: {error.strerror}.")
+        # What is left would fail again at exit.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         return FAILED
 
 
@@ -81,13 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _answer_one(options: argparse.Namespace, backend: Backend | None) -> int:
+def _answer_one(options: argparse.Namespace, open_backend: Callable[[], Backend]) -> int:
     if options.prompt is None:
         raise UserError("There is no --prompt.", 'Add one, such as "caption en".')
     request, notes = _request(options, {"image": options.image, "prompt": options.prompt})
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    for event in _events(backend, request):
+    for event in open_backend().answer(request):
         if isinstance(event, Result):
             if options.json:
                 print(json.dumps(describe(event, notes), ensure_ascii=False))
@@ -101,19 +112,23 @@ def _answer_one(options: argparse.Namespace, backend: Backend | None) -> int:
     return 0
 
 
-def _answer_file(options: argparse.Namespace, backend: Backend | None) -> int:
+def _answer_file(options: argparse.Namespace, open_backend: Callable[[], Backend]) -> int:
     path = Path(options.jsonl)
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"{path} cannot be read as text.", "Check the path.") from None
-    code = 0
+        lines = path.read_text("utf-8-sig").splitlines()  # some editors begin with a mark
+    except OSError:
+        raise UserError(f"{path} cannot be read.", "Check the path.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 text: byte {error.start} is wrong.", "Save it as UTF-8."
+        ) from None
+    code, backend = 0, None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             request, notes = _request(options, _fields(line))
-            backend = backend or _local_backend()
+            backend = backend or open_backend()
             *_, result = backend.answer(request)
             answer = describe(result, notes)
         except UserError as error:
@@ -205,10 +220,6 @@ def describe(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:
             "tokens_per_s": round(timings.tokens_per_s, 1),
         },
     }
-
-
-def _events(backend: Backend | None, request: Request) -> Iterator[Any]:
-    return (backend or _local_backend()).answer(request)
 
 
 def _local_backend() -> Backend:

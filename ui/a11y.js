@@ -20,6 +20,16 @@
     for (const picture of document.querySelectorAll("#examples img[alt$=' icon']")) {
       picture.alt = "";
     }
+    follow();
+  };
+  // A button that is disabled loses the focus: it goes to Stop during a run and back to Run.
+  let wasRunning = false;
+  const follow = () => {
+    const run = document.querySelector("#run"), stop = document.querySelector("#stop");
+    if (!run || !stop || run.disabled === wasRunning) return;
+    wasRunning = run.disabled;
+    const [from, to] = wasRunning ? [run, stop] : [stop, run];
+    if ([from, document.body].includes(document.activeElement)) to.focus({ preventScroll: true });
   };
   let waiting = false;
   const soon = () => {
@@ -34,7 +44,7 @@
     subtree: true,
     childList: true,
     attributes: true,
-    attributeFilter: ["style", "class"],
+    attributeFilter: ["style", "class", "disabled"],
   });
   improve();
 }

@@ -77,6 +77,8 @@ def build_prompt(
     text: str | None,
 ) -> str:
     """The prompt of the page's fields; UserError where one that the task needs is empty."""
+    if task not in set(Task):
+        raise UserError(f"There is no task {task!r}.", f"Choose one of {', '.join(Task)}.")
     return prompts.build(
         Task(task),
         language=language or "en",
@@ -86,6 +88,14 @@ def build_prompt(
         box=percent_box(*box_percent) if Task(task) is Task.REGION else None,
         text=text or "",
     )
+
+
+def whole(name: str, value: float | None) -> int:
+    """A field's whole number, 0 where it is empty; UserError where it is none."""
+    try:
+        return int(value or 0)
+    except (ValueError, OverflowError):
+        raise UserError(f"{name} is {value}.", "Use a whole number.") from None
 
 
 class Handlers:
@@ -127,6 +137,7 @@ class Handlers:
         Yields (status, answer text, annotated image, table, figures, details); the last one is
         the whole result.
         """
+        self.runs.arrive(session.session_hash or "")
         try:
             if isinstance(image, UserError):
                 raise image
@@ -137,8 +148,7 @@ class Handlers:
             prompt = build_prompt(task, language, question, answer, objects, edges, text)
             missing = self._backend.missing(checkpoint.name)
             if missing:
-                yield blank(markup.notice(missing, "warning"))
-                return
+                raise UserError(missing)
             request = Request(
                 image=image.image,
                 prompt=prompt,
@@ -146,13 +156,13 @@ class Handlers:
                 precision=precision or "auto",
                 adapter=adapter or None,
                 decoding=Decoding(
-                    max_new_tokens=int(max_new_tokens or 0)
+                    max_new_tokens=whole("max_new_tokens", max_new_tokens)
                     or prompts.default_max_new_tokens(Task(task), checkpoint.variant),
                     temperature=float(temperature),
-                    top_k=int(top_k),
+                    top_k=whole("top_k", top_k),
                     top_p=float(top_p),
-                    num_beams=int(num_beams),
-                    seed=int(seed or 0),
+                    num_beams=whole("num_beams", num_beams),
+                    seed=whole("seed", seed),
                 ),
             )
             yield from self._stream(request, session.session_hash or "")
@@ -173,6 +183,8 @@ class Handlers:
             first_token_s = None
             try:
                 for event in events:
+                    if stop.is_set():
+                        return
                     if isinstance(event, TokenEvent) and first_token_s is None:
                         first_token_s = event.elapsed_s
                     if isinstance(event, Result):
@@ -182,14 +194,12 @@ class Handlers:
                     elif time.monotonic() - shown_at >= SHORTEST_PAUSE_S:
                         yield partial(request, event, first_token_s)
                         shown_at = time.monotonic()
-                    if stop.is_set():
-                        return
             finally:
                 events.close()
 
     def begin(self, session: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
         """Updates of (Run, Stop) for a new answer; an older one of the same page gives way."""
-        self.runs.stop(session.session_hash or "")
+        self.runs.begin(session.session_hash or "")
         return gr.update(value="Running …", interactive=False), gr.update(interactive=True)
 
     def begin_own(self, session: gr.Request) -> tuple[Any, ...]:
@@ -202,9 +212,15 @@ class Handlers:
             return gr.skip(), gr.skip()
         return gr.update(value="Run", interactive=True), gr.update(interactive=False)
 
+    def fail(self, session: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As `end`, after an answer that may never have arrived."""
+        self.runs.forget(session.session_hash or "")
+        return self.end(session)
+
     def stop(self, session: gr.Request) -> str:
         """Stop the visitor's running answers; what was written so far stays on the page."""
         self.runs.stop(session.session_hash or "")
+        self.runs.forget(session.session_hash or "")
         return self.say_stopped()
 
     def say_stopped(self) -> str:
@@ -214,6 +230,7 @@ class Handlers:
     def leave(self, session: gr.Request) -> None:
         """Stop the work for a page that was closed."""
         self.runs.stop(session.session_hash or "")
+        self.runs.forget(session.session_hash or "", is_gone=True)
 
     def inspect(self, image: OpenedImage | UserError | None) -> str:
         """What was done to an uploaded picture, such as turning it, or why it is refused."""

@@ -18,11 +18,33 @@ class Runs:
         self._at_most = at_most
         self._lock = threading.Lock()
         self._stops: dict[str, list[threading.Event]] = {}
+        self._begun: dict[str, int] = {}  # pages, and their answers that are still on their way
+
+    def begin(self, session: str) -> None:
+        """A page starts an answer: those before it stop, as a page shows one at a time."""
+        self.stop(session)
+        with self._lock:
+            self._begun[session] = self._begun.get(session, 0) + 1
+
+    def arrive(self, session: str) -> None:
+        """What was begun is on its way no more; a program's answers arrive without beginning."""
+        with self._lock:
+            if self._begun.get(session):
+                self._begun[session] -= 1
+
+    def forget(self, session: str, is_gone: bool = False) -> None:
+        """Nothing is on its way for a page, and nothing will be where it is gone."""
+        with self._lock:
+            if is_gone:
+                self._begun.pop(session, None)
+            elif session in self._begun:
+                self._begun[session] = 0
 
     @contextmanager
     def open(self, session: str) -> Iterator[threading.Event]:
         """One running answer: yields the event that is set when it shall stop.
 
+        On a page it ends an older one that came too late to be stopped when this one began.
         UserError at once where too many are being written or wait already.
         """
         stop = threading.Event()
@@ -33,6 +55,9 @@ class Runs:
                     f"The queue is full: {pending} answers are being written or wait.",
                     "Try again in a minute.",
                 )
+            if session in self._begun:
+                for older in self._stops.get(session, ()):
+                    older.set()
             self._stops.setdefault(session, []).append(stop)
         try:
             yield stop
@@ -52,6 +77,8 @@ class Runs:
         return len(stops)
 
     def is_running(self, session: str) -> bool:
-        """Whether an answer that was not told to stop is being written for a visitor."""
+        """Whether an answer that was not told to stop is written or on its way for a visitor."""
         with self._lock:
+            if self._begun.get(session):
+                return True
             return any(not stop.is_set() for stop in self._stops.get(session, ()))

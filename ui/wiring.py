@@ -17,6 +17,8 @@ INSPECTED_AT_ONCE = 2  # an upload of many pixels takes memory while it is looke
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # What only changes the page is quick, and must work while the queue is full: Stop above all.
 AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
+# Each of them goes through, also while the one before is on its way: the last click wins.
+EVERY: dict[str, Any] = {"trigger_mode": "multiple"}
 # On a phone the answer is below the controls: bring it into view when it starts.
 SHOW_ANSWER = """() => {
   if (window.innerWidth > 768) return;
@@ -128,8 +130,11 @@ def _wire_runs(
                 *chosen,
             ],
             **AT_ONCE,
+            **EVERY,
         )
-        begun = filled.success(fn=handlers.begin, js=SHOW_ANSWER, outputs=buttons, **AT_ONCE)
+        begun = filled.success(
+            fn=handlers.begin, js=SHOW_ANSWER, outputs=buttons, **AT_ONCE, **EVERY
+        )
         runs.append(_answer_after(begun, handlers, inputs, model, outputs, buttons, None))
     stopped = controls.stop.click(
         fn=handlers.stop, outputs=outputs.status, cancels=runs, **AT_ONCE
@@ -165,9 +170,10 @@ def _answer_after(
         concurrency_limit=ANSWERS_LET_IN,
         concurrency_id="answer",
         show_progress="hidden",
+        **EVERY,
         api_name=api_name,
         api_visibility="public" if api_name else "private",
     )
-    run.then(fn=handlers.end, outputs=buttons, **AT_ONCE)
-    run.failure(fn=handlers.end, outputs=buttons, **AT_ONCE)
+    run.success(fn=handlers.end, outputs=buttons, **AT_ONCE, **EVERY)
+    run.failure(fn=handlers.fail, outputs=buttons, **AT_ONCE, **EVERY)
     return run

@@ -158,11 +158,15 @@ def test_no_picture_is_answered_with_the_remedy(client):
 
 
 def test_a_size_without_weights_says_what_is_missing(client, scene_png):
-    result = client.predict(
-        image=handle_file(scene_png), size="28B", variant="pt", resolution="896", api_name="/answer"
-    )
-    assert "paligemma2-28b-pt-896" in result[STATUS]
-    assert result[TEXT] == ""
+    choice = {"size": "28B", "variant": "pt", "resolution": "896"}
+    with pytest.raises(AppError, match="28b-pt-896"):
+        client.predict(image=handle_file(scene_png), **choice, api_name="/answer")
+
+
+def test_a_choice_that_does_not_exist_is_answered_with_those_that_do(client, scene_png):
+    choice = {"size": "28B", "variant": "ft-docci", "resolution": "448"}
+    with pytest.raises(AppError, match=r"does not exist as 'ft-docci' at 448 px.*mix at 224 px"):
+        client.predict(image=handle_file(scene_png), **choice, api_name="/answer")
 
 
 @pytest.mark.parametrize("task", ["detect", "segment"])

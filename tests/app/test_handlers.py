@@ -25,7 +25,7 @@ from models.schema import (
 from training.nano import scenes, sprites, tasks
 from ui import choices, markup, nano
 from ui.answers import finished, partial, waiting
-from ui.handlers import Handlers, percent_box
+from ui.handlers import Handlers, build_prompt, percent_box, whole
 from ui.pictures import LONGEST_SHOWN, MOST_DRAWN, annotate, distinct_labels
 from ui.runs import PENDING_AT_MOST, Runs
 from ui.wiring import ANSWERS_LET_IN
@@ -256,6 +256,43 @@ def test_stopping_reaches_all_answers_of_one_visitor_only():
         assert not runs.is_running("a")
         assert runs.is_running("b")
     assert runs.stop("a") == 0
+
+
+def test_on_a_page_the_last_answer_that_was_begun_wins():
+    runs = Runs()
+    runs.begin("page")
+    runs.begin("page")  # a second click before the first answer has arrived
+    runs.arrive("page")
+    with runs.open("page") as first:
+        runs.arrive("page")
+        with runs.open("page") as second:
+            assert first.is_set() and not second.is_set()
+            assert runs.is_running("page")
+        assert not runs.is_running("page")
+
+
+def test_a_page_runs_from_the_click_until_its_answer_ends_or_is_refused():
+    runs = Runs()
+    runs.begin("page")
+    assert runs.is_running("page")
+    runs.forget("page")
+    assert not runs.is_running("page")
+    runs.arrive("page")
+    assert not runs.is_running("page")
+    runs.forget("page", is_gone=True)
+    with runs.open("page") as first, runs.open("page") as second:
+        assert not first.is_set() and not second.is_set(), "a program may ask for many at once"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_refused(value):
+    with pytest.raises(UserError, match=r"seed is (nan|inf)"):
+        whole("seed", value)
+
+
+def test_an_unknown_task_is_answered_with_the_valid_ones():
+    with pytest.raises(UserError, match=r"no task None. Choose one of .*caption"):
+        build_prompt(None, "en", "", "", "", (0, 0, 1, 1), "")
 
 
 def test_an_answer_too_many_is_refused_until_one_ends():

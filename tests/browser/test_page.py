@@ -103,6 +103,34 @@ def test_an_example_fills_the_page_and_runs_with_one_click(page):
     expect_answered(page)
 
 
+def test_the_last_of_two_examples_wins(page, page_backend):
+    examples = read_examples()
+    first, last = (
+        next(index for index, each in enumerate(examples) if each.prompt == prompt)
+        for prompt in ("cap en", "ocr")
+    )
+    page_backend.hold(after_tokens=1)
+    page.locator(f"#example-{first}").click()
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
+    page_backend.hold(after_tokens=10**6)
+    page.locator(f"#example-{last}").click()
+    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(examples[last].prompt)
+    page_backend.release()
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(examples[last].expect)
+    expect_answered(page)
+
+
+def test_the_focus_follows_run_and_stop(page, page_backend, scene_png):
+    upload(page, scene_png)
+    page_backend.hold(after_tokens=1)
+    page.locator("#run").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#stop")).to_be_focused()
+    page_backend.release()
+    expect_answered(page)
+    expect(page.locator("#run")).to_be_focused()
+
+
 def test_an_example_with_masks_is_drawn_with_a_legend_and_a_table(page):
     entries = json.loads((FOLDER / "examples.json").read_text("utf-8"))
     index, entry = next(

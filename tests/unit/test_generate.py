@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -193,3 +194,43 @@ def test_every_kind_of_picture_is_answered(run, picture, tmp_path):
     code, answers, _ = run("--jsonl", str(file))
     assert code == 0, answers
     assert len(answers) == len(kinds)
+
+
+def in_a_process(arguments: list[str], output) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "models.generate", *arguments],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_has_gone_ends_it_quietly(png, options):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as output:
+        done = in_a_process(["--image", png, "--prompt", "caption en", *options], output)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_is_said(png, options):
+    with Path("/dev/full").open("w") as output:
+        done = in_a_process(["--image", png, "--prompt", "caption en", *options], output)
+    assert done.returncode == 2
+    assert done.stderr == "error: The answer could not be written: No space left on device.\n"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_request(run, png, tmp_path):
+    line = json.dumps({"image": png, "prompt": "caption en", "max_new_tokens": 1})
+    (tmp_path / "marked.jsonl").write_text(line, "utf-8-sig")
+    assert run("--jsonl", str(tmp_path / "marked.jsonl"))[0] == 0
+    (tmp_path / "latin.jsonl").write_bytes(line.encode() + b"\xe9")
+    code, _, error = run("--jsonl", str(tmp_path / "latin.jsonl"))
+    assert code == 2
+    assert f"is not UTF-8 text: byte {len(line)} is wrong. Save it as UTF-8." in error
