@@ -10,7 +10,7 @@ import torch
 from models import catalog, hub, memory
 from models.loader import Loader, local_folder
 from models.mask_codec import MaskCodec
-from models.schema import UserError
+from models.schema import StatusEvent, UserError
 
 
 def test_nano_is_a_paligemma_2_ready_to_answer(nano):
@@ -33,9 +33,9 @@ def test_the_tokenizer_has_all_location_and_mask_tokens(nano):
 
 
 def test_loading_says_so():
-    said: list[str] = []
+    said: list[StatusEvent] = []
     Loader().load("nano-224", "auto", said.append)
-    assert said == ["Loading nano-224 …"]
+    assert said == [StatusEvent("Loading nano-224 …")]
 
 
 @pytest.mark.parametrize("name, precision", [("nano-9", "auto"), ("nano-224", "int3")])
