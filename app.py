@@ -76,6 +76,7 @@ def warm_up(backend: Backend) -> threading.Thread:
 
 def main() -> None:
     """Serve the page until it is interrupted; a bad environment is an error at once."""
+    from models.device import on_zero_gpu
     from models.service import LocalBackend
 
     try:
@@ -85,7 +86,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     backend = LocalBackend()
     page = create_app(backend)
-    warm_up(backend)
+    warming = warm_up(backend)
+    if on_zero_gpu():
+        warming.join()  # what is on the GPU to come when the page is launched, workers get fastest
     default_host = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
     try:
         page.launch(

@@ -171,6 +171,8 @@ def explain(error: BaseException, repo_id: str, is_public: bool = False) -> User
             "Create a new one with read access at https://huggingface.co/settings/tokens and set "
             "HF_TOKEN.",
         )
+    if isinstance(cause, errors.DisabledRepoError):
+        return UserError(f"{repo_id} has been disabled on Hugging Face.", "Choose another.")
     if code == 403 or gated:
         return UserError(
             f"The licence of {repo_id} has not been accepted by the owner of the token, or the "

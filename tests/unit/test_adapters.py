@@ -179,7 +179,14 @@ def widen(weights):
     return {name: torch.cat([tensor, tensor]) for name, tensor in weights.items()}
 
 
-@pytest.mark.parametrize("change", [rename_all, drop_one, add_one, widen])
+def of_a_wider_base(weights):
+    return {
+        name: torch.cat([tensor, tensor], 1) if "lora_A" in name else tensor
+        for name, tensor in weights.items()
+    }
+
+
+@pytest.mark.parametrize("change", [rename_all, drop_one, add_one, widen, of_a_wider_base])
 def test_weights_that_do_not_fit_exactly_are_refused_and_forgotten(broken, model, logits, change):
     adapters.select(model.model, NANO, None)
     plain = logits()

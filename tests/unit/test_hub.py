@@ -55,6 +55,17 @@ def test_a_missing_token_and_a_bad_one_are_told_apart(token):
     assert TOKEN not in str(error)
 
 
+def test_a_disabled_repository_is_not_taken_for_a_licence():
+    error = hub.explain(http_error(errors.DisabledRepoError, 403), REPO)
+    assert "has been disabled" in error.problem
+    assert "licence" not in str(error)
+
+
+def test_a_file_that_is_not_there_is_said():
+    error = hub.explain(http_error(errors.RemoteEntryNotFoundError, 404), REPO)
+    assert "lacks a file" in error.problem
+
+
 def test_the_cause_of_an_interrupted_download_is_logged(caplog):
     cause = RuntimeError("the transfer broke")
     assert "interrupted" in str(hub.explain(cause, REPO))
