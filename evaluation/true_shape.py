@@ -17,11 +17,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from models import catalog
 from models.checkpoints import NANO, Checkpoint
 from models.loader import CODEC_FILE
+from training.configuration import configuration
 
 SHARD_BYTES = 2_000_000_000
 # Where transformers keeps a tensor -> how the published files call it.
@@ -40,46 +41,6 @@ def published_name(name: str) -> str:
     return name
 
 
-def config(checkpoint: Checkpoint, processor: PaliGemmaProcessor) -> PaliGemmaConfig:
-    """A checkpoint's configuration, with the special tokens of `processor`."""
-    text, vision = checkpoint.shape.text, checkpoint.shape.vision
-    tokens = processor.tokenizer
-    return PaliGemmaConfig(
-        vision_config={
-            "model_type": "siglip_vision_model",
-            "hidden_size": vision.width,
-            "intermediate_size": vision.mlp,
-            "num_hidden_layers": vision.layers,
-            "num_attention_heads": vision.heads,
-            "patch_size": vision.patch,
-            "image_size": checkpoint.resolution,
-            "projection_dim": text.width,
-            "vision_use_head": False,
-        },
-        text_config={
-            "model_type": "gemma2",
-            "vocab_size": text.vocabulary,
-            "hidden_size": text.width,
-            "intermediate_size": text.mlp,
-            "num_hidden_layers": text.layers,
-            "num_attention_heads": text.heads,
-            "num_key_value_heads": text.key_heads,
-            "head_dim": text.head_dim,
-            "query_pre_attn_scalar": text.head_dim if text.head_dim == 256 else 144,
-            "attn_logit_softcapping": 50.0,
-            "final_logit_softcapping": 30.0,
-            "sliding_window": 4096,
-            "num_image_tokens": checkpoint.image_tokens,
-            "pad_token_id": tokens.pad_token_id,
-            "bos_token_id": tokens.bos_token_id,
-            "eos_token_id": tokens.eos_token_id,
-        },
-        image_token_index=processor.image_token_id,
-        projection_dim=text.width,
-        tie_word_embeddings=True,
-    )
-
-
 def build(checkpoint: Checkpoint, out: Path) -> None:
     """Writes the folder; about as many bytes as the published one has."""
     out.mkdir(parents=True, exist_ok=True)
@@ -91,7 +52,8 @@ def build(checkpoint: Checkpoint, out: Path) -> None:
     processor.image_processor.image_seq_length = checkpoint.image_tokens
     processor.image_seq_length = checkpoint.image_tokens
     processor.save_pretrained(out)
-    settings = config(checkpoint, processor)
+    vocabulary = processor.tokenizer.get_vocab()
+    settings = configuration(checkpoint.shape, checkpoint.resolution, vocabulary)
     settings.dtype = torch.bfloat16
     settings.save_pretrained(out)
     shutil.copy(NANO.path / "generation_config.json", out)

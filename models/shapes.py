@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Text:
-    """A Gemma 2 decoder with tied embeddings; `head_dim` is that of queries, keys and values."""
+    """A Gemma 2 decoder with tied embeddings; `head_dim` is that of queries, keys and values.
+
+    Attention logits are divided by the root of `query_scalar`.
+    """
 
     layers: int
     width: int
@@ -19,6 +22,7 @@ class Text:
     heads: int
     key_heads: int
     head_dim: int
+    query_scalar: int
     vocabulary: int
 
     @property
@@ -82,9 +86,10 @@ _VOCABULARY = 257_152  # rows of the published embeddings; `<image>` is beyond t
 SHAPES = {
     "nano": Shape(
         Vision(layers=6, width=256, mlp=1024, heads=4, patch=16),
-        Text(layers=5, width=256, mlp=1024, heads=4, key_heads=2, head_dim=128, vocabulary=5153),
+        # Narrower heads than these cannot carry the four edges of a box.
+        Text(5, 256, 1024, heads=4, key_heads=2, head_dim=128, query_scalar=128, vocabulary=5153),
     ),
-    "3B": Shape(_SO400M, Text(26, 2304, 9216, 8, 4, 256, _VOCABULARY)),
-    "10B": Shape(_SO400M, Text(42, 3584, 14336, 16, 8, 256, _VOCABULARY)),
-    "28B": Shape(_SO400M, Text(46, 4608, 36864, 32, 16, 128, _VOCABULARY)),
+    "3B": Shape(_SO400M, Text(26, 2304, 9216, 8, 4, 256, 256, _VOCABULARY)),
+    "10B": Shape(_SO400M, Text(42, 3584, 14336, 16, 8, 256, 256, _VOCABULARY)),
+    "28B": Shape(_SO400M, Text(46, 4608, 36864, 32, 16, 128, 144, _VOCABULARY)),
 }

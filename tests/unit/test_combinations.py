@@ -22,7 +22,16 @@ from ui.choices import find_checkpoint
 CPU = torch.device("cpu")
 SMALL = Shape(
     Vision(layers=1, width=32, mlp=64, heads=2, patch=14),
-    Text(layers=2, width=64, mlp=64, heads=2, key_heads=1, head_dim=32, vocabulary=5200),
+    Text(
+        layers=2,
+        width=64,
+        mlp=64,
+        heads=2,
+        key_heads=1,
+        head_dim=32,
+        query_scalar=32,
+        vocabulary=5200,
+    ),
 )
 REAL = [each for each in BUILT_IN if not each.is_local]
 

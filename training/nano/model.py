@@ -7,65 +7,32 @@ waves, attention as near-identity maps (Trockman & Kolter 2023, arXiv 2305.09828
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
 from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 
-PATCH = 16
-WIDTH = 256
-VISION_LAYERS = 6
-TEXT_LAYERS = 5
-HEADS = 4  # of either, for queries
-KEY_HEADS = 2  # of the text model
-HEAD_DIM = 128  # of the text model: narrower heads cannot carry the four edges of a box
+from models.shapes import SHAPES
+from training.configuration import configuration
+
+SHAPE = SHAPES["nano"]
+PATCH, WIDTH = SHAPE.vision.patch, SHAPE.text.width
 ROPE_THETA = 1e6  # slow enough for a token to find a patch that is 400 places away
 GAIN_RATE = 10.0
 BRANCH = 0.6  # first gain of what a layer of the text model adds to the residual stream
 
 
 def config(resolution: int, vocabulary: dict[str, int]) -> PaliGemmaConfig:
-    """nano at `resolution` pixels, with the family's soft-capping and prefix mask."""
-    tokens = (resolution // PATCH) ** 2
-    return PaliGemmaConfig(
-        vision_config={
-            "model_type": "siglip_vision_model",
-            "hidden_size": WIDTH,
-            "intermediate_size": 4 * WIDTH,
-            "num_hidden_layers": VISION_LAYERS,
-            "num_attention_heads": HEADS,
-            "image_size": resolution,
-            "patch_size": PATCH,
-            "projection_dim": WIDTH,
-            "vision_use_head": False,
-        },
-        text_config={
-            "model_type": "gemma2",
-            "vocab_size": len(vocabulary),
-            "hidden_size": WIDTH,
-            "intermediate_size": 4 * WIDTH,
-            "num_hidden_layers": TEXT_LAYERS,
-            "num_attention_heads": HEADS,
-            "num_key_value_heads": KEY_HEADS,
-            "head_dim": HEAD_DIM,
-            "query_pre_attn_scalar": HEAD_DIM,
-            "rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA},
-            "attn_logit_softcapping": 50.0,
-            "final_logit_softcapping": 30.0,
-            "sliding_window": 4096,
-            "max_position_embeddings": 4096,
-            "num_image_tokens": tokens,
-            "pad_token_id": vocabulary["<pad>"],
-            "bos_token_id": vocabulary["<bos>"],
-            "eos_token_id": vocabulary["<eos>"],
-        },
-        image_token_index=vocabulary["<image>"],
-        projection_dim=WIDTH,
-        hidden_size=WIDTH,
-        pad_token_id=vocabulary["<pad>"],
-        bos_token_id=vocabulary["<bos>"],
-        eos_token_id=vocabulary["<eos>"],
-        tie_word_embeddings=True,
+    """nano at `resolution` pixels with the tokens of `vocabulary`."""
+    shape = replace(SHAPE, text=replace(SHAPE.text, vocabulary=len(vocabulary)))
+    return configuration(
+        shape,
+        resolution,
+        vocabulary,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
+        max_position_embeddings=4096,
     )
 
 
@@ -128,7 +95,9 @@ def new(
             layer.post_attention_layernorm.weight.fill_(BRANCH - 1)
             layer.post_feedforward_layernorm.weight.fill_(BRANCH - 1)
             attention = layer.self_attn
-            groups = attention.q_proj.weight.view(KEY_HEADS, -1, HEAD_DIM, WIDTH)
+            groups = attention.q_proj.weight.view(
+                SHAPE.text.key_heads, -1, SHAPE.text.head_dim, WIDTH
+            )
             attention.k_proj.weight.copy_(groups[:, 0].reshape(-1, WIDTH))
     model.tie_weights()
     return model
