@@ -72,19 +72,10 @@ def read(folder: Path) -> Lora:
         config = None
     if not isinstance(config, dict):
         raise refused(folder, f"its {CONFIG} cannot be read")
-    reason = _obstacle(config)
-    if reason:
-        raise refused(folder, reason)
-    return Lora(
-        r=config["r"],
-        lora_alpha=config["lora_alpha"],
-        target_modules=tuple(config["target_modules"]),
-        exclude_modules=tuple(config.get("exclude_modules") or ()),
-        layers_to_transform=_layers(config.get("layers_to_transform")),
-        layers_pattern=_patterns(config.get("layers_pattern")),
-        use_rslora=bool(config.get("use_rslora")),
-        fan_in_fan_out=bool(config.get("fan_in_fan_out")),
-    )
+    try:
+        return _checked(config)
+    except ValueError as error:
+        raise refused(folder, str(error)) from None
 
 
 def too_large(size: int) -> str:
@@ -101,44 +92,46 @@ def refused(folder: Path, reason: str) -> UserError:
     )
 
 
-def _obstacle(config: dict[str, Any]) -> str | None:
-    """Why a configuration cannot be used, None where it can."""
+def _checked(config: dict[str, Any]) -> Lora:
+    """The parts that are used; ValueError saying why a configuration cannot be."""
     if config.get("peft_type") != "LORA":
-        return f"it is {config.get('peft_type')!r} and not LORA"
+        raise ValueError(f"it is {config.get('peft_type')!r} and not LORA")
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if type(rank) is not int or not 1 <= rank <= LARGEST_RANK:
-        return f"its rank is {rank!r} and not 1 to {LARGEST_RANK}"
+        raise ValueError(f"its rank is {rank!r} and not 1 to {LARGEST_RANK}")
     if type(alpha) not in (int, float) or not 0 < alpha < 10_000:
-        return f"its lora_alpha is {alpha!r}"
+        raise ValueError(f"its lora_alpha is {alpha!r}")
     if config.get("bias", "none") != "none":
-        return "it changes biases"
+        raise ValueError("it changes biases")
     for option in _UNSUPPORTED:
         if config.get(option):
-            return f"it uses {option}"
+            raise ValueError(f"it uses {option}")
     if str(config.get("init_lora_weights", True)).lower().startswith(_CHANGE_BASE):
-        return f"it began with {config['init_lora_weights']}, which changes the base as well"
-    targets = config.get("target_modules")
-    if not targets:
-        return "it names no target_modules"
-    for option in ("target_modules", "exclude_modules"):
-        reason = _bad_modules(option, config.get(option) or [])
-        if reason:
-            return reason
-    try:
-        _layers(config.get("layers_to_transform")), _patterns(config.get("layers_pattern"))
-    except ValueError as error:
-        return str(error)
-    return None
+        how = config["init_lora_weights"]
+        raise ValueError(f"it began with {how}, which changes the base as well")
+    if not config.get("target_modules"):
+        raise ValueError("it names no target_modules")
+    return Lora(
+        r=rank,
+        lora_alpha=alpha,
+        target_modules=_modules(config, "target_modules"),
+        exclude_modules=_modules(config, "exclude_modules"),
+        layers_to_transform=_layers(config.get("layers_to_transform")),
+        layers_pattern=_patterns(config.get("layers_pattern")),
+        use_rslora=bool(config.get("use_rslora")),
+        fan_in_fan_out=bool(config.get("fan_in_fan_out")),
+    )
 
 
-def _bad_modules(option: str, names: Any) -> str | None:
-    """Why module names cannot be used: a string would be a regular expression, which can hang."""
+def _modules(config: dict[str, Any], option: str) -> tuple[str, ...]:
+    """Module names: a string would be a regular expression, which can hang."""
+    names = config.get(option) or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return f"its {option} are a pattern and not a list of names"
+        raise ValueError(f"its {option} are a pattern and not a list of names")
     for name in names:
         if len(name) > 200 or not _PATH.fullmatch(name) or name.split(".")[-1] not in MODULES:
-            return f"its {option} name {name[:60]!r}, which is no linear module of the model"
-    return None
+            raise ValueError(f"its {option} name {name[:60]!r}, which is no linear module here")
+    return tuple(names)
 
 
 def _layers(numbers: Any) -> tuple[int, ...]:
