@@ -6,7 +6,8 @@ This module does not know how a model is loaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,10 +86,19 @@ def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.devi
     return precision
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch says that a device, the CPU included, has no memory left."""
-    words = "DefaultCPUAllocator: can't allocate memory"
-    return isinstance(error, torch.OutOfMemoryError) or words in str(error)
+@contextmanager
+def memory_watched(explain: Callable[[], UserError]) -> Iterator[None]:
+    """Turns the end of memory within, the CPU's included, into the error that `explain` makes."""
+    ended = False
+    try:
+        yield
+    except RuntimeError as error:
+        words = "DefaultCPUAllocator: can't allocate memory"
+        ended = isinstance(error, torch.OutOfMemoryError) or words in str(error)
+        if not ended:
+            raise
+    if ended:  # not in the handler: the error keeps alive what took the memory
+        raise explain()
 
 
 def available_bytes(device: torch.device) -> int:

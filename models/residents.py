@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from models import catalog, memory
+from models.checkpoints import Checkpoint
 from models.checks import smaller, too_little_memory
-from models.device import available_bytes, is_out_of_memory, precisions
+from models.device import available_bytes, memory_watched, precisions
 from models.loader import LoadedModel, Loader
 from models.scheduler import Job, Load, Scheduler, Work
 from models.schema import Request, Status, StatusEvent, UserError
@@ -33,7 +34,7 @@ class Residents:
         self,
         loader: Loader,
         work: Work,
-        is_here: Callable[[catalog.Checkpoint], bool],
+        is_here: Callable[[Checkpoint], bool],
         longest_queue: int,
     ):
         """`work` answers on a loaded model; `is_here` says whether nothing is to be downloaded."""
@@ -67,16 +68,20 @@ class Residents:
         """Whether a checkpoint is in memory in some precision."""
         return any(name == checkpoint and each.is_loaded for (name, _), each in self.items())
 
-    def missing_memory(self, chosen: catalog.Checkpoint, precision: str) -> UserError | None:
+    def missing_memory(self, chosen: Checkpoint, precision: str) -> UserError | None:
         """What to say where a checkpoint would not fit even with all other models gone."""
         device = self._loader.device
         room = available_bytes(device)
         for (name, used), scheduler in self.items():
             if scheduler.is_loaded:
-                room += self._bytes(catalog.find(name), used)
-        if self._bytes(chosen, precision) <= room:
+                room += self.bytes_of(catalog.find(name), used)
+        if self.bytes_of(chosen, precision) <= room:
             return None
         return too_little_memory(chosen, precision, precisions(device), room, self._on_cpu)
+
+    def bytes_of(self, checkpoint: Checkpoint, precision: str) -> int:
+        """Memory that a checkpoint takes on this device."""
+        return memory.estimate(checkpoint, precision, self._on_cpu).total
 
     def load_for(self, key: Key) -> Load:
         """How the thread of `key` gets its model: download it, make room, then load.
@@ -94,24 +99,10 @@ class Residents:
                 self._loader.fetch(chosen.name, status)
             with self._turn_to_load(status):
                 self._make_room(key)
-                with self.memory_watched(key):
+                with memory_watched(lambda: self._out_of_memory(key)):
                     return self._loader.load(*key, status)
 
         return load
-
-    @contextmanager
-    def memory_watched(self, key: Key) -> Iterator[None]:
-        """Turns the end of memory within into a UserError that says what to do."""
-        ended = False
-        try:
-            yield
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            ended = is_out_of_memory(error)
-            if not ended:
-                raise
-        if ended:  # not in the handler: the error keeps alive what took the memory
-            self._return_memory()
-            raise self._out_of_memory(key)
 
     def close(self) -> None:
         """Stop all jobs and let go of the models."""
@@ -123,7 +114,7 @@ class Residents:
 
     def _work_for(self, key: Key) -> Work:
         def answer(*given: Any) -> Iterator[Any]:
-            with self.memory_watched(key):
+            with memory_watched(lambda: self._out_of_memory(key)):
                 yield from self._work(*given)
 
         return answer
@@ -141,7 +132,7 @@ class Residents:
     def _make_room(self, key: Key) -> None:
         """Let go of models that idle, longest unused first, until `key` fits; else UserError."""
         chosen, device = catalog.find(key[0]), self._loader.device
-        needed = self._bytes(chosen, key[1])
+        needed = self.bytes_of(chosen, key[1])
         while (free := available_bytes(device)) < needed:
             if not self._let_one_go(key):
                 raise too_little_memory(chosen, key[1], precisions(device), free, self._on_cpu)
@@ -165,21 +156,19 @@ class Residents:
             self._return_memory()
             return True
 
-    def _bytes(self, checkpoint: catalog.Checkpoint, precision: str) -> int:
-        return memory.estimate(checkpoint, precision, self._on_cpu).total
-
     def _return_memory(self) -> None:
         gc.collect()  # modules refer to each other in circles
         if self._loader.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _out_of_memory(self, key: Key) -> UserError:
+        self._return_memory()
         problem = f"The memory ran out with {key[0]} in {key[1]}."
         if self._let_one_go(key):
             return UserError(problem, "Another model has made room; try again.")
         chosen, device = catalog.find(key[0]), self._loader.device
         room = available_bytes(device)
         if self.has_loaded(chosen.name):
-            room += self._bytes(chosen, key[1])
+            room += self.bytes_of(chosen, key[1])
         fitting = smaller(chosen, key[1], precisions(device), room, self._on_cpu)
         return UserError(problem, f"Choose {' or '.join(fitting) or 'fewer tokens'}.")

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from models import adapters, catalog, hub, memory
+from models import adapters, catalog, hub
 from models.backend import Event
 from models.checkpoints import Checkpoint
 from models.checks import check, default_deadline_s, gigabytes, gpu_size, missing_download
@@ -99,7 +99,11 @@ class LocalBackend:
         """See `Backend.needs`."""
         chosen = catalog.find(checkpoint)
         return tuple(
-            Need(each, self._bytes(chosen, each), self._missing_memory(chosen, each) is None)
+            Need(
+                each,
+                self._residents.bytes_of(chosen, each),
+                self._missing_memory(chosen, each) is None,
+            )
             for each in self.precisions()
         )
 
@@ -141,12 +145,9 @@ class LocalBackend:
             return error
         return None
 
-    def _bytes(self, chosen: Checkpoint, precision: str) -> int:
-        return memory.estimate(chosen, precision, self._device.type == "cpu").total
-
     def _needed(self, chosen: Checkpoint) -> str:
         precision = resolve_precision(chosen, "auto", self._device)
-        return gigabytes(self._bytes(chosen, precision))
+        return gigabytes(self._residents.bytes_of(chosen, precision))
 
 
 def work(

@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 
-import torch
-
 from models import adapters, catalog, memory
 from models.backend import Event
 from models.checks import gpu_seconds, gpu_size, smaller
-from models.device import is_out_of_memory, precisions, promise_zero_gpu, zero_gpu
+from models.device import memory_watched, precisions, promise_zero_gpu, zero_gpu
 from models.loader import LoadedModel, Loader
 from models.memory import ZERO_GPU_BYTES
 from models.residents import HEARTBEAT_S, Key
@@ -57,7 +55,7 @@ class ZeroGpu:
                 if isinstance(event, UserError):
                     raise event
                 yield event
-        except Exception as error:
+        except Exception as error:  # of Gradio's kind, which this module does not know
             refusal = getattr(error, "title", "")
             if not str(refusal).startswith("ZeroGPU"):
                 raise
@@ -141,22 +139,23 @@ class ZeroGpu:
 
         def answer_on_gpu(request: Request, key: Key) -> Iterator[Event | UserError]:
             try:
-                loaded = self._kept.get(key) or self._loader.load(*key)
-                self._kept[key] = loaded
-                yield from self._work(loaded, request, threading.Event(), 0.0)
+                with memory_watched(lambda: _out_of_memory(key)):
+                    loaded = self._kept.get(key) or self._loader.load(*key)
+                    self._kept[key] = loaded
+                    yield from self._work(loaded, request, threading.Event(), 0.0)
             except UserError as error:
                 yield error
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                chosen = catalog.find(key[0])
-                fitting = smaller(chosen, key[1], ("nf4", "int8"), _bytes(key) - 1, False)
-                yield UserError(
-                    f"The GPU's memory ran out with {key[0]} in {key[1]}.",
-                    f"Choose {' or '.join(fitting) or 'fewer tokens'}.",
-                )
 
         return answer_on_gpu
+
+
+def _out_of_memory(key: Key) -> UserError:
+    room = _bytes(key) - 1
+    fitting = smaller(catalog.find(key[0]), key[1], ("nf4", "int8"), room, on_cpu=False)
+    return UserError(
+        f"The GPU's memory ran out with {key[0]} in {key[1]}.",
+        f"Choose {' or '.join(fitting) or 'fewer tokens'}.",
+    )
 
 
 def _bytes(key: Key) -> int:
