@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None, backend: Backend | None = None)
         return FAILED
     except OSError as error:
         _complain(f"The answer could not be written: {error.strerror}.")
-        # What is left would fail again at exit.
+        # What is left would fail again at exit. It stays open until then, so no `with` (SIM115).
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         return FAILED
 

@@ -37,17 +37,10 @@ ORDER = (
     "service",
     "generate",
 )
-NEED_TORCH = {
-    "mask_codec",
-    "objects",
-    "device",
-    "loader",
-    "engine",
-    "scheduler",
-    "residents",
-    "zero",
-    "service",
-}
+# All others must be importable without torch.
+NEED_TORCH = frozenset(
+    "mask_codec objects device loader engine scheduler residents zero service".split()
+)
 LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)
 PAGE_ONLY = {"gradio", "gradio_client"}
 
