@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +16,7 @@ from app import create_app, launch_options
 from models.backend import Backend
 from models.schema import Need, Request, Result, TokenEvent
 
+ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60
 
 
@@ -130,6 +134,57 @@ def serve(backend: Backend, **options: object) -> Iterator[Served]:
     finally:
         watched.release()
         page.close(verbose=False)
+
+
+@dataclass(frozen=True)
+class AppProcess:
+    """The app in a process of its own: its address, and every line it has printed so far."""
+
+    url: str
+    said: list[str]
+
+
+@contextmanager
+def app_process(folder: Path, *command: str, **variables: str) -> Iterator[AppProcess]:
+    """`python app.py`, or `python COMMAND`, until the block ends; entered once it serves the page.
+
+    Nothing is known to it of the Hub or of a deployment but `variables`; its uploads are in
+    `folder`.
+    """
+    port = free_port()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PALIGEMMA_"))}
+    own = {
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "gradio"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, *(command or ("app.py",))],
+        cwd=ROOT,
+        env=kept | own | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said: list[str] = []
+    serves = threading.Event()
+
+    def listen() -> None:
+        for line in process.stdout:
+            said.append(line)
+            if "running on" in line.lower():
+                serves.set()
+        serves.set()  # it has ended
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        assert serves.wait(PATIENCE_S) and process.poll() is None, "".join(said)
+        yield AppProcess(f"http://127.0.0.1:{port}", said)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        listener.join()
 
 
 def save_scene(folder: Path, seed: int) -> Path:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from tests.serving import free_port
+from tests.serving import app_process
 
-ROOT = Path(__file__).parents[2]
 LEFT_S, WAIT_S = 3, 3600
 
 
@@ -54,37 +49,16 @@ def service() -> Iterator[tuple[str, list]]:
 @pytest.mark.slow
 def test_the_app_starts_reports_and_says_that_there_is_no_gpu_time(service, tmp_path, scene_png):
     device_api, asked = service
-    port = free_port()
-    environment = {
-        **os.environ,
-        "SPACES_ZERO_GPU": "true",
-        "SPACES_ZERO_DEVICE_API_URL": device_api,
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(tmp_path),
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-    command = [sys.executable, "-m", "tests.zero_space"]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:  # fmt: skip
-        try:
-            said = []
-            while not said or "running on" not in said[-1].lower():
-                line = process.stdout.readline()
-                assert line, "".join(said)
-                said.append(line)
-            assert asked[0][0] == "/startup-report"
-            client = Client(f"http://127.0.0.1:{port}", verbose=False)
-            job = client.submit(image=handle_file(scene_png), task="caption", api_name="/answer")
-            with pytest.raises(AppError, match=r"ZeroGPU quota exceeded: .*Sign in"):
-                job.result(timeout=60)
-        finally:
-            process.terminate()
-            rest = process.stdout.read()
+    on_a_space = {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": device_api}
+    command = ("-m", "tests.zero_space")
+    with app_process(tmp_path, *command, HF_HUB_OFFLINE="1", **on_a_space) as app:
+        assert asked[0][0] == "/startup-report"
+        client = Client(app.url, verbose=False)
+        job = client.submit(image=handle_file(scene_png), task="caption", api_name="/answer")
+        with pytest.raises(AppError, match=r"ZeroGPU quota exceeded: .*Sign in"):
+            job.result(timeout=60)
     path, question = asked[-1]
     assert path == "/schedule"
     assert question["gpuSize"] == ["large"]
     assert 5 <= int(question["durationSeconds"][0]) <= 180
-    assert "Traceback" not in "".join(said) + rest
+    assert "Traceback" not in "".join(app.said)

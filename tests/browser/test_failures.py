@@ -3,20 +3,16 @@ Hub on loopback that plays every failure."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.serving import free_port
+from tests.serving import app_process
 from tests.stand_in_hub import STRANGER, Repository, stand_in_hub
 
-ROOT = Path(__file__).parents[2]
 FILES = {"config.json": b"{}", "model.safetensors": b"x"}
 MOODS = {
     "gated": Repository(FILES, gated=True),
@@ -30,45 +26,25 @@ MOODS = {
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> Iterator[str]:
     """The app with checkpoints of every mood, one name that is not there, and a pickled adapter."""
-    folder, port = tmp_path_factory.mktemp("failures"), free_port()
+    folder = tmp_path_factory.mktemp("failures")
     pickled = folder / "pickled"
     pickled.mkdir()
     (pickled / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     (pickled / "adapter_model.bin").write_bytes(b"\x80\x04.")
     names = ("gated", "busy", "broken", "tagged@v9", "slow", "absent")
     with stand_in_hub({f"me/{name}": each for name, each in MOODS.items()}) as hub:
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PALIGEMMA_"))},
+        variables = {
             "HF_ENDPOINT": hub.url,
             "HF_HOME": str(folder / "hf"),
             "HF_TOKEN": STRANGER,
             "PALIGEMMA_CHECKPOINTS": ",".join(f"me/{name}=nano-224" for name in names),
             "PALIGEMMA_ADAPTERS": f"{pickled}=nano-224",
-            "GRADIO_SERVER_PORT": str(port),
-            "GRADIO_TEMP_DIR": str(folder / "gradio"),
             "GRADIO_ANALYTICS_ENABLED": "False",
-            "PYTHONUNBUFFERED": "1",
         }
-        process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if "running on" in line.lower():
-                break
-        else:
-            pytest.fail("".join(said))
-        yield f"http://127.0.0.1:{port}"
-        MOODS["slow"].go_on.set()
-        process.terminate()
-        rest, _ = process.communicate(timeout=30)
-        assert STRANGER not in rest, "the token was logged"
+        with app_process(folder, **variables) as app:
+            yield app.url
+            MOODS["slow"].go_on.set()
+        assert STRANGER not in "".join(app.said), "the token was logged"
 
 
 @pytest.fixture
