@@ -92,6 +92,12 @@ def select(
     model.set_adapter(key)
 
 
+def changes_features(model: PaliGemmaForConditionalGeneration) -> bool:
+    """Whether an adapter that is loaded touches what becomes of a picture before the decoder."""
+    sees = (model.model.vision_tower, model.model.multi_modal_projector)
+    return any(hasattr(module, "lora_A") for part in sees for module in part.modules())
+
+
 def fetch(checkpoint: str, name: str, status: Status = lambda event: None) -> Path:
     """The folder of an adapter, downloaded where it is not here; UserError where it cannot be."""
     check_name(checkpoint, name)

@@ -1,36 +1,33 @@
-"""Prefill and decode: a loaded model and a request -> tokens as they come.
+"""Prefill and decode over rows: requests join, get a token at each step, and leave.
 
-`generate` of transformers does the steps; this module watches each of them, so that a request can
-stop after any token, ends in time, and its failure reaches the caller. It does not know what the
-text means, and it keeps no order among requests: one model answers one request at a time.
+`Engine.answer` is one request's life as a generator, `Engine.step` gives all rows their next token.
+No threads and no queues: whoever owns the engine calls both. This module does not know what a text
+means, nor in which order requests should come.
 """
 
 from __future__ import annotations
 
 import math
-import queue
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from PIL import Image
-from transformers import (
-    LogitsProcessor,
-    LogitsProcessorList,
-    PaliGemmaProcessor,
-    StoppingCriteria,
-    StoppingCriteriaList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
-from transformers.generation.streamers import BaseStreamer
+from transformers import LogitsProcessorList
 
+from models import adapters, beams
+from models.decoder import Decoder
+from models.detokenizer import Detokenizer
+from models.features import FeatureCache, fingerprint
 from models.loader import LoadedModel
-from models.schema import Decoding, Request, TokenEvent
+from models.sampling import choose, log_probability, warpers
+from models.schema import Request, Status, TokenEvent, UserError
+
+MOST_ROWS = 8
+LONGEST_PROMPT = 1024  # tokens of text
+LONGEST_ANSWER = 1024
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,245 @@ class Finished:
     decode_s: float
 
 
+@dataclass
+class Row:
+    """A request while it is answered: its place in the cache, and what has come so far."""
+
+    request: Request
+    cancelled: threading.Event
+    detokenizer: Detokenizer
+    steps: LogitsProcessorList
+    started: float
+    place: int | None = None
+    length: int = 0  # tokens in the cache
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    failure: Exception | None = None
+    first_token_s: float = 0.0
+    last_token_s: float = 0.0
+
+    def must_stop(self) -> str | None:
+        """Why no further token is wanted, None where one is."""
+        if self.cancelled.is_set():
+            return "cancelled"
+        limit_s = self.request.deadline_s
+        limit_s = math.inf if limit_s is None else limit_s
+        return "deadline" if time.monotonic() >= self.started + limit_s else None
+
+
+class Engine:
+    """A loaded model and its rows. One thread alone may use it."""
+
+    def __init__(self, loaded: LoadedModel, most_rows: int = MOST_ROWS):
+        self.loaded = loaded
+        self.features = FeatureCache()
+        self._eos_ids = eos_ids(loaded)
+        self._image_id = loaded.processor.image_token_id
+        length = loaded.processor.image_seq_length + LONGEST_PROMPT + LONGEST_ANSWER
+        self._decoder = Decoder(loaded.model, most_rows, length)
+        self._free = list(range(most_rows))
+        self.rows: list[Row] = []  # those that decode
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a further request can be answered beside the others."""
+        return bool(self._free)
+
+    def answer(
+        self,
+        request: Request,
+        cancelled: threading.Event,
+        status: Status = lambda event: None,
+    ) -> Iterator[TokenEvent | Finished | None]:
+        """A TokenEvent per token, then Finished; None wherever others may be served.
+
+        After a None that follows a token, `step` has to be called before the next one is asked for.
+        With beams the text is settled only at the end, so there is one TokenEvent. Setting
+        `cancelled` ends it within a step, closing it at once. What goes wrong with this request is
+        raised here. A request whose `deadline_s` is None has no time limit.
+        """
+        row = Row(
+            request,
+            cancelled,
+            Detokenizer(self.loaded.processor),
+            warpers(request.decoding),
+            time.monotonic(),
+        )
+        if cancelled.is_set():
+            yield self._finish(row, "cancelled")
+            return
+        if request.decoding.num_beams > 1:
+            yield from self._search(row, status)
+            return
+        row.place = self._free.pop(0)
+        try:
+            # 1. The picture and the prompt, a layer at a time.
+            reason = None
+            for logits in self._prefill(row, status):
+                if logits is None:
+                    reason = row.must_stop()
+                    if reason:
+                        break
+                    yield None
+                else:
+                    self._take(row, logits)
+            # 2. A token at each step, until there is a reason to end.
+            self.rows.append(row)
+            while reason is None:
+                if row.failure is not None:
+                    raise row.failure
+                token_id = row.ids[-1]
+                if token_id in self._eos_ids:
+                    reason = "eos"
+                    break
+                yield self._event(row, token_id)
+                if len(row.ids) == request.decoding.max_new_tokens:
+                    reason = "length"
+                else:
+                    reason = row.must_stop()
+                if reason is None:
+                    yield None
+            yield self._finish(row, reason)
+        finally:
+            if row in self.rows:
+                self.rows.remove(row)
+            self._free.append(row.place)
+            self._free.sort()  # rows stay close together at the front
+
+    def step(self) -> None:
+        """The next token of every row that decodes.
+
+        Where a step of several fails, each is tried alone, so that a row fails alone.
+        """
+        groups: dict[str | None, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(row.request.adapter, []).append(row)
+        for rows in groups.values():
+            try:
+                self._advance(rows)
+            except Exception as error:
+                if len(rows) == 1:
+                    rows[0].failure = error
+                    continue
+                for row in rows:
+                    try:
+                        self._advance([row])
+                    except Exception as own:
+                        row.failure = own
+
+    @torch.inference_mode()
+    def _advance(self, rows: list[Row]) -> None:
+        """One step of rows that have the same adapter."""
+        self._select(rows[0].request.adapter)
+        ids = torch.tensor([row.ids[-1] for row in rows], device=self.loaded.device)
+        places, lengths = [row.place for row in rows], [row.length for row in rows]
+        logits = self._decoder.step(ids, places, lengths)  # (rows, vocabulary)
+        chosen = logits.argmax(-1).tolist()
+        for row, own, best in zip(rows, logits, chosen, strict=True):
+            row.length += 1
+            self._take(row, own, best)
+
+    @torch.inference_mode()
+    def _prefill(self, row: Row, status: Status) -> Iterator[torch.Tensor | None]:
+        """None between the layers, at last the logits of the first token."""
+        request = row.request
+        # 1. The adapter comes first: it may change what the tower sees.
+        self._select(request.adapter, status)
+        ids = prefix_ids(self.loaded, request.prompt)
+        if len(ids) > self.loaded.processor.image_seq_length + LONGEST_PROMPT:
+            raise UserError("The prompt is too long.", "Shorten it.")
+        # 2. The picture, unless it was asked about before.
+        features = self._features_of(request)  # (image tokens, width)
+        yield None
+        # 3. The decoder. Others may have been served in between with another adapter.
+        embedded = self._decoder.embed(ids, self._image_id, features)  # (tokens, width)
+        row.length = len(ids)
+        layers = self._decoder.prefill(embedded, row.place)
+        while True:
+            self._select(request.adapter)
+            logits = next(layers)
+            yield logits
+            if logits is not None:
+                return
+
+    def _features_of(self, request: Request) -> torch.Tensor:
+        """(image tokens, width) of a request's picture, with its adapter where it matters."""
+        seen_by = request.adapter if adapters.changes_features(self.loaded.model) else None
+
+        def compute() -> torch.Tensor:
+            pixels = pixel_values(self.loaded, request.image)
+            return self.loaded.model.get_image_features(pixels).pooler_output[0]
+
+        return self.features.get((fingerprint(request.image), seen_by), compute)
+
+    def _select(self, adapter: str | None, status: Status = lambda event: None) -> None:
+        adapters.select(self.loaded.model, self.loaded.name, adapter, status)
+
+    def _take(self, row: Row, logits: torch.Tensor, best: int | None = None) -> None:
+        """Choose a row's next token from logits (vocabulary,); `best` is the largest one's id."""
+        token_id = best if best is not None and not row.steps else choose(logits, row.steps)
+        row.ids.append(token_id)
+        if row.request.decoding.logprobs:
+            row.logprobs.append(log_probability(logits, token_id))
+        now = time.monotonic() - row.started
+        if len(row.ids) == 1:
+            row.first_token_s = row.last_token_s = now
+        if token_id not in self._eos_ids:
+            row.last_token_s = now
+
+    def _event(self, row: Row, token_id: int) -> TokenEvent:
+        piece = row.detokenizer.add(token_id)
+        logprob = row.logprobs[-1] if row.logprobs else None
+        index = len(row.ids) - 1
+        return TokenEvent(row.detokenizer.text, piece, token_id, index, row.last_token_s, logprob)
+
+    def _finish(self, row: Row, reason: str) -> Finished:
+        return Finished(
+            text=row.detokenizer.text,
+            finish_reason=reason,
+            tokens=sum(token_id not in self._eos_ids for token_id in row.ids),
+            first_token_s=row.first_token_s,
+            decode_s=row.last_token_s - row.first_token_s,
+        )
+
+    @torch.inference_mode()
+    def _search(self, row: Row, status: Status) -> Iterator[TokenEvent | Finished]:
+        """Beams: the best text as one event."""
+        request = row.request
+        self._select(request.adapter, status)
+        inputs = prepare(self.loaded, request.image, request.prompt)
+        new_ids, reason = beams.search(self.loaded, inputs, request.decoding, row.must_stop)
+        row.first_token_s = row.last_token_s = time.monotonic() - row.started
+        for token_id in new_ids:
+            row.ids.append(token_id)
+            if token_id in self._eos_ids:
+                break
+            row.detokenizer.add(token_id)
+        if row.ids:
+            text, last = row.detokenizer.text, len(row.ids) - 1
+            yield TokenEvent(text, text, row.ids[-1], last, row.first_token_s)
+            reason = "eos" if row.ids[-1] in self._eos_ids else reason
+        yield self._finish(row, reason or "length")
+
+
+def generate(
+    loaded: LoadedModel, request: Request, cancelled: threading.Event | None = None
+) -> Iterator[TokenEvent | Finished]:
+    """Answer one request alone: `Engine.answer` with the steps done in between."""
+    engine = Engine(loaded, most_rows=1)
+    events = engine.answer(request, cancelled or threading.Event())
+    try:
+        for event in events:
+            if event is None:
+                engine.step()
+            else:
+                yield event
+    finally:
+        events.close()
+
+
 def prepare(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, torch.Tensor]:
-    """The model's inputs for one picture and prompt, `token_type_ids` among them.
+    """The inputs of `generate` for one picture and prompt, `token_type_ids` among them.
 
     Without those the prefix mask would turn causal and the answer silently worse.
     """
@@ -63,239 +297,22 @@ def prepare(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, t
     return inputs
 
 
-def generate(
-    loaded: LoadedModel, request: Request, cancelled: threading.Event | None = None
-) -> Iterator[TokenEvent | Finished]:
-    """Answer a request: a TokenEvent per token, then Finished.
-
-    With beams the text is settled only at the end, so there is one TokenEvent. Setting `cancelled`
-    or closing the generator stops the work after at most one more token; a closed generator
-    returns once it has stopped. What the work raises is raised here. A request whose `deadline_s`
-    is None has no time limit here.
-    """
-    cancelled = cancelled or threading.Event()
-    events: queue.Queue[TokenEvent | Finished | BaseException] = queue.Queue()
-
-    def work() -> None:
-        try:
-            events.put(_run(loaded, request, cancelled, events))
-        except BaseException as error:  # nothing is lost: the caller raises it
-            events.put(error)
-
-    thread = threading.Thread(target=work, name=f"generate-{loaded.name}", daemon=True)
-    thread.start()
-    event = None
-    try:
-        while not isinstance(event, Finished):
-            event = events.get()
-            if isinstance(event, BaseException):
-                raise event
-            yield event
-    finally:
-        if not isinstance(event, Finished):
-            cancelled.set()
-        thread.join()
+def prefix_ids(loaded: LoadedModel, prompt: str) -> torch.Tensor:
+    """int64[tokens]: the picture's places, BOS, the prompt and a newline, as the processor has it."""
+    tokenizer, processor = loaded.processor.tokenizer, loaded.processor
+    text = tokenizer(f"{tokenizer.bos_token}{prompt}\n", add_special_tokens=False)["input_ids"]
+    ids = [processor.image_token_id] * processor.image_seq_length + text
+    return torch.tensor(ids, device=loaded.device)
 
 
-class Detokenizer:
-    """Token ids -> text that only ever grows.
-
-    Bytes of a character wait until it is whole, and bytes that form none are dropped, so the text
-    has no replacement characters. `<loc>` and `<seg>` tokens stay in it; padding, BOS, EOS and
-    `<image>` do not.
-    """
-
-    def __init__(self, processor: PaliGemmaProcessor):
-        self._tokenizer = processor.tokenizer
-        self.silent_ids = {
-            self._tokenizer.pad_token_id,
-            self._tokenizer.bos_token_id,
-            self._tokenizer.eos_token_id,
-            processor.image_token_id,
-        }
-        self._kept: list[int] = []
-        self._waiting: list[tuple[int, int]] = []  # (token id, byte) of an unfinished character
-        self.text = ""
-
-    def add(self, token_id: int) -> str:
-        """Take one token; returns what it adds to the text, often nothing for a byte."""
-        if token_id in self.silent_ids:
-            return ""
-        byte = _byte_of(self._tokenizer.convert_ids_to_tokens(token_id))
-        if byte is None:
-            self._waiting.clear()
-            self._kept.append(token_id)
-        elif not self._add_byte(token_id, byte):
-            return ""
-        before = len(self.text)
-        self.text = self._tokenizer.decode(
-            self._kept, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return self.text[before:]
-
-    def _add_byte(self, token_id: int, byte: int) -> bool:
-        """Whether this byte completes a character, which is then kept."""
-        self._waiting.append((token_id, byte))
-        while self._waiting:
-            try:
-                bytes(value for _, value in self._waiting).decode("utf-8")
-            except UnicodeDecodeError as error:
-                if error.reason == "unexpected end of data":
-                    return False
-                del self._waiting[0]
-            else:
-                self._kept += [kept for kept, _ in self._waiting]
-                self._waiting.clear()
-                return True
-        return False
+def pixel_values(loaded: LoadedModel, image: Image.Image) -> torch.Tensor:
+    """(1, 3, height, width) in the model's format."""
+    pixels = loaded.processor.image_processor(image, return_tensors="pt")["pixel_values"]
+    return pixels.to(loaded.device, loaded.dtype)
 
 
-@dataclass
-class _Watch(StoppingCriteria):
-    """Asked after each token whether to stop; remembers why it said so."""
-
-    cancelled: threading.Event
-    deadline: float
-    reason: str | None = None
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        if self.cancelled.is_set():
-            self.reason = "cancelled"
-        elif time.monotonic() >= self.deadline:
-            self.reason = "deadline"
-        stop = self.reason is not None
-        return torch.full((input_ids.shape[0],), stop, device=input_ids.device, dtype=torch.bool)
-
-
-@dataclass
-class _Stream(BaseStreamer):
-    """Gets each token from `generate` and puts it into the queue as an event."""
-
-    detokenizer: Detokenizer
-    events: queue.Queue
-    started: float
-    eos_ids: set[int]
-    ids: list[int] = field(default_factory=list)
-    first_token_s: float = 0.0
-    last_token_s: float = 0.0
-    _prompt_seen: bool = False
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens are text."""
-        return sum(token_id not in self.eos_ids for token_id in self.ids)
-
-    def put(self, value: torch.Tensor) -> None:
-        if not self._prompt_seen:  # `generate` streams the prompt first
-            self._prompt_seen = True
-            return
-        for token_id in value.flatten().tolist():
-            self.ids.append(token_id)
-            elapsed = time.monotonic() - self.started
-            if len(self.ids) == 1:
-                self.first_token_s = self.last_token_s = elapsed
-            if token_id not in self.eos_ids:
-                self.last_token_s = elapsed
-                piece = self.detokenizer.add(token_id)
-                text, index = self.detokenizer.text, len(self.ids) - 1
-                self.events.put(TokenEvent(text, piece, token_id, index, elapsed))
-
-    def end(self) -> None:
-        """Nothing waits for this: the end is what `_run` returns."""
-
-
-class _Draw(LogitsProcessor):
-    """Sampling by the Gumbel-max trick: noise on the scores, then the largest is taken.
-
-    The same distribution as drawing from the softmax, with a random generator of its own, so that
-    two models that sample at the same time do not disturb each other's seed.
-    """
-
-    def __init__(self, seed: int):
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        uniform = torch.rand(scores.shape, generator=self._generator, dtype=torch.float64)
-        noise = -torch.log(-torch.log(uniform.clamp_(1e-300, 1 - 1e-16)))
-        return scores + noise.to(scores)
-
-
-def _sampling(decoding: Decoding) -> LogitsProcessorList:
-    """Warpers in the order in which `generate` applies them; none for greedy decoding."""
-    steps = LogitsProcessorList()
-    if decoding.temperature > 0:
-        steps.append(TemperatureLogitsWarper(float(decoding.temperature)))
-        if decoding.top_k > 0:
-            steps.append(TopKLogitsWarper(decoding.top_k))
-        if decoding.top_p < 1:
-            steps.append(TopPLogitsWarper(decoding.top_p))
-        steps.append(_Draw(decoding.seed))
-    return steps
-
-
-def _run(
-    loaded: LoadedModel, request: Request, cancelled: threading.Event, events: queue.Queue
-) -> Finished:
-    """The whole of `generate` in the calling thread; events go into the queue."""
-    started = time.monotonic()
-    decoding = request.decoding
-    detokenizer = Detokenizer(loaded.processor)
-    eos_ids = _eos_ids(loaded)
-    limit_s = math.inf if request.deadline_s is None else request.deadline_s
-    watch = _Watch(cancelled, started + limit_s)
-    stream = _Stream(detokenizer, events, started, eos_ids)
-    if cancelled.is_set():
-        return Finished("", "cancelled", 0, 0.0, 0.0)
-    inputs = prepare(loaded, request.image, request.prompt)
-    beams = decoding.num_beams > 1
-    with torch.inference_mode():
-        output = loaded.model.generate(
-            **inputs,
-            max_new_tokens=decoding.max_new_tokens,
-            do_sample=False,
-            num_beams=decoding.num_beams,
-            logits_processor=_sampling(decoding),
-            stopping_criteria=StoppingCriteriaList([watch]),
-            streamer=None if beams else stream,
-        )
-    if beams:
-        new_ids = output[0, inputs["input_ids"].shape[1] :].tolist()
-        _put_at_once(new_ids, stream)
-    if stream.ids and stream.ids[-1] in eos_ids:
-        reason = "eos"
-    else:
-        reason = watch.reason or "length"
-    return Finished(
-        text=detokenizer.text,
-        finish_reason=reason,
-        tokens=stream.tokens,
-        first_token_s=stream.first_token_s,
-        decode_s=stream.last_token_s - stream.first_token_s,
-    )
-
-
-def _put_at_once(new_ids: list[int], stream: _Stream) -> None:
-    """Beams: the best text as one event; padding after its end is left out."""
-    for token_id in new_ids:
-        stream.ids.append(token_id)
-        if token_id in stream.eos_ids:
-            break
-        stream.detokenizer.add(token_id)
-    stream.first_token_s = stream.last_token_s = time.monotonic() - stream.started
-    text = stream.detokenizer.text
-    last = len(stream.ids) - 1
-    if stream.ids:
-        stream.events.put(TokenEvent(text, text, stream.ids[-1], last, stream.first_token_s))
-
-
-def _eos_ids(loaded: LoadedModel) -> set[int]:
+def eos_ids(loaded: LoadedModel) -> set[int]:
+    """The tokens that end an answer."""
     configured = loaded.model.generation_config.eos_token_id
     ids = configured if isinstance(configured, list) else [configured]
     return {each for each in (*ids, loaded.processor.tokenizer.eos_token_id) if each is not None}
-
-
-def _byte_of(token: str) -> int | None:
-    """The byte that a byte-fallback token stands for, None for any other token."""
-    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-        return int(token[3:5], 16)
-    return None

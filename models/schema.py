@@ -29,7 +29,10 @@ class UserError(Exception):
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the next token is chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off."""
+    """How the next token is chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off.
+
+    `logprobs` asks for the log-probability of each token, which beams do not give.
+    """
 
     max_new_tokens: int = 128
     temperature: float = 0.0
@@ -37,6 +40,7 @@ class Decoding:
     top_p: float = 1.0
     num_beams: int = 1
     seed: int = 0
+    logprobs: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,17 @@ class Need:
 
 @dataclass(frozen=True)
 class TokenEvent:
-    """One generated token: `text` is all the text so far, `piece` what this token added."""
+    """One generated token: `text` is all the text so far, `piece` what this token added.
+
+    `logprob` is the natural logarithm of the model's probability for it, where that was asked for.
+    """
 
     text: str
     piece: str
     token_id: int
     index: int
     elapsed_s: float
+    logprob: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,190 @@
+"""The Gemma 2 decoder over rows: a prefix fills a row of the cache, a step adds a token to each.
+
+The layers' own modules do the linear algebra, so that LoRA and quantized weights work as they do
+in transformers; what stands between them is done here, with a cache that is allocated once. This
+module knows nothing of requests, tokens' meaning, or when an answer ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from transformers import PaliGemmaForConditionalGeneration
+
+from models.attention import attend
+
+
+class Cache:
+    """Keys and values of `rows` rows of at most `length` tokens, by layer.
+
+    A row's place is fixed: rows join and leave without a copy of their neighbours. On a CPU memory
+    is only taken where a row has written.
+    """
+
+    def __init__(
+        self, layers: int, rows: int, heads: int, length: int, head_dim: int, like: torch.Tensor
+    ):
+        self.rows, self.length = rows, length
+        shape = (layers, 2, rows, heads, length, head_dim)
+        if like.device.type == "cpu":
+            # numpy asks the system for zeroed pages, which take memory once they are touched.
+            count = int(np.prod(shape)) * like.element_size()
+            self._all = torch.from_numpy(np.zeros(count, np.uint8)).view(like.dtype).view(shape)
+        else:
+            self._all = torch.zeros(shape, dtype=like.dtype, device=like.device)
+
+    def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of a layer, each (rows, heads, length, head_dim)."""
+        keys, values = self._all[index]
+        return keys, values
+
+
+class Decoder:
+    """The text side of a loaded model."""
+
+    def __init__(self, model: PaliGemmaForConditionalGeneration, rows: int, length: int):
+        text = model.model.language_model
+        config = text.config
+        self._model, self._text = model, text
+        self._head_dim, self._eps = config.head_dim, config.rms_norm_eps
+        self._scale = config.query_pre_attn_scalar**-0.5
+        self._softcap = config.attn_logit_softcapping
+        self._final_softcap = config.final_logit_softcapping
+        self._windows = [
+            config.sliding_window if kind == "sliding_attention" else None
+            for kind in config.layer_types
+        ]
+        weight = text.embed_tokens.weight
+        self.cache = Cache(
+            len(text.layers), rows, config.num_key_value_heads, length, self._head_dim, weight
+        )
+        # Positions count from 1.
+        cos, sin = text.rotary_emb(weight[:1], torch.arange(1, length + 1, device=weight.device))
+        self._cos, self._sin = cos, sin  # (length, head_dim)
+
+    def embed(
+        self, ids: torch.Tensor, image_id: int, features: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(tokens, width) for int64[tokens]; those that are `image_id` become `features`, in order.
+
+        The features are not scaled as the embeddings of words are.
+        """
+        is_image = ids == image_id
+        embedded = self._text.embed_tokens(ids.masked_fill(is_image, 0))
+        if features is not None:
+            embedded[is_image] = features.to(embedded)
+        return embedded
+
+    def prefill(self, embedded: torch.Tensor, row: int) -> Iterator[torch.Tensor | None]:
+        """Fill a row of the cache from a prefix of (tokens, width).
+
+        None after each layer but the last, so that others may be served in between; at the end
+        the logits of the next token, (vocabulary,). Each token of a prefix sees all of it, in the
+        sliding layers too.
+        """
+        tokens = embedded.shape[0]
+        cos, sin = self._cos[:tokens], self._sin[:tokens]
+        states = embedded
+        for index, layer in enumerate(self._text.layers):
+            # 1. Queries, keys and values, turned by their position.
+            query, key, value = self._project(layer, states)  # (heads, tokens, head_dim)
+            query, key = _turn(query, cos, sin), _turn(key, cos, sin)
+            # 2. Keys and values are kept.
+            keys, values = self.cache.layer(index)
+            keys[row, :, :tokens], values[row, :, :tokens] = key, value
+            # 3. Everything sees everything.
+            mixed = attend(query[None], key[None], value[None], self._scale, self._softcap)[0]
+            # 4. Only the last token goes on after the last layer.
+            if index == len(self._windows) - 1:
+                mixed, states = mixed[:, -1:], states[-1:]
+            states = self._finish(layer, states, mixed)
+            if index < len(self._windows) - 1:
+                yield None
+        yield self._logits(states)[0]
+
+    def step(
+        self, ids: torch.Tensor, rows: Sequence[int], lengths: Sequence[int]
+    ) -> torch.Tensor:
+        """One token for some rows: int64[n] -> logits (n, vocabulary).
+
+        `rows` are distinct, and `lengths` the tokens that each has before this one.
+        """
+        device = ids.device
+        high, longest = max(rows) + 1, max(lengths) + 1
+        at = torch.tensor(lengths, device=device)
+        place = torch.tensor(rows, device=device)
+        everywhere = list(rows) == list(range(high))
+        # 1. What a row must not see: what it has not written, and beyond a sliding window.
+        position = torch.full((high,), 0, device=device)
+        position[place] = at
+        column = torch.arange(longest, device=device)
+        hidden: dict[int | None, torch.Tensor] = {None: column > position[:, None]}
+        for window in {each for each in self._windows if each is not None}:
+            too_old = column <= position[:, None] - window
+            hidden[window] = hidden[None] | too_old if longest > window else hidden[None]
+        cos, sin = self._cos[at], self._sin[at]  # (n, head_dim)
+        states = self._text.embed_tokens(ids)  # (n, width)
+        for index, layer in enumerate(self._text.layers):
+            # 2. Queries, keys and values: the rows stand where a prefix has its tokens.
+            query, key, value = self._project(layer, states)  # (heads, n, head_dim)
+            query, key = _turn(query, cos, sin), _turn(key, cos, sin)
+            # 3. Each row's key and value go to its end.
+            keys, values = self.cache.layer(index)
+            keys[place, :, at], values[place, :, at] = key.transpose(0, 1), value.transpose(0, 1)
+            # 4. Each row sees its own past; rows between that do not take part are computed too.
+            query = query.transpose(0, 1)[:, :, None]  # (n, heads, 1, head_dim)
+            if not everywhere:
+                spread = query.new_zeros(high, *query.shape[1:])
+                spread[place] = query
+                query = spread
+            past, seen = keys[:high, :, :longest], values[:high, :, :longest]
+            mixed = attend(
+                query, past, seen, self._scale, self._softcap, hidden[self._windows[index]]
+            )
+            mixed = mixed if everywhere else mixed[place]  # (n, heads, 1, head_dim)
+            states = self._finish(layer, states, mixed[:, :, 0].transpose(0, 1))
+        return self._logits(states)
+
+    def _project(
+        self, layer: torch.nn.Module, states: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(tokens, width) -> query (heads, tokens, head_dim), key and value (key_heads, …)."""
+        normed = self._norm(layer.input_layernorm, states)
+        attention = layer.self_attn
+        projected = (attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed))
+        return tuple(
+            each.view(len(states), -1, self._head_dim).transpose(0, 1) for each in projected
+        )
+
+    def _finish(
+        self, layer: torch.nn.Module, states: torch.Tensor, mixed: torch.Tensor
+    ) -> torch.Tensor:
+        """The rest of a layer: (tokens, width) and attention's (heads, tokens, head_dim)."""
+        flat = mixed.transpose(0, 1).reshape(len(states), -1)
+        attended = self._norm(layer.post_attention_layernorm, layer.self_attn.o_proj(flat))
+        states = states + attended
+        normed = self._norm(layer.pre_feedforward_layernorm, states)
+        mlp = layer.mlp
+        gated = torch.nn.functional.gelu(mlp.gate_proj(normed), approximate="tanh")
+        out = mlp.down_proj(gated.mul_(mlp.up_proj(normed)))
+        return states + self._norm(layer.post_feedforward_layernorm, out)
+
+    def _norm(self, norm: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
+        """Gemma's root mean square norm: computed in float32, its weight is how far from 1."""
+        wide = states.float()
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True).add_(self._eps))
+        return (wide * scale).mul_(norm.weight.float() + 1.0).to(states.dtype)
+
+    def _logits(self, states: torch.Tensor) -> torch.Tensor:
+        logits = self._model.lm_head(self._norm(self._text.norm, states))
+        if self._final_softcap is not None:
+            logits = logits.div_(self._final_softcap).tanh_().mul_(self._final_softcap)
+        return logits
+
+
+def _turn(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary position embedding of (heads, tokens, head_dim) by (tokens, head_dim)."""
+    low, high = states.chunk(2, dim=-1)
+    return states * cos + torch.cat((-high, low), dim=-1) * sin

@@ -1,0 +1,50 @@
+"""Image features that are kept for the next question about the same picture.
+
+The longest unused go when the bytes are used up. This module does not know how features come about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import torch
+from PIL import Image
+
+MOST_BYTES = 64_000_000
+
+
+def fingerprint(image: Image.Image) -> bytes:
+    """The same for two pictures of the same mode, size and pixels, and for no others."""
+    content = hashlib.blake2b(image.tobytes(), digest_size=24)
+    content.update(repr((image.mode, image.size)).encode())
+    return content.digest()
+
+
+class FeatureCache:
+    """Tensors by key, at most `most_bytes` of them; `hits` and `misses` count what was asked."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES):
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+        self.bytes = self.hits = self.misses = 0
+
+    def get(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """What is kept under `key`, computed where nothing is.
+
+        One that is larger than all that may be kept is returned and not kept.
+        """
+        if key in self._kept:
+            self.hits += 1
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        self.misses += 1
+        found = compute()
+        if found.nbytes <= self._most_bytes:
+            self._kept[key] = found
+            self.bytes += found.nbytes
+        while self.bytes > self._most_bytes:
+            _, oldest = self._kept.popitem(last=False)
+            self.bytes -= oldest.nbytes
+        return found
