@@ -1,8 +1,7 @@
-"""Beam search, which runs alone: `generate` of transformers does it, and is watched at each step."""
+"""Beam search, which runs alone: `generate` of transformers does it, watched at each step."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -104,9 +104,7 @@ class Decoder:
                 yield None
         yield self._logits(states)[0]
 
-    def step(
-        self, ids: torch.Tensor, rows: Sequence[int], lengths: Sequence[int]
-    ) -> torch.Tensor:
+    def step(self, ids: torch.Tensor, rows: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
         """One token for some rows: int64[n] -> logits (n, vocabulary).
 
         `rows` are distinct, and `lengths` the tokens that each has before this one.

@@ -5,7 +5,10 @@ This module knows no model and no request.
 
 from __future__ import annotations
 
-from transformers import PaliGemmaProcessor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PaliGemmaProcessor
 
 
 class Detokenizer:

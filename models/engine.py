@@ -298,7 +298,7 @@ def prepare(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, t
 
 
 def prefix_ids(loaded: LoadedModel, prompt: str) -> torch.Tensor:
-    """int64[tokens]: the picture's places, BOS, the prompt and a newline, as the processor has it."""
+    """int64[tokens]: the picture's places, BOS, prompt and newline, as the processor has it."""
     tokenizer, processor = loaded.processor.tokenizer, loaded.processor
     text = tokenizer(f"{tokenizer.bos_token}{prompt}\n", add_special_tokens=False)["input_ids"]
     ids = [processor.image_token_id] * processor.image_seq_length + text

@@ -24,6 +24,7 @@ from models.device import (
     on_zero_gpu,
     resolve_precision,
 )
+from models.linear import hasten
 from models.mask_codec import MaskCodec
 from models.schema import Status, StatusEvent, UserError
 
@@ -85,6 +86,7 @@ class Loader:
         processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
         needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
         model = read_model(folder, precision, self.device, must_spread(needed, self.device))
+        hasten(model)
         codec = MaskCodec.load(codec_path)
         return LoadedModel(
             name=chosen.name,

@@ -18,7 +18,8 @@ from models import catalog, memory
 from models.checkpoints import Checkpoint
 from models.checks import smaller, too_little_memory
 from models.device import available_bytes, memory_watched, precisions
-from models.loader import LoadedModel, Loader
+from models.engine import Engine
+from models.loader import Loader
 from models.scheduler import Job, Load, Scheduler, Work
 from models.schema import Request, Status, StatusEvent, UserError
 
@@ -91,7 +92,7 @@ class Residents:
         """
         chosen = catalog.find(key[0])
 
-        def load(status: Status) -> LoadedModel:
+        def load(status: Status) -> Engine:
             if not self._is_here(chosen):
                 too_large = self.missing_memory(chosen, key[1])
                 if too_large:
@@ -100,7 +101,7 @@ class Residents:
             with self._turn_to_load(status):
                 self._make_room(key)
                 with memory_watched(lambda: self._out_of_memory(key)):
-                    return self._loader.load(*key, status)
+                    return Engine(self._loader.load(*key, status))
 
         return load
 

@@ -1,7 +1,8 @@
-"""The one thread that owns a model: loads it, then answers jobs in the order in which they came.
+"""The one thread that owns a model: loads it, then serves its jobs side by side.
 
-It knows neither what loading takes nor what answering means; both are given as functions. A job
-that is cancelled or fails ends alone, its neighbours do not notice.
+It knows neither what loading takes nor what answering means; both are given as functions. Each job
+is a generator that hands the thread back wherever its neighbours may go on, so that all of them
+share the steps of one engine. A job that is cancelled or fails ends alone.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from models.loader import LoadedModel
-from models.schema import Request, Status, StatusEvent, UserError
+from models.metrics import Metrics, Snapshot
+from models.schema import Request, Status, StatusEvent, TokenEvent, UserError
 
 LONGEST_QUEUE = 16
 
-Load = Callable[[Callable[[str], None]], LoadedModel]
-"""Loads the model; gets a function for sentences about its progress."""
-"""Tells the person who waits; raises where nobody waits any more."""
-Work = Callable[[LoadedModel, Request, threading.Event, float, Status], Iterator[Any]]
-"""Answers a request on the model; stops soon after the event is set; the float is `load_s`."""
+Load = Callable[[Status], Any]
+"""Loads the engine; what it is given tells the person who waits, and raises where nobody does."""
+Work = Callable[[Any, Request, threading.Event, float, Status], Iterator[Any]]
+"""Answers a request on the engine; stops soon after the event is set; the float is `load_s`.
+
+It yields None wherever another job may go on; the engine's `step` is called before it is resumed.
+"""
 
 _END = object()
+_CLOSE = object()
 
 
 class _Cancelled(Exception):
@@ -35,6 +39,7 @@ class Job:
 
     def __init__(self, request: Request, alive: Callable[[], bool]):
         self.request = request
+        self.came_at = time.monotonic()
         self.cancelled = threading.Event()
         self._alive = alive
         self._events: queue.Queue[Any] = queue.Queue()
@@ -82,9 +87,10 @@ class Scheduler:
         self._lock = threading.Lock()
         self._unfinished = 0
         self._closed = False
-        self._current: Job | None = None
-        self._loaded: LoadedModel | None = None
-        self._thread = threading.Thread(target=self._serve, name=f"owner-{name}", daemon=True)
+        self._running: list[tuple[Job, Iterator[Any]]] = []
+        self._engine: Any = None
+        self._metrics = Metrics()
+        self._thread = self._new_thread()
         self.used_at = time.monotonic()
 
     @property
@@ -95,12 +101,20 @@ class Scheduler:
     @property
     def is_loaded(self) -> bool:
         """Whether the model is in memory."""
-        return self._loaded is not None
+        return self._engine is not None
 
     @property
     def ahead(self) -> int:
         """Jobs that run or wait."""
         return self._unfinished
+
+    def snapshot(self) -> Snapshot:
+        """What an owner wants to know."""
+        running = len(self._running)
+        features = getattr(self._engine, "features", None)
+        hits, misses = (features.hits, features.misses) if features else (0, 0)
+        waiting = max(self._unfinished - running, 0)
+        return self._metrics.snapshot(self._name, waiting, running, hits, hits + misses)
 
     def submit(self, request: Request) -> Job:
         """Queue a request; UserError where too many wait already."""
@@ -113,10 +127,12 @@ class Scheduler:
                     "Try again in a minute.",
                 )
             if not self._thread.is_alive():
+                if self._thread.ident is not None:  # it ended, which no job's failure makes it do
+                    self._thread = self._new_thread()
                 self._thread.start()
             self._unfinished += 1
             self.used_at = time.monotonic()
-            job = Job(request, self._thread.is_alive)
+            job = Job(request, lambda: self._thread.is_alive())
             self._jobs.put(job)
             return job
 
@@ -133,47 +149,103 @@ class Scheduler:
         with self._lock:
             self._closed = True
             started = self._thread.is_alive()
-            current = self._current
-        if current is not None:
-            current.cancelled.set()
+        for job, _ in list(self._running):
+            job.cancelled.set()
         self._jobs.put(None)
         if started and threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
 
-    def _serve(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                break
-            self._current = job
-            try:
-                if self._closed:
-                    raise UserError(f"{self._name} was closed.", "Try again in a moment.")
-                if not job.cancelled.is_set():
-                    self._answer(job)
-            except _Cancelled:
-                pass
-            except Exception as error:  # whatever it is, it belongs to this job alone
-                job.put(error)
-            finally:
-                self._current = None
-                with self._lock:
-                    self._unfinished -= 1
-                    self.used_at = time.monotonic()
-                job.end()
-        self._loaded = None
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._serve, name=f"owner-{self._name}", daemon=True)
 
-    def _answer(self, job: Job) -> None:
-        started = time.monotonic()
+    def _serve(self) -> None:
+        """Serve until closed. Whatever ends this thread ends its jobs, and the engine with it."""
+        try:
+            while self._serve_once():
+                pass
+        finally:
+            for each in list(self._running):
+                self._end(*each, RuntimeError("the thread that owns the model has ended"))
+            self._engine = None
+
+    def _serve_once(self) -> bool:
+        """Admit one job, let each go on until it waits, then make a step; False at the end.
+
+        One new job a turn: those that write already are not kept waiting by many that come at once.
+        """
+        # 1. A job that waits, if there is room for it.
+        if not self._running or self._has_room():
+            job = self._next_job(wait=not self._running)
+            if job is _CLOSE:
+                for each in list(self._running):
+                    self._end(*each)
+                return False
+            if job is not None:
+                self._running.append((job, self._work_of(job)))
+        # 2. Each job until it waits for the others.
+        for each in list(self._running):
+            self._advance(*each)
+        # 3. What they wait for.
+        if self._running and self._engine is not None:
+            self._engine.step()
+        return True
+
+    def _has_room(self) -> bool:
+        return self._engine is not None and self._engine.has_room
+
+    def _next_job(self, wait: bool) -> Any:
+        try:
+            job = self._jobs.get(block=wait)
+        except queue.Empty:
+            return None
+        return _CLOSE if job is None else job
+
+    def _work_of(self, job: Job) -> Iterator[Any]:
+        """All that a job does, the load of the model where it is the first."""
 
         def status(event: StatusEvent) -> None:
             if job.cancelled.is_set():
                 raise _Cancelled
             job.put(event)
 
-        if self._loaded is None:
-            self._loaded = self._load(status)
+        if self._closed:
+            raise_closed(self._name)
+        if job.cancelled.is_set():
+            return
+        started = time.monotonic()
+        if self._engine is None:
+            self._engine = self._load(status)
         load_s = time.monotonic() - started
-        events = self._work(self._loaded, job.request, job.cancelled, load_s, status)
-        for event in events:
-            job.put(event)
+        yield from self._work(self._engine, job.request, job.cancelled, load_s, status)
+
+    def _advance(self, job: Job, work: Iterator[Any]) -> None:
+        """Let a job go on until it waits or ends; what it raises belongs to it alone."""
+        try:
+            for event in work:
+                if event is None:
+                    return
+                if isinstance(event, TokenEvent):
+                    self._metrics.saw_token(job.came_at, event)
+                job.put(event)
+        except _Cancelled:
+            pass
+        except Exception as error:
+            self._end(job, work, error)
+            return
+        self._end(job, work)
+
+    def _end(self, job: Job, work: Iterator[Any], error: Exception | None = None) -> None:
+        self._running.remove((job, work))
+        work.close()
+        self._metrics.saw_end(error is not None)
+        with self._lock:
+            self._unfinished -= 1
+            self.used_at = time.monotonic()
+        if error is not None:
+            job.put(error)
+        job.end()
+
+
+def raise_closed(name: str) -> None:
+    """A job that came too late."""
+    raise UserError(f"{name} was closed.", "Try again in a moment.")

@@ -7,7 +7,6 @@ or terminals.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -19,7 +18,7 @@ from models.backend import Event
 from models.checkpoints import Checkpoint
 from models.checks import check, default_deadline_s, gigabytes, gpu_size, missing_download
 from models.device import best_device, on_zero_gpu, precisions, resolve_precision
-from models.engine import Finished, generate
+from models.engine import Engine, Finished
 from models.loader import LoadedModel, Loader, local_folder
 from models.objects import detect
 from models.residents import HEARTBEAT_S, Key, Residents
@@ -35,7 +34,7 @@ class LocalBackend:
         self._device = device or best_device()
         self._loader = Loader(self._device)
         self._residents = Residents(self._loader, work, _is_here, longest_queue)
-        self._zero = ZeroGpu(self._loader, work) if on_zero_gpu() else None
+        self._zero = ZeroGpu(self._loader, _work_alone) if on_zero_gpu() else None
 
     def answer(self, request: Request) -> Iterator[Event]:
         """See `Backend.answer`. While it waits for the first token, a StatusEvent comes at least
@@ -151,28 +150,37 @@ class LocalBackend:
 
 
 def work(
-    loaded: LoadedModel,
+    engine: Engine,
     request: Request,
     cancelled: threading.Event,
     load_s: float,
     status: Status = lambda event: None,
-) -> Iterator[Event]:
-    """Answer a request on a loaded model, in the thread that owns it.
+) -> Iterator[Event | None]:
+    """Answer a request on an engine, in the thread that owns it; None where others may go on.
 
     `status` gets sentences about the download of an adapter; what it raises ends that.
     """
-    started = time.monotonic()
-    adapters.select(loaded.model, loaded.name, request.adapter, status)
-    load_s += time.monotonic() - started
-    events = generate(loaded, request, cancelled)
+    events = engine.answer(request, cancelled, status)
     try:
         for event in events:
             if isinstance(event, Finished):
-                yield _result(loaded, request, event, load_s)
+                yield _result(engine.loaded, request, event, load_s)
             else:
                 yield event
     finally:
         events.close()
+
+
+def _work_alone(
+    loaded: LoadedModel, request: Request, cancelled: threading.Event, load_s: float
+) -> Iterator[Event]:
+    """As `work`, on an engine of its own whose steps are made here."""
+    engine = Engine(loaded, most_rows=1)
+    for event in work(engine, request, cancelled, load_s):
+        if event is None:
+            engine.step()
+        else:
+            yield event
 
 
 def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:

@@ -29,8 +29,16 @@ ORDER = (
     "lora",
     "adapters",
     "checks",
+    "linear",
     "loader",
+    "attention",
+    "decoder",
+    "detokenizer",
+    "features",
+    "sampling",
+    "beams",
     "engine",
+    "metrics",
     "scheduler",
     "residents",
     "zero",
@@ -39,7 +47,8 @@ ORDER = (
 )
 # All others must be importable without torch.
 NEED_TORCH = frozenset(
-    "mask_codec objects device loader engine scheduler residents zero service".split()
+    "mask_codec objects device linear loader attention decoder features sampling beams "
+    "engine scheduler residents zero service".split()
 )
 LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)
 PAGE_ONLY = {"gradio", "gradio_client"}

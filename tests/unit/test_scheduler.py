@@ -17,9 +17,19 @@ from models.schema import StatusEvent, UserError
 SOON_S = 20.0
 
 
+class Engine(str):
+    """Stands for an engine: it has room for `rooms` jobs beside the first, and counts its steps."""
+
+    has_room = False
+    steps = 0
+
+    def step(self) -> None:
+        self.steps += 1
+
+
 def load(status):
     status(StatusEvent("Loading …"))
-    return "model"
+    return Engine("model")
 
 
 def echo(loaded, request, cancelled, load_s, status) -> Iterator[str]:
@@ -107,7 +117,7 @@ def test_a_failed_load_is_tried_again(make):
         attempts.append(1)
         if len(attempts) == 1:
             raise UserError("There is no network.")
-        return "model"
+        return Engine("model")
 
     scheduler = make(loader=loader)
     with pytest.raises(UserError, match="no network"):

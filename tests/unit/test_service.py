@@ -12,6 +12,7 @@ from PIL import Image
 
 from models import catalog, checks, objects, residents, service
 from models.checks import LONGEST_DEADLINE_S, MAX_NEW_TOKENS, check, default_deadline_s
+from models.decoder import Decoder
 from models.objects import detect
 from models.scheduler import Job
 from models.schema import Decoding, Result, StatusEvent, TokenEvent, UserError
@@ -124,28 +125,27 @@ def test_closing_an_answer_stops_its_work(ask, monkeypatch):
     backend = LocalBackend()
     backend.warm("nano-224")
     (scheduler,) = [each for _, each in backend._residents.items()]
-    model = scheduler._loaded.model
-    monkeypatch.setattr(model.generation_config, "eos_token_id", None)
-    monkeypatch.setattr("models.engine._eos_ids", lambda loaded: set())
-    third_step, closed, stopped, steps = *(threading.Event() for _ in range(3)), []
+    scheduler._engine._eos_ids = set()
+    second_step, closed, stopped, steps = *(threading.Event() for _ in range(3)), []
 
     def before(*arguments) -> None:
         steps.append(1)
-        if len(steps) == 3:
-            third_step.set()
+        if len(steps) == 2:
+            second_step.set()
             closed.wait(SOON_S)
 
-    model.register_forward_pre_hook(before)
+    step = Decoder.step
+    monkeypatch.setattr(Decoder, "step", lambda *given: (before(), step(*given))[1])
     job_ended = Job.end
     monkeypatch.setattr(Job, "end", lambda job: (job_ended(job), stopped.set()))
     events = backend.answer(ask(tokens=20))
     while not isinstance(next(events), TokenEvent):
         pass
-    assert third_step.wait(SOON_S)
+    assert second_step.wait(SOON_S)
     events.close()
     closed.set()
     assert stopped.wait(SOON_S)
-    assert len(steps) == 3
+    assert len(steps) == 2
     backend.close()
 
 
@@ -312,8 +312,7 @@ def test_when_memory_runs_out_it_is_said_and_others_make_room(ask, monkeypatch, 
         raise failure
 
     ((_, light),) = [each for each in backend._residents.items() if each[0][1] == "bf16"]
-    model = light._loaded.model
-    monkeypatch.setattr(model, "generate", fail)
+    monkeypatch.setattr(light._engine._decoder, "prefill", fail)
     with pytest.raises(UserError, match=r"memory ran out.*Another model has made room; try again"):
         list(backend.answer(ask(precision="bf16")))
     assert [key for key, _ in backend._residents.items()] == [("nano-224", "bf16")]
