@@ -182,7 +182,10 @@ class Engine:
         chosen = logits.argmax(-1).tolist()
         for row, own, best in zip(rows, logits, chosen, strict=True):
             row.length += 1
-            self._take(row, own, best)
+            try:
+                self._take(row, own, best)
+            except Exception as error:  # raised where the row goes on
+                row.failure = error
 
     @torch.inference_mode()
     def _prefill(self, row: Row, status: Status) -> Iterator[torch.Tensor | None]:

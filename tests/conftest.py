@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from models import catalog
+from models.engine import Engine
 from models.loader import LoadedModel, Loader
 from models.schema import Decoding, Request
 from models.service import LocalBackend
@@ -51,7 +53,7 @@ def ask(picture):
     def make(prompt: str = "describe en", tokens: int = 8, **options) -> Request:
         decoding = {
             name: options.pop(name)
-            for name in ("temperature", "top_k", "top_p", "num_beams", "seed")
+            for name in ("temperature", "top_k", "top_p", "num_beams", "seed", "logprobs")
             if name in options
         }
         return Request(
@@ -62,3 +64,19 @@ def ask(picture):
         )
 
     return make
+
+
+@pytest.fixture
+def run_all():
+    """Answers requests on an engine one after another; the text of each."""
+
+    def run(engine: Engine, requests: list[Request]) -> list[str]:
+        texts = []
+        for request in requests:
+            for event in engine.answer(request, threading.Event()):
+                if event is None:
+                    engine.step()
+            texts.append(event.text)
+        return texts
+
+    return run

@@ -1,0 +1,175 @@
+"""Requests that share steps get what each gets alone from `transformers`."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+import torch
+from transformers import LogitsProcessorList
+
+from models.catalog import find
+from models.engine import Engine, Finished, generate, prepare
+from models.loader import read_model
+from models.sampling import warpers
+from models.schema import Decoding, Request, TokenEvent
+from training.nano.scenes import HELD_OUT, draw
+
+PROMPTS = (
+    "caption en",
+    "caption de",
+    "describe en",
+    "ocr",
+    "answer en how many objects are there?",
+    "answer en what color is the background?",
+    "detect cat ; dog",
+    "segment star",
+    "no task at all",
+)
+SAMPLED = {"temperature": 1.3, "top_k": 40, "top_p": 0.95}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def stock():
+    """nano as transformers loads it."""
+    return read_model(find("nano-224").path, "fp32", CPU).eval()
+
+
+def reference(stock, nano, request) -> list[int]:
+    """The ids that `transformers` generates, to the end token."""
+    decoding = request.decoding
+    inputs = prepare(nano, request.image, request.prompt)
+    with torch.inference_mode():
+        output = stock.generate(
+            **inputs,
+            max_new_tokens=decoding.max_new_tokens,
+            do_sample=False,
+            logits_processor=LogitsProcessorList(warpers(decoding)),
+        )
+    ids = output[0, inputs["input_ids"].shape[1] :].tolist()
+    return ids[: ids.index(1)] if 1 in ids else ids
+
+
+def mixed(count: int, seed: int) -> list[Request]:
+    """Requests of every kind; a third of them are sampled."""
+    dice = random.Random(seed)
+    images = [draw(HELD_OUT + number).image for number in range(12)]
+    requests = []
+    for number in range(count):
+        options = SAMPLED | {"seed": number} if number % 3 == 0 else {}
+        decoding = Decoding(max_new_tokens=dice.randint(1, 24), **options)
+        requests.append(Request(dice.choice(images), dice.choice(PROMPTS), decoding=decoding))
+    return requests
+
+
+def serve(engine: Engine, requests: list[Request], dice: random.Random) -> list[list[int]]:
+    """Answer all, each joining when there is room and the dice say so; the ids by request."""
+    waiting = list(enumerate(requests))
+    running: dict[int, object] = {}
+    found: list[list[int]] = [[] for _ in requests]
+    while waiting or running:
+        if waiting and engine.has_room and (not running or dice.random() < 0.5):
+            number, request = waiting.pop(0)
+            running[number] = engine.answer(request, threading.Event())
+        for number, events in list(running.items()):
+            for event in events:
+                if event is None:
+                    break
+                if isinstance(event, TokenEvent):
+                    found[number].append(event.token_id)
+            else:
+                del running[number]
+        engine.step()
+    return found
+
+
+def check(stock, nano, rows: int, count: int) -> None:
+    requests = mixed(count, seed=rows)
+    engine = Engine(nano, most_rows=rows)
+    found = serve(engine, requests, random.Random(rows))
+    for request, ids in zip(requests, found, strict=True):
+        assert ids == reference(stock, nano, request), request.prompt
+    assert engine.rows == [] and engine.has_room
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_each_row_gets_what_it_gets_alone(stock, nano, rows):
+    check(stock, nano, rows, 24)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows, count", [(1, 100), (3, 200), (8, 200)])
+def test_five_hundred_mixed_requests(stock, nano, rows, count):
+    check(stock, nano, rows, count)
+
+
+def test_sliding_layers_see_their_window_alone(ask, stock, nano, monkeypatch):
+    """A window shorter than the prefix, as 4,096 is at 896 pixels."""
+    request = ask("describe en", tokens=12)
+    usual = reference(stock, nano, request)
+    for model in (stock, nano.model):
+        for holder in (model.config.text_config, model.model.language_model.config):
+            monkeypatch.setattr(holder, "sliding_window", 20)
+    expected = reference(stock, nano, request)
+    *tokens, _ = generate(nano, request)
+    assert [each.token_id for each in tokens] == expected != usual
+
+
+def test_log_probabilities_are_the_models(stock, nano, ask):
+    *tokens, _ = generate(nano, ask("describe en", tokens=4, logprobs=True))
+    inputs = prepare(nano, ask().image, "describe en")
+    with torch.inference_mode():
+        output = stock.generate(
+            **inputs, max_new_tokens=4, return_dict_in_generate=True, output_logits=True
+        )
+    expected = [
+        float(torch.log_softmax(logits[0], -1)[event.token_id])
+        for logits, event in zip(output.logits, tokens, strict=False)
+    ]
+    assert [each.logprob for each in tokens] == pytest.approx(expected, abs=1e-4)
+    assert next(iter(generate(nano, ask()))).logprob is None
+
+
+def test_a_row_that_fails_in_a_step_fails_alone(nano, ask, monkeypatch):
+    engine = Engine(nano)
+    good, bad = (engine.answer(ask(tokens=6), threading.Event()) for _ in range(2))
+    for events in (good, bad):
+        while not isinstance(next(events), TokenEvent):
+            pass
+    assert next(good) is None and next(bad) is None
+    take = Engine._take
+    victim = engine.rows[1]
+
+    def fail(self, row, *given):
+        if row is victim:
+            raise ZeroDivisionError("of this row")
+        take(self, row, *given)
+
+    monkeypatch.setattr(Engine, "_take", fail)
+    engine.step()
+    with pytest.raises(ZeroDivisionError, match="of this row"):
+        next(bad)
+    rest = [event for event in _alone(engine, good) if isinstance(event, TokenEvent)]
+    *alone, _ = generate(nano, ask(tokens=6))
+    assert [each.token_id for each in rest] == [each.token_id for each in alone][1:]
+
+
+def test_closing_an_answer_frees_its_row(nano, ask):
+    engine = Engine(nano, most_rows=1)
+    events = engine.answer(ask(), threading.Event())
+    next(events)
+    assert not engine.has_room
+    events.close()
+    assert engine.has_room and engine.rows == []
+
+
+def _alone(engine: Engine, events) -> list[TokenEvent | Finished]:
+    found = []
+    for event in events:
+        if event is None:
+            engine.step()
+        else:
+            found.append(event)
+    return found
