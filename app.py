@@ -17,9 +17,12 @@ if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  # must come before anything that touches CUDA
 
 import gradio as gr
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 
-from models import catalog
+from models import catalog, deployment
 from models.backend import Backend
+from models.metrics import PROMETHEUS_TYPE, prometheus
 from models.schema import UserError
 from ui.examples import FOLDER, read_examples
 from ui.page import build_page
@@ -57,6 +60,16 @@ def launch_options() -> dict[str, Any]:
     }
 
 
+def offer_metrics(app: FastAPI, backend: Backend) -> None:
+    """Add `/metrics`, text for Prometheus, to an app that is being served."""
+
+    def text() -> PlainTextResponse:
+        return PlainTextResponse(prometheus(backend.snapshots()), media_type=PROMETHEUS_TYPE)
+
+    app.add_api_route("/metrics", text, include_in_schema=False)
+    app.router.routes.insert(0, app.router.routes.pop())  # before the page, which takes all paths
+
+
 def warm_up(backend: Backend) -> threading.Thread:
     """Load the default checkpoint in the background, so that the first visitor need not wait."""
 
@@ -91,11 +104,15 @@ def main() -> None:
         warming.join()  # what is on the GPU to come when the page is launched, workers get fastest
     default_host = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
     try:
-        page.launch(
+        app, *_ = page.launch(
+            prevent_thread_lock=True,
             server_name=os.environ.get("GRADIO_SERVER_NAME", default_host),
             server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
             **launch_options(),
         )
+        if deployment.current().metrics:
+            offer_metrics(app, backend)
+        page.block_thread()
     finally:
         backend.close()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-BLOCK_BYTES = 64_000_000  # of float32 scores that are held at one time
+from models.memory import ATTENTION_BLOCK_BYTES
 
 
 def attend(
@@ -20,13 +20,14 @@ def attend(
     scale: float,
     softcap: float | None,
     hidden: torch.Tensor | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int = ATTENTION_BLOCK_BYTES,
 ) -> torch.Tensor:
     """softmax(softcap · tanh(query · keyᵀ · scale / softcap)) · value, in the format of `query`.
 
     `query` is (rows, heads, queries, head_dim); `key` and `value` are (rows, key_heads, keys,
     head_dim), where heads is a multiple of key_heads and neighbouring heads share one. `hidden` is
-    bool(rows, keys), True where a key is not to be seen. The softmax is taken in float32. Source:
+    bool(rows, keys), True where a key is not to be seen. The softmax is taken in float32. No more
+    than about `block_bytes` of scores are held at one time. Source:
     `eager_attention_forward` of transformers' Gemma 2.
     """
     rows, heads, queries, head_dim = query.shape

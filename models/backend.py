@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from models.metrics import Snapshot
 from models.schema import Need, Request, Result, StatusEvent, TokenEvent
 
 Event = StatusEvent | TokenEvent | Result
@@ -38,6 +39,10 @@ class Backend(Protocol):
 
     def needs(self, checkpoint: str) -> tuple[Need, ...]:
         """What a checkpoint takes in each precision that can run."""
+        ...
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What the loaded models do now."""
         ...
 
     def warm(self, checkpoint: str) -> None:

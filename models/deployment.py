@@ -7,6 +7,8 @@ A duplicated Space serves its own fine-tune with these variables and no change o
   built-in checkpoint whose shape it has, such as `3b-pt-448`.
 - `PALIGEMMA_ADAPTERS`: entries `SOURCE=CHECKPOINT`, the checkpoint being built in or of the list.
 - `PALIGEMMA_ANY_ADAPTER`: 1 lets visitors name any public LoRA on the Hub; off unless set.
+- `PALIGEMMA_METRICS`: 1 shows what the loaded models do, on the page and at `/metrics`; off unless
+  set, as visitors see it too.
 - `PALIGEMMA_DEFAULT`: the checkpoint that is chosen and loaded at the start.
 
 This module asks no network; of a folder it reads the configuration.
@@ -25,10 +27,11 @@ from pathlib import Path
 from models.checkpoints import BUILT_IN, NANO, Checkpoint
 from models.schema import UserError
 
-CHECKPOINTS, ADAPTERS, ANY_ADAPTER, DEFAULT = (
+CHECKPOINTS, ADAPTERS, ANY_ADAPTER, METRICS, DEFAULT = (
     "PALIGEMMA_CHECKPOINTS",
     "PALIGEMMA_ADAPTERS",
     "PALIGEMMA_ANY_ADAPTER",
+    "PALIGEMMA_METRICS",
     "PALIGEMMA_DEFAULT",
 )
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,64})?")
@@ -50,12 +53,14 @@ class Adapter:
 class Deployment:
     """Checkpoints and adapters beside the built-in ones, and the checkpoint chosen at first.
 
-    `any_adapter` says whether visitors may name others.
+    `any_adapter` says whether visitors may name others, `metrics` whether they see what the models
+    do.
     """
 
     checkpoints: tuple[Checkpoint, ...] = ()
     adapters: tuple[Adapter, ...] = ()
     any_adapter: bool = False
+    metrics: bool = False
     default: str = NANO.name
 
 
@@ -86,10 +91,15 @@ def read(environment: Mapping[str, str]) -> Deployment:
     default = environment.get(DEFAULT, "").strip() or NANO.name
     if default not in known:
         raise _bad(DEFAULT, default, "there is no such checkpoint", _names(tuple(known.values())))
-    wish = environment.get(ANY_ADAPTER, "").strip().lower()
+    any_adapter, metrics = (_is_on(environment, each) for each in (ANY_ADAPTER, METRICS))
+    return Deployment(tuple(own), tuple(adapters), any_adapter, metrics, default)
+
+
+def _is_on(environment: Mapping[str, str], variable: str) -> bool:
+    wish = environment.get(variable, "").strip().lower()
     if wish not in ("", "0", "1", "false", "true"):
-        raise _bad(ANY_ADAPTER, wish, "it is neither 1 nor 0", "")
-    return Deployment(tuple(own), tuple(adapters), wish in ("1", "true"), default)
+        raise _bad(variable, wish, "it is neither 1 nor 0", "")
+    return wish in ("1", "true")
 
 
 def _entries(environment: Mapping[str, str], variable: str) -> Iterator[tuple[str, str, str]]:

@@ -28,6 +28,7 @@ from models.schema import Request, Status, TokenEvent, UserError
 MOST_ROWS = 8
 LONGEST_PROMPT = 1024  # tokens of text
 LONGEST_ANSWER = 1024
+_UNKNOWN = "\0"  # the name of no adapter
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Engine:
         self._decoder = Decoder(loaded.model, most_rows, length)
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
+        self._selected: str | None = _UNKNOWN
 
     @property
     def has_room(self) -> bool:
@@ -221,7 +223,12 @@ class Engine:
         return self.features.get((fingerprint(request.image), seen_by), compute)
 
     def _select(self, adapter: str | None, status: Status = lambda event: None) -> None:
+        """Make the model answer with an adapter; rows with others may have had a step since."""
+        if adapter == self._selected:
+            return
+        self._selected = _UNKNOWN  # so it stays where selecting fails half way
         adapters.select(self.loaded.model, self.loaded.name, adapter, status)
+        self._selected = adapter
 
     def _take(self, row: Row, logits: torch.Tensor, best: int | None = None) -> None:
         """Choose a row's next token from logits (vocabulary,); `best` is the largest one's id."""

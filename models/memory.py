@@ -23,6 +23,7 @@ PRECISIONS = tuple(BYTES_PER_PARAMETER)
 # What a ZeroGPU of each size has; time on the larger one counts twice.
 ZERO_GPU_BYTES = {"large": 48_000_000_000, "xlarge": 96_000_000_000}
 LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
+ATTENTION_BLOCK_BYTES = 64_000_000  # of float32 scores that attention holds at one time
 # Bytes beside the tensors: tokenizer, mask codec, buffers of the kernels. Measured with nano.
 BESIDE = 27_000_000
 
@@ -53,17 +54,17 @@ def estimate(
 ) -> Memory:
     """What answering takes with `text_tokens` of prompt and answer, in a precision of PRECISIONS.
 
-    Soft-capping rules out attention that never holds its scores: of S tokens and H heads, a layer
-    holds H × S² scores in the model's format, the float32 ones the softmax is computed from, and
-    its result. After that the gated MLP holds three rows of its width per token beside the scores.
+    Attention goes by blocks of queries (`models.attention`), so of S tokens and H heads a layer
+    holds at most a block of the H × S² scores: in the model's format, in float32 for the softmax,
+    and its result. After that the gated MLP holds three rows of its width per token.
     On a CPU a 16-bit matrix is rearranged whenever it is used, of which the head is the largest.
     """
     text, vision = checkpoint.shape.text, checkpoint.shape.vision
     value = BYTES_PER_PARAMETER[precision][1]
     sequence = checkpoint.image_tokens + text_tokens
-    scores = text.heads * sequence**2
+    scores = min(text.heads * sequence**2, ATTENTION_BLOCK_BYTES // 4)
     attention = scores * (2 * 4 if value == 4 else value + 4 + 4)
-    mlp = scores * value + 3 * sequence * text.mlp * value
+    mlp = 3 * sequence * text.mlp * value
     head = text.vocabulary * text.width * value if on_cpu and value == 2 else 0
     tower = checkpoint.image_tokens * (2 * vision.mlp + 4 * vision.width) * value
     return Memory(

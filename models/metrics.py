@@ -16,6 +16,7 @@ from models.schema import TokenEvent
 
 REMEMBERED = 256  # requests whose times the medians are taken from
 RATE_WINDOW_S = 10.0
+PROMETHEUS_TYPE = "text/plain; version=0.0.4"
 
 
 @dataclass(frozen=True)

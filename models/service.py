@@ -20,6 +20,7 @@ from models.checks import check, default_deadline_s, gigabytes, gpu_size, missin
 from models.device import best_device, on_zero_gpu, precisions, resolve_precision
 from models.engine import Engine, Finished
 from models.loader import LoadedModel, Loader, local_folder
+from models.metrics import Snapshot
 from models.objects import detect
 from models.residents import HEARTBEAT_S, Key, Residents
 from models.scheduler import LONGEST_QUEUE
@@ -105,6 +106,10 @@ class LocalBackend:
             )
             for each in self.precisions()
         )
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """See `Backend.snapshots`; none on ZeroGPU, whose workers are out of sight."""
+        return tuple(each.snapshot() for _, each in self._residents.items() if each.is_loaded)
 
     def warm(self, checkpoint: str) -> None:
         """Load a checkpoint and, where it has its own thread, let it write one token."""

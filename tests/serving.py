@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app import create_app, launch_options
 from models.backend import Backend
+from models.metrics import Snapshot
 from models.schema import Need, Request, Result, TokenEvent
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +92,10 @@ class WatchedBackend:
     def needs(self, checkpoint: str) -> tuple[Need, ...]:
         """As the backend says."""
         return self._backend.needs(checkpoint)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """As the backend says."""
+        return self._backend.snapshots()
 
     def warm(self, checkpoint: str) -> None:
         """Load as the backend does."""

@@ -321,6 +321,10 @@ class Handlers:
             about += f", {gigabytes(chosen.download_bytes)} to download"
         return markup.needs(about, self._backend.needs(checkpoint), PRECISION_NAMES)
 
+    def engine_figures(self) -> str:
+        """What the loaded models do now."""
+        return markup.engine_figures(self._backend.snapshots())
+
     def use_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Fill the page from the example whose button was pressed, and decode as it expects.
 

@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 from models.checks import gigabytes
+from models.metrics import Snapshot
 from models.schema import Detection, Need, Timings
 
 # Distinct on light and dark pictures alike; the legend and the table use the same ones.
@@ -63,6 +64,32 @@ def needs(about: str, found: Sequence[Need], names: Mapping[str, str]) -> str:
     )
     head = "<tr><th>Precision</th><th>Memory</th><th>Fits here</th></tr>"
     return f'<p class="about">{escape(about)}</p><table class="needs">{head}{rows}</table>'
+
+
+def engine_figures(snapshots: Sequence[Snapshot]) -> str:
+    """What each loaded model does, as a table."""
+    head = "".join(
+        f'<th scope="col">{name}</th>'
+        for name in (
+            "Model",
+            "Waiting",
+            "Rows",
+            "First token",
+            "Tokens per second",
+            "Pictures kept",
+        )
+    )
+    rows = []
+    for each in snapshots:
+        first = "–" if each.first_token_s is None else f"{each.first_token_s:.2f} s"
+        kept = f"{each.image_hits} of {each.image_asks}"
+        values = (each.waiting, each.rows, first, f"{each.tokens_per_s:.1f}", kept)
+        cells = "".join(f"<td>{value}</td>" for value in values)
+        rows.append(f'<tr><th scope="row">{escape(each.name)}</th>{cells}</tr>')
+    return (
+        '<div class="table-scroll" tabindex="0"><table class="detections">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def status(text: str, share: float | None = None) -> str:

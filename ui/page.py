@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from models import deployment
 from models.backend import Backend
 from ui.examples import Example
 from ui.handlers import Handlers
@@ -14,9 +15,10 @@ from ui.layout import (
     model_panel,
     outputs_panel,
 )
-from ui.wiring import wire
+from ui.wiring import PRIVATE, wire
 
 TITLE = "PaliGemma 2"
+RENEWED_S = 2.0
 HEADER = (
     '<header class="masthead"><h1>PaliGemma 2</h1>'
     "<p>Show it a picture, choose a task, and read the answer as it is written.</p></header>"
@@ -37,5 +39,15 @@ def build_page(
             with gr.Column(scale=5, min_width=320, elem_id="answer-panel"):
                 outputs = outputs_panel()
                 cards = examples_panel(examples)
-        wire(page, Handlers(backend, examples), inputs, controls, model, outputs, cards)
+        handlers = Handlers(backend, examples)
+        if deployment.current().metrics:
+            owner_panel(handlers)
+        wire(page, handlers, inputs, controls, model, outputs, cards)
     return page
+
+
+def owner_panel(handlers: Handlers) -> None:
+    """What the loaded models do, a table that is renewed every other second."""
+    with gr.Accordion("Engine", open=False, elem_id="engine"):
+        figures = gr.HTML(handlers.engine_figures(), padding=False)
+        gr.Timer(RENEWED_S).tick(handlers.engine_figures, None, figures, **PRIVATE)
