@@ -5,10 +5,10 @@ from __future__ import annotations
 import httpx
 import pytest
 from gradio_client import Client, handle_file
-from serving import app_process, save_scene
 
 from models.metrics import Metrics, Snapshot, prometheus
 from models.schema import TokenEvent
+from tests.serving import app_process, save_scene
 from ui import markup
 
 
