@@ -82,8 +82,8 @@ def test_memory_grows_with_precision_and_resolution():
     small, large = catalog.find("3b-pt-224"), catalog.find("3b-pt-896")
     single, half = (memory.estimate(small, each, False) for each in ("fp32", "bf16"))
     assert (single.weights, single.cache) == (2 * half.weights, 2 * half.cache)
-    scores = 8 * (4096 + memory.LONGEST_TEXT) ** 2
-    assert memory.estimate(large, "bf16", False).workspace == 10 * scores
+    gated = 3 * (4096 + memory.LONGEST_TEXT) * 9216 * 2
+    assert memory.estimate(large, "bf16", False).workspace == gated
     head = 2 * 2304 * 257_152
     assert memory.estimate(small, "bf16", True).workspace == head > half.workspace
     assert half.total > half.weights + half.cache + half.workspace
