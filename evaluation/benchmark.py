@@ -11,6 +11,7 @@ does; plain is `from_pretrained`, the processor and `model.generate`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -18,6 +19,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,7 +38,21 @@ from models.schema import Decoding, Request, Result, TokenEvent
 from models.service import LocalBackend
 from training.nano.scenes import HELD_OUT, draw
 
+# What visitors of a page ask, one kind each, when requests come together.
+TOGETHER = (
+    "caption en",
+    "describe en",
+    "answer en what color is the background?",
+    "ocr",
+    "detect cat ; dog",
+    "segment dog",
+    "caption de",
+    "question en yes",
+)
 PROMPTS = ("caption en", "describe en", "answer en what color is the background?", "ocr")
+
+
+ROWS = 8  # requests that come together
 
 
 @dataclass(frozen=True)
@@ -143,15 +159,46 @@ def plain(folder: Path, precision: str, max_new_tokens: int) -> Way:
 
 
 def compare(ways: list[Way], repeats: int, resolution: int) -> dict[str, list[Run]]:
-    """`repeats` pictures with every prompt, the ways taking turns and beginning in turn."""
+    """`repeats` times every prompt, each about another picture, the ways beginning in turn."""
     runs: dict[str, list[Run]] = {way.name: [] for way in ways}
     for number in range(repeats):
-        image = draw(HELD_OUT + 1 + number, resolution).image
         for index, prompt in enumerate(PROMPTS):
+            image = draw(HELD_OUT + 1 + number * len(PROMPTS) + index, resolution).image
             turn = ways if (number + index) % 2 == 0 else ways[::-1]
             for way in turn:
                 runs[way.name].append(way.answer(image, prompt))
     return runs
+
+
+def together(mine: Way, theirs: Way, rows: int, repeats: int, resolution: int) -> dict[str, float]:
+    """Seconds until `rows` requests about as many pictures are answered, medians.
+
+    Ours come at once; plain `generate` takes one after another, as it cannot do otherwise.
+    """
+    found: dict[str, list[float]] = {"at_once_s": [], "in_turn_s": []}
+    for number in range(repeats):
+        seed = HELD_OUT + 1000 + number * rows
+        images = [draw(seed + index, resolution).image for index in range(rows)]
+        asked = list(zip(images, itertools.islice(itertools.cycle(TOGETHER), rows), strict=True))
+        seconds = timer()
+        with ThreadPoolExecutor(rows) as pool:
+            list(pool.map(lambda pair: mine.answer(*pair), asked))
+        found["at_once_s"].append(seconds())
+        seconds = timer()
+        for pair in asked:
+            theirs.answer(*pair)
+        found["in_turn_s"].append(seconds())
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def second_question(mine: Way, repeats: int, resolution: int) -> dict[str, float]:
+    """Seconds to the first token of the first and the second question about a picture, medians."""
+    found: dict[str, list[float]] = {"first_s": [], "second_s": []}
+    for number in range(repeats):
+        image = draw(HELD_OUT + 5000 + number, resolution).image
+        for name, prompt in zip(found, ("describe en", "caption en"), strict=True):
+            found[name].append(mine.answer(image, prompt).first_token_s)
+    return {name: statistics.median(values) for name, values in found.items()}
 
 
 def summary(way: Way, runs: list[Run]) -> dict[str, float]:
@@ -191,12 +238,15 @@ def measure(name: str, precision: str, repeats: int, max_new_tokens: int) -> dic
         plain(Loader().fetch(checkpoint.name)[0], precision, max_new_tokens),
     ]
     runs = compare(ways, repeats, checkpoint.resolution)
+    at_once = together(*ways, ROWS, repeats, checkpoint.resolution)
     return {
         "machine": machine(),
         "checkpoint": checkpoint.name,
         "precision": precision,
         "answers": len(runs[ways[0].name]),
         "same_text": sum(a.text == b.text for a, b in zip(*runs.values(), strict=True)),
+        "together": at_once,
+        "second_question": second_question(ways[0], repeats, checkpoint.resolution),
         "summary": {way.name: summary(way, runs[way.name]) for way in ways},
         "runs": {name: [asdict(run) for run in each] for name, each in runs.items()},
     }
@@ -211,12 +261,18 @@ def render(record: dict) -> str:
         high, low = pair if measured == "tokens_per_s" else pair[::-1]
         ratio = f"{high / low:.2f}" if low else "–"
         rows.append((measured, f"{value:.3f}", f"{theirs[measured]:.3f}", ratio))
+    at_once, in_turn = record["together"].values()
+    first, second = record["second_question"].values()
     about = "\n".join(f"{key}: {value}" for key, value in record["machine"].items())
     return (
         f"{about}\ncheckpoint: {record['checkpoint']}, {record['precision']}, one request at a "
         f"time, greedy; medians of {record['answers']} answers\n\n"
         f"{table(('measure', *record['summary'], 'faster by'), rows, markdown=False)}\n\n"
-        f"same text in {record['same_text']} of {record['answers']} answers"
+        f"same text in {record['same_text']} of {record['answers']} answers\n"
+        f"{ROWS} requests: {at_once:.3f} s at once, {in_turn:.3f} s in turn by "
+        f"transformers.generate, {in_turn / at_once:.2f} times\n"
+        f"first token of the first question about a picture {first:.3f} s, of the second "
+        f"{second:.3f} s"
     )
 
 
@@ -225,7 +281,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repeats", type=int, default=5, help="pictures, each with four prompts")
+    parser.add_argument("--repeats", type=int, default=5, help="times that every prompt is asked")
     parser.add_argument("--max-new-tokens", type=int, default=64)
     parser.add_argument("--json", type=Path, help="write every run here")
     options = parser.parse_args()

@@ -28,6 +28,7 @@ from models.schema import Request, Status, TokenEvent, UserError
 MOST_ROWS = 8
 LONGEST_PROMPT = 1024  # tokens of text
 LONGEST_ANSWER = 1024
+LONGEST_PAUSE_S = 0.05  # between two tokens of a row while others join
 _UNKNOWN = "\0"  # the name of no adapter
 
 
@@ -86,11 +87,20 @@ class Engine:
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
         self._selected: str | None = _UNKNOWN
+        self._stepped_at = 0.0
 
     @property
     def has_room(self) -> bool:
         """Whether a further request can be answered beside the others."""
         return bool(self._free)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the rows that decode have waited long enough for those that join.
+
+        A step costs nearly the same for one row as for many, so joining comes first until then.
+        """
+        return bool(self.rows) and time.monotonic() - self._stepped_at >= LONGEST_PAUSE_S
 
     def answer(
         self,
@@ -127,7 +137,8 @@ class Engine:
                     reason = row.must_stop()
                     if reason:
                         break
-                    yield None
+                    if self.is_due:
+                        yield None
                 else:
                     self._take(row, logits)
             # 2. A token at each step, until there is a reason to end.
@@ -158,6 +169,7 @@ class Engine:
 
         Where a step of several fails, each is tried alone, so that a row fails alone.
         """
+        self._stepped_at = time.monotonic()
         groups: dict[str | None, list[Row]] = {}
         for row in self.rows:
             groups.setdefault(row.request.adapter, []).append(row)

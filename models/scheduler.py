@@ -169,29 +169,25 @@ class Scheduler:
             self._engine = None
 
     def _serve_once(self) -> bool:
-        """Admit one job, let each go on until it waits, then make a step; False at the end.
-
-        One new job a turn: those that write already are not kept waiting by many that come at once.
-        """
-        # 1. A job that waits, if there is room for it.
-        if not self._running or self._has_room():
+        """Let jobs join, make a step, and let each go on until it waits; False at the end."""
+        # 1. Those that wait join while there is room, unless others have waited for them too long.
+        while not self._running or (self._engine.has_room and not self._engine.is_due):
             job = self._next_job(wait=not self._running)
             if job is _CLOSE:
                 for each in list(self._running):
                     self._end(*each)
                 return False
-            if job is not None:
-                self._running.append((job, self._work_of(job)))
-        # 2. Each job until it waits for the others.
+            if job is None:
+                break
+            self._running.append((job, self._work_of(job)))
+            self._advance(*self._running[-1])
+        # 2. All that wait get their next token.
+        if self._running:
+            self._engine.step()
+        # 3. Each takes it, and goes on until it waits for the others.
         for each in list(self._running):
             self._advance(*each)
-        # 3. What they wait for.
-        if self._running and self._engine is not None:
-            self._engine.step()
         return True
-
-    def _has_room(self) -> bool:
-        return self._engine is not None and self._engine.has_room
 
     def _next_job(self, wait: bool) -> Any:
         try:

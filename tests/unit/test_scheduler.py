@@ -20,7 +20,7 @@ SOON_S = 20.0
 class Engine(str):
     """Stands for an engine: it has room for `rooms` jobs beside the first, and counts its steps."""
 
-    has_room = False
+    has_room = is_due = False
     steps = 0
 
     def step(self) -> None:

@@ -124,7 +124,7 @@ def test_what_is_kept_fits_together_and_the_longest_unused_goes(asked, monkeypat
     monkeypatch.setattr(loader, "fetch", lambda *arguments: None)
     monkeypatch.setattr(loader, "load", lambda *arguments: loaded.append(arguments[:2]) or object())
     zero = ZeroGpu(loader, None)
-    keys = [("3b-pt-224", "bf16"), ("10b-pt-224", "bf16"), ("10b-pt-896", "bf16")]
+    keys = [("10b-pt-224", "bf16"), ("10b-pt-448", "bf16"), ("10b-pt-896", "bf16")]
     for key in (*keys[:2], keys[0], keys[2]):
         list(zero.load(key))
     assert loaded == keys
