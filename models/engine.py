@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 from transformers import LogitsProcessorList
 
-from models import adapters, beams
+from models import adapters, beams, memory
 from models.decoder import Decoder
 from models.detokenizer import Detokenizer
+from models.device import available_bytes
 from models.features import FeatureCache, fingerprint
 from models.loader import LoadedModel
 from models.sampling import choose, log_probability, warpers
@@ -77,12 +78,15 @@ class Row:
 class Engine:
     """A loaded model and its rows. One thread alone may use it."""
 
-    def __init__(self, loaded: LoadedModel, most_rows: int = MOST_ROWS):
+    def __init__(self, loaded: LoadedModel, most_rows: int | None = None):
+        """`most_rows` None takes as many as the memory that is left allows, up to MOST_ROWS."""
         self.loaded = loaded
         self.features = FeatureCache()
         self._eos_ids = eos_ids(loaded)
         self._image_id = loaded.processor.image_token_id
         length = loaded.processor.image_seq_length + LONGEST_PROMPT + LONGEST_ANSWER
+        if most_rows is None:
+            most_rows = rows_that_fit(loaded, length)
         self._decoder = Decoder(loaded.model, most_rows, length)
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
@@ -303,6 +307,19 @@ def generate(
                 yield event
     finally:
         events.close()
+
+
+def rows_that_fit(loaded: LoadedModel, length: int) -> int:
+    """Rows of the cache for which half of the memory that is left suffices, 1 to MOST_ROWS.
+
+    On a GPU a row takes all of its `length` at once, on a CPU what an answer is likely to need.
+    """
+    config = loaded.model.config.text_config
+    values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    is_lazy = loaded.device.type == "cpu"
+    tokens = loaded.processor.image_seq_length + memory.LONGEST_TEXT if is_lazy else length
+    row_bytes = values * tokens * loaded.dtype.itemsize
+    return max(1, min(MOST_ROWS, available_bytes(loaded.device) // 2 // row_bytes))
 
 
 def prepare(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ import torch
 from transformers import LogitsProcessorList
 
 from models.catalog import find
-from models.engine import Engine, Finished, generate, prepare
+from models.engine import Engine, Finished, generate, prepare, rows_that_fit
 from models.loader import read_model
 from models.sampling import warpers
 from models.schema import Decoding, Request, TokenEvent
@@ -167,6 +167,16 @@ def test_a_row_that_fails_in_a_step_fails_alone(nano, ask, monkeypatch):
     rest = [event for event in _alone(engine, good) if isinstance(event, TokenEvent)]
     *alone, _ = generate(nano, ask(tokens=6))
     assert [each.token_id for each in rest] == [each.token_id for each in alone][1:]
+
+
+def test_as_many_rows_as_fit(nano, monkeypatch):
+    def rows(free: int) -> int:
+        monkeypatch.setattr("models.engine.available_bytes", lambda device: free)
+        return rows_that_fit(nano, 10**6)
+
+    per_token = 2 * 5 * 2 * 128 * 4
+    row = per_token * (196 + 128)
+    assert [rows(free) for free in (0, 2 * row, 6 * row, 10**12)] == [1, 1, 3, 8]
 
 
 def test_closing_an_answer_frees_its_row(nano, ask):
