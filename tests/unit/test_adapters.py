@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from evaluation import interleave
 from models import adapters, catalog, deployment, lora
 from models.deployment import Deployment
-from models.engine import prepare
+from models.inputs import prepare
 from models.loader import Loader
 from models.schema import UserError
 

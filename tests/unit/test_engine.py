@@ -14,7 +14,8 @@ import torch
 
 from models.decoder import Decoder
 from models.detokenizer import Detokenizer
-from models.engine import Finished, generate, prepare
+from models.engine import Finished, generate
+from models.inputs import prepare
 from models.sampling import Draw
 from models.schema import Timings, TokenEvent
 

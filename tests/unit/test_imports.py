@@ -38,6 +38,7 @@ ORDER = (
     "features",
     "sampling",
     "beams",
+    "inputs",
     "engine",
     "scheduler",
     "residents",
@@ -47,7 +48,7 @@ ORDER = (
 )
 # All others must be importable without torch.
 NEED_TORCH = frozenset(
-    "mask_codec objects device linear loader attention decoder features sampling beams "
+    "mask_codec objects device linear loader attention decoder features sampling beams inputs "
     "engine scheduler residents zero service".split()
 )
 LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)

@@ -11,7 +11,8 @@ import torch
 from transformers import LogitsProcessorList
 
 from models.catalog import find
-from models.engine import Engine, Finished, generate, prepare, rows_that_fit
+from models.engine import Engine, Finished, generate, rows_that_fit
+from models.inputs import prepare
 from models.loader import read_model
 from models.sampling import warpers
 from models.schema import Decoding, Request, TokenEvent
