@@ -7,9 +7,10 @@ module knows nothing of requests, tokens' meaning, or when an answer ends.
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from transformers import PaliGemmaForConditionalGeneration
 
@@ -19,8 +20,8 @@ from models.attention import attend
 class Cache:
     """Keys and values of `rows` rows of at most `length` tokens, by layer.
 
-    A row's place is fixed: rows join and leave without a copy of their neighbours. On a CPU memory
-    is only taken where a row has written.
+    A row's place is fixed: rows join and leave without a copy of their neighbours. On Linux
+    and a CPU, memory is only taken where a row has written.
     """
 
     def __init__(
@@ -28,10 +29,8 @@ class Cache:
     ):
         self.rows, self.length = rows, length
         shape = (layers, 2, rows, heads, length, head_dim)
-        if like.device.type == "cpu":
-            # numpy asks the system for zeroed pages, which take memory once they are touched.
-            count = int(np.prod(shape)) * like.element_size()
-            self._all = torch.from_numpy(np.zeros(count, np.uint8)).view(like.dtype).view(shape)
+        if like.device.type == "cpu" and hasattr(mmap, "MADV_NOHUGEPAGE"):
+            self._all = _untouched(math.prod(shape), like.dtype).view(shape)
         else:
             self._all = torch.zeros(shape, dtype=like.dtype, device=like.device)
 
@@ -180,6 +179,18 @@ class Decoder:
         if self._final_softcap is not None:
             logits = logits.div_(self._final_softcap).tanh_().mul_(self._final_softcap)
         return logits
+
+
+def _untouched(count: int, dtype: torch.dtype) -> torch.Tensor:
+    """`count` zeros that take memory page by page as they are written.
+
+    Small pages are asked for: a large one would span several heads, and a few tokens of each would
+    take all of the cache.
+    """
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    pages = mmap.mmap(-1, count * dtype.itemsize, flags=private)
+    pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(pages, dtype=dtype)
 
 
 def _turn(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

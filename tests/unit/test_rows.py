@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import sys
 import threading
 
+import psutil
 import pytest
 import torch
 from transformers import LogitsProcessorList
 
 from models.catalog import find
+from models.decoder import Cache
 from models.engine import Engine, Finished, generate, rows_that_fit
 from models.inputs import prepare
 from models.loader import read_model
@@ -178,6 +181,21 @@ def test_as_many_rows_as_fit(nano, monkeypatch):
     per_token = 2 * 5 * 2 * 128 * 4
     row = per_token * (196 + 128)
     assert [rows(free) for free in (0, 2 * row, 6 * row, 10**12)] == [1, 1, 3, 8]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are counted by Linux")
+def test_the_cache_takes_memory_only_where_it_is_written():
+    def resident() -> int:
+        return psutil.Process().memory_info().rss
+
+    before = resident()
+    cache = Cache(4, 8, 4, 2048, 256, torch.zeros(1))  # 512 MiB
+    assert resident() - before < 2**24
+    for index in range(4):
+        for part in cache.layer(index):
+            assert not part[0, :, :64].any()
+            part[0, :, :64] = 1
+    assert resident() - before < 2**24
 
 
 def test_closing_an_answer_frees_its_row(nano, ask):
