@@ -49,10 +49,8 @@ TOGETHER = (
     "caption de",
     "question en yes",
 )
-PROMPTS = ("caption en", "describe en", "answer en what color is the background?", "ocr")
-
-
 ROWS = 8  # requests that come together
+PROMPTS = ("caption en", "describe en", "answer en what color is the background?", "ocr")
 
 
 @dataclass(frozen=True)

@@ -12,24 +12,26 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from transformers import LogitsProcessorList
 
-from models import adapters, beams, memory
+from models import adapters, beams, catalog, memory
 from models.decoder import Decoder
 from models.detokenizer import Detokenizer
 from models.device import available_bytes
 from models.features import FeatureCache, fingerprint
 from models.inputs import eos_ids, pixel_values, prefix_ids, prepare
 from models.loader import LoadedModel
-from models.sampling import choose, log_probability, warpers
+from models.sampling import draw, log_probability, warpers
 from models.schema import Request, Status, TokenEvent, UserError
 
 MOST_ROWS = 8
 LONGEST_PROMPT = 1024  # tokens of text
 LONGEST_ANSWER = 1024
 LONGEST_PAUSE_S = 0.05  # between two tokens of a row while others join
+Event = TypeVar("Event")
 _UNKNOWN = "\0"  # the name of no adapter
 
 
@@ -144,7 +146,7 @@ class Engine:
                     if self.is_due:
                         yield None
                 else:
-                    self._take(row, logits)
+                    self._take(row, logits, int(logits.argmax()))
             # 2. A token at each step, until there is a reason to end.
             self.rows.append(row)
             while reason is None:
@@ -190,6 +192,14 @@ class Engine:
                     except Exception as own:
                         row.failure = own
 
+    def alone(self, events: Iterator[Event | None]) -> Iterator[Event]:
+        """The events of an answer that has no neighbours, with the steps made where it waits."""
+        for event in events:
+            if event is None:
+                self.step()
+            else:
+                yield event
+
     @torch.inference_mode()
     def _advance(self, rows: list[Row]) -> None:
         """One step of rows that have the same adapter."""
@@ -197,8 +207,8 @@ class Engine:
         ids = torch.tensor([row.ids[-1] for row in rows], device=self.loaded.device)
         places, lengths = [row.place for row in rows], [row.length for row in rows]
         logits = self._decoder.step(ids, places, lengths)  # (rows, vocabulary)
-        chosen = logits.argmax(-1).tolist()
-        for row, own, best in zip(rows, logits, chosen, strict=True):
+        likeliest = logits.argmax(-1).tolist()
+        for row, own, best in zip(rows, logits, likeliest, strict=True):
             row.length += 1
             try:
                 self._take(row, own, best)
@@ -246,9 +256,9 @@ class Engine:
         adapters.select(self.loaded.model, self.loaded.name, adapter, status)
         self._selected = adapter
 
-    def _take(self, row: Row, logits: torch.Tensor, best: int | None = None) -> None:
-        """Choose a row's next token from logits (vocabulary,); `best` is the largest one's id."""
-        token_id = best if best is not None and not row.steps else choose(logits, row.steps)
+    def _take(self, row: Row, logits: torch.Tensor, best: int) -> None:
+        """Choose a row's next token from logits (vocabulary,), of which `best` has the largest."""
+        token_id = draw(logits, row.steps) if row.steps else best
         row.ids.append(token_id)
         if row.request.decoding.logprobs:
             row.logprobs.append(log_probability(logits, token_id))
@@ -296,17 +306,9 @@ class Engine:
 def generate(
     loaded: LoadedModel, request: Request, cancelled: threading.Event | None = None
 ) -> Iterator[TokenEvent | Finished]:
-    """Answer one request alone: `Engine.answer` with the steps done in between."""
+    """Answer one request on an engine of its own; see `Engine.answer`."""
     engine = Engine(loaded, most_rows=1)
-    events = engine.answer(request, cancelled or threading.Event())
-    try:
-        for event in events:
-            if event is None:
-                engine.step()
-            else:
-                yield event
-    finally:
-        events.close()
+    yield from engine.alone(engine.answer(request, cancelled or threading.Event()))
 
 
 def rows_that_fit(loaded: LoadedModel, length: int) -> int:
@@ -314,8 +316,7 @@ def rows_that_fit(loaded: LoadedModel, length: int) -> int:
 
     On a GPU a row takes all of its `length` at once, on a CPU what an answer is likely to need.
     """
-    config = loaded.model.config.text_config
-    values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    values = catalog.find(loaded.name).shape.text.cache_values
     is_lazy = loaded.device.type == "cpu"
     tokens = loaded.processor.image_seq_length + memory.LONGEST_TEXT if is_lazy else length
     row_bytes = values * tokens * loaded.dtype.itemsize

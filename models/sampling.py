@@ -50,13 +50,11 @@ def warpers(decoding: Decoding) -> LogitsProcessorList:
     return steps
 
 
-def choose(logits: torch.Tensor, steps: LogitsProcessorList) -> int:
-    """The next token's id, from logits (vocabulary,) in any format.
+def draw(logits: torch.Tensor, steps: LogitsProcessorList) -> int:
+    """The next token's id, from logits (vocabulary,) in any format and what `warpers` gave.
 
     As `generate` does, scores are computed in float32.
     """
-    if not steps:
-        return int(logits.argmax())
     return int(steps(None, logits.float()[None]).argmax())
 
 

@@ -170,14 +170,15 @@ class Scheduler:
 
     def _serve_once(self) -> bool:
         """Let jobs join, make a step, and let each go on until it waits; False at the end."""
+        goes_on = True
         # 1. Those that wait join while there is room, unless others have waited for them too long.
         while not self._running or (self._engine.has_room and not self._engine.is_due):
             job = self._next_job(wait=not self._running)
             if job is _CLOSE:
-                for each in list(self._running):
-                    self._end(*each)
-                return False
-            if job is None:
+                goes_on = False
+                for other, _ in self._running:
+                    other.cancelled.set()  # each ends in what follows
+            if job in (None, _CLOSE):
                 break
             self._running.append((job, self._work_of(job)))
             self._advance(*self._running[-1])
@@ -187,7 +188,7 @@ class Scheduler:
         # 3. Each takes it, and goes on until it waits for the others.
         for each in list(self._running):
             self._advance(*each)
-        return True
+        return goes_on
 
     def _next_job(self, wait: bool) -> Any:
         try:
@@ -205,7 +206,7 @@ class Scheduler:
             job.put(event)
 
         if self._closed:
-            raise_closed(self._name)
+            raise UserError(f"{self._name} was closed.", "Try again in a moment.")
         if job.cancelled.is_set():
             return
         started = time.monotonic()
@@ -240,8 +241,3 @@ class Scheduler:
         if error is not None:
             job.put(error)
         job.end()
-
-
-def raise_closed(name: str) -> None:
-    """A job that came too late."""
-    raise UserError(f"{name} was closed.", "Try again in a moment.")

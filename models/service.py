@@ -179,13 +179,9 @@ def work(
 def _work_alone(
     loaded: LoadedModel, request: Request, cancelled: threading.Event, load_s: float
 ) -> Iterator[Event]:
-    """As `work`, on an engine of its own whose steps are made here."""
+    """As `work`, on an engine of its own."""
     engine = Engine(loaded, most_rows=1)
-    for event in work(engine, request, cancelled, load_s):
-        if event is None:
-            engine.step()
-        else:
-            yield event
+    yield from engine.alone(work(engine, request, cancelled, load_s))
 
 
 def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:

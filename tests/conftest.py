@@ -73,10 +73,8 @@ def run_all():
     def run(engine: Engine, requests: list[Request]) -> list[str]:
         texts = []
         for request in requests:
-            for event in engine.answer(request, threading.Event()):
-                if event is None:
-                    engine.step()
-            texts.append(event.text)
+            *_, end = engine.alone(engine.answer(request, threading.Event()))
+            texts.append(end.text)
         return texts
 
     return run

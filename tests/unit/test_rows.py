@@ -6,6 +6,7 @@ import dataclasses
 import random
 import sys
 import threading
+import types
 
 import psutil
 import pytest
@@ -14,8 +15,8 @@ from transformers import LogitsProcessorList
 
 from models.catalog import find
 from models.decoder import Cache
-from models.engine import Engine, Finished, generate, rows_that_fit
-from models.inputs import prepare
+from models.engine import LONGEST_PAUSE_S, Engine, generate, rows_that_fit
+from models.inputs import pixel_values, prefix_ids, prepare
 from models.loader import read_model
 from models.sampling import warpers
 from models.schema import Decoding, Request, TokenEvent
@@ -168,9 +169,35 @@ def test_a_row_that_fails_in_a_step_fails_alone(nano, ask, monkeypatch):
     engine.step()
     with pytest.raises(ZeroDivisionError, match="of this row"):
         next(bad)
-    rest = [event for event in _alone(engine, good) if isinstance(event, TokenEvent)]
+    rest = [event for event in engine.alone(good) if isinstance(event, TokenEvent)]
     *alone, _ = generate(nano, ask(tokens=6))
     assert [each.token_id for each in rest] == [each.token_id for each in alone][1:]
+
+
+def test_the_prefix_and_the_pixels_are_the_processors(nano, ask):
+    for prompt in PROMPTS:
+        request = ask(prompt)
+        inputs = prepare(nano, request.image, prompt)
+        assert torch.equal(prefix_ids(nano, prompt), inputs["input_ids"][0])
+        assert torch.equal(pixel_values(nano, request.image), inputs["pixel_values"])
+
+
+def test_those_that_join_come_first_for_a_bounded_time(nano, ask, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("models.engine.time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    engine = Engine(nano)
+    assert not engine.is_due
+    writes, joins = (engine.answer(ask(), threading.Event()) for _ in range(2))
+    next(writes), next(writes)
+    engine.step()
+    now[0] += LONGEST_PAUSE_S / 2
+    assert not engine.is_due
+    now[0] += LONGEST_PAUSE_S
+    assert engine.is_due
+    assert next(joins) is None  # it hands over before its first token
+    engine.step()
+    assert not engine.is_due
+    assert isinstance(next(joins), TokenEvent)
 
 
 def test_as_many_rows_as_fit(nano, monkeypatch):
@@ -205,13 +232,3 @@ def test_closing_an_answer_frees_its_row(nano, ask):
     assert not engine.has_room
     events.close()
     assert engine.has_room and engine.rows == []
-
-
-def _alone(engine: Engine, events) -> list[TokenEvent | Finished]:
-    found = []
-    for event in events:
-        if event is None:
-            engine.step()
-        else:
-            found.append(event)
-    return found

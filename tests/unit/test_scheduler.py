@@ -18,7 +18,7 @@ SOON_S = 20.0
 
 
 class Engine(str):
-    """Stands for an engine: it has room for `rooms` jobs beside the first, and counts its steps."""
+    """Stands for an engine: one job at a time unless told otherwise, and it counts its steps."""
 
     has_room = is_due = False
     steps = 0
@@ -93,6 +93,60 @@ def test_jobs_run_in_order_in_one_thread(make):
         take(job)
     assert gate.ended == ["a", "b", "c"]
     assert gate.threads == {"owner-nano"}
+
+
+def test_jobs_share_the_steps_of_the_engine(make):
+    """Three jobs that take four steps each, side by side, take four steps or few more."""
+    engine, all_here = Engine("model"), threading.Event()
+    engine.has_room = True
+
+    def work(loaded, request, cancelled, load_s, status):
+        assert all_here.wait(SOON_S)
+        for step in range(4):
+            yield f"{request}{step}"
+            yield None
+
+    scheduler = make(work, lambda status: engine)
+    jobs = [scheduler.submit(name) for name in "abc"]
+    all_here.set()
+    assert [take(job) for job in jobs] == [[f"{name}{step}" for step in range(4)] for name in "abc"]
+    assert engine.steps == 4
+
+
+def test_a_job_that_waits_too_long_keeps_others_from_joining(make):
+    engine, seen = Engine("model"), []
+    engine.has_room = engine.is_due = True
+
+    def work(loaded, request, cancelled, load_s, status):
+        for _ in range(2):
+            seen.append(request)
+            yield None
+
+    scheduler = make(work, lambda status: engine)
+    for job in [scheduler.submit(name) for name in "ab"]:
+        take(job)
+    assert seen == ["a", "a", "b", "b"]
+
+
+def test_a_thread_that_ended_is_started_again(make):
+    loads = []
+
+    def loader(status):
+        loads.append(1)
+        return Engine("model")
+
+    def work(loaded, request, cancelled, load_s, status):
+        yield "begun"
+        if request == "deadly":
+            raise SystemExit
+        yield request
+
+    scheduler = make(work, loader)
+    with pytest.raises(RuntimeError, match="thread that owns the model has ended"):
+        take(scheduler.submit("deadly"))
+    scheduler._thread.join(SOON_S)
+    assert take(scheduler.submit("a"))[-1] == "a"
+    assert len(loads) == 2
 
 
 def test_a_failed_job_fails_alone(make):
