@@ -52,6 +52,7 @@ class LocalBackend:
         events = job.events(HEARTBEAT_S)
         silent = True
         try:
+            yield last  # at once, so that an older answer leaves the page before the first token
             for event in events:
                 if isinstance(event, StatusEvent):
                     last = event

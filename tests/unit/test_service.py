@@ -49,6 +49,13 @@ def test_the_first_answer_tells_of_the_load_and_the_second_has_none(ask):
     backend.close()
 
 
+def test_what_goes_on_is_said_before_the_first_token(backend, ask):
+    """So an older answer's boxes leave the page before the new text comes."""
+    answer(backend, ask(tokens=1))
+    events, _ = answer(backend, ask(tokens=1))
+    assert events[0] == StatusEvent("Looking at the picture …")
+
+
 def test_warming_loads(ask):
     backend = LocalBackend()
     backend.warm("nano-224")
