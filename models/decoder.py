@@ -15,6 +15,7 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration
 
 from models.attention import attend
+from models.blocks import blocks, joined
 
 
 class Cache:
@@ -88,17 +89,19 @@ class Decoder:
         states = embedded
         for index, layer in enumerate(self._text.layers):
             # 1. Queries, keys and values, turned by their position.
-            query, key, value = self._project(layer, states)  # (heads, tokens, head_dim)
-            query, key = _turn(query, cos, sin), _turn(key, cos, sin)
+            parts = [self._project(layer, part) for (part,) in blocks(states)]
+            query, key, value = (joined(each, 1) for each in zip(*parts, strict=True))
+            query, key = _turn(query, cos, sin), _turn(key, cos, sin)  # (heads, tokens, head_dim)
             # 2. Keys and values are kept.
             keys, values = self.cache.layer(index)
             keys[row, :, :tokens], values[row, :, :tokens] = key, value
             # 3. Everything sees everything.
             mixed = attend(query[None], key[None], value[None], self._scale, self._softcap)[0]
+            flat = mixed.transpose(0, 1).reshape(tokens, -1)
             # 4. Only the last token goes on after the last layer.
             if index == len(self._windows) - 1:
-                mixed, states = mixed[:, -1:], states[-1:]
-            states = self._finish(layer, states, mixed)
+                flat, states = flat[-1:], states[-1:]
+            states = joined([self._finish(layer, *part) for part in blocks(states, flat)], 0)
             if index < len(self._windows) - 1:
                 yield None
         yield self._logits(states)[0]
@@ -141,7 +144,7 @@ class Decoder:
                 query, past, seen, self._scale, self._softcap, hidden[self._windows[index]]
             )
             mixed = mixed if everywhere else mixed[place]  # (n, heads, 1, head_dim)
-            states = self._finish(layer, states, mixed[:, :, 0].transpose(0, 1))
+            states = self._finish(layer, states, mixed.flatten(1))
         return self._logits(states)
 
     def _project(
@@ -156,10 +159,9 @@ class Decoder:
         )
 
     def _finish(
-        self, layer: torch.nn.Module, states: torch.Tensor, mixed: torch.Tensor
+        self, layer: torch.nn.Module, states: torch.Tensor, flat: torch.Tensor
     ) -> torch.Tensor:
-        """The rest of a layer: (tokens, width) and attention's (heads, tokens, head_dim)."""
-        flat = mixed.transpose(0, 1).reshape(len(states), -1)
+        """The rest of a layer: (tokens, width) and attention's (tokens, heads · head_dim)."""
         attended = self._norm(layer.post_attention_layernorm, layer.self_attn.o_proj(flat))
         states = states + attended
         normed = self._norm(layer.pre_feedforward_layernorm, states)

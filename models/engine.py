@@ -26,6 +26,7 @@ from models.inputs import eos_ids, pixel_values, prefix_ids, prepare
 from models.loader import LoadedModel
 from models.sampling import draw, log_probability, warpers
 from models.schema import Request, Status, TokenEvent, UserError
+from models.vision import Tower
 
 MOST_ROWS = 8
 LONGEST_PROMPT = 1024  # tokens of text
@@ -89,6 +90,7 @@ class Engine:
         length = loaded.processor.image_seq_length + LONGEST_PROMPT + LONGEST_ANSWER
         if most_rows is None:
             most_rows = rows_that_fit(loaded, length)
+        self._tower = Tower(loaded.model)
         self._decoder = Decoder(loaded.model, most_rows, length)
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
@@ -224,29 +226,27 @@ class Engine:
         ids = prefix_ids(self.loaded, request.prompt)
         if len(ids) > self.loaded.processor.image_seq_length + LONGEST_PROMPT:
             raise UserError("The prompt is too long.", "Shorten it.")
-        # 2. The picture, unless it was asked about before.
-        features = self._features_of(request)  # (image tokens, width)
-        yield None
-        # 3. The decoder. Others may have been served in between with another adapter.
+        # 2. The picture, unless it was asked about before; its adapter counts where it matters.
+        seen_by = request.adapter if adapters.changes_features(self.loaded.model) else None
+        key = fingerprint(request.image), seen_by
+        features = self.features.find(key)  # (image tokens, width)
+        if features is None:
+            pixels = pixel_values(self.loaded, request.image)
+            for features in self._by_layers(request, self._tower.look(pixels)):
+                if features is None:
+                    yield None
+            self.features.keep(key, features)
+        # 3. The decoder.
         embedded = self._decoder.embed(ids, self._image_id, features)  # (tokens, width)
         row.length = len(ids)
-        layers = self._decoder.prefill(embedded, row.place)
-        while True:
+        yield from self._by_layers(request, self._decoder.prefill(embedded, row.place))
+
+    def _by_layers(self, request: Request, layers: Iterator[Event]) -> Iterator[Event]:
+        """The same with the request's adapter: others may have been served between two layers."""
+        self._select(request.adapter)
+        for found in layers:
+            yield found
             self._select(request.adapter)
-            logits = next(layers)
-            yield logits
-            if logits is not None:
-                return
-
-    def _features_of(self, request: Request) -> torch.Tensor:
-        """(image tokens, width) of a request's picture, with its adapter where it matters."""
-        seen_by = request.adapter if adapters.changes_features(self.loaded.model) else None
-
-        def compute() -> torch.Tensor:
-            pixels = pixel_values(self.loaded, request.image)
-            return self.loaded.model.get_image_features(pixels).pooler_output[0]
-
-        return self.features.get((fingerprint(request.image), seen_by), compute)
 
     def _select(self, adapter: str | None, status: Status = lambda event: None) -> None:
         """Make the model answer with an adapter; rows with others may have had a step since."""

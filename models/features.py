@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
 import torch
 from PIL import Image
@@ -30,21 +30,22 @@ class FeatureCache:
         self._kept: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
         self.bytes = self.hits = self.misses = 0
 
-    def get(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """What is kept under `key`, computed where nothing is.
+    def find(self, key: Hashable) -> torch.Tensor | None:
+        """What is kept under `key`, None where nothing is."""
+        found = self._kept.get(key)
+        if found is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        self._kept.move_to_end(key)
+        return found
 
-        One that is larger than all that may be kept is returned and not kept.
-        """
-        if key in self._kept:
-            self.hits += 1
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        self.misses += 1
-        found = compute()
-        if found.nbytes <= self._most_bytes:
-            self._kept[key] = found
-            self.bytes += found.nbytes
+    def keep(self, key: Hashable, found: torch.Tensor) -> None:
+        """Keep a tensor in place of those unused for longest; not one larger than all may be."""
+        if found.nbytes > self._most_bytes or key in self._kept:
+            return
+        self._kept[key] = found
+        self.bytes += found.nbytes
         while self.bytes > self._most_bytes:
             _, oldest = self._kept.popitem(last=False)
             self.bytes -= oldest.nbytes
-        return found

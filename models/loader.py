@@ -24,6 +24,7 @@ from models.device import (
     on_zero_gpu,
     resolve_precision,
 )
+from models.head import shrink
 from models.linear import hasten
 from models.mask_codec import MaskCodec
 from models.schema import Status, StatusEvent, UserError
@@ -87,6 +88,8 @@ class Loader:
         needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
         model = read_model(folder, precision, self.device, must_spread(needed, self.device))
         hasten(model)
+        if precision == "nf4" and self.device.type == "cpu":
+            shrink(model.lm_head)
         codec = MaskCodec.load(codec_path)
         return LoadedModel(
             name=chosen.name,

@@ -23,7 +23,8 @@ PRECISIONS = tuple(BYTES_PER_PARAMETER)
 # What a ZeroGPU of each size has; time on the larger one counts twice.
 ZERO_GPU_BYTES = {"large": 48_000_000_000, "xlarge": 96_000_000_000}
 LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
-ATTENTION_BLOCK_BYTES = 64_000_000  # of float32 scores that attention holds at one time
+# Of float32 scores that attention holds at one time. A CPU keeps so many in its caches.
+ATTENTION_BLOCK_BYTES = {"cpu": 4_000_000, "cuda": 256_000_000}
 # Bytes beside the tensors: tokenizer, mask codec, buffers of the kernels. Measured with nano.
 BESIDE = 27_000_000
 
@@ -57,12 +58,13 @@ def estimate(
     Attention goes by blocks of queries (`models.attention`), so of S tokens and H heads a layer
     holds at most a block of the H × S² scores: in the model's format, in float32 for the softmax,
     and its result. After that the gated MLP holds three rows of its width per token.
-    On a CPU a 16-bit matrix is rearranged whenever it is used, of which the head is the largest.
+    On a CPU a 16-bit matrix is rearranged when it is used for several rows, of which the head is
+    the largest; in 4 bits a copy of the head (`models.head`) takes less than that.
     """
     text, vision = checkpoint.shape.text, checkpoint.shape.vision
     value = BYTES_PER_PARAMETER[precision][1]
     sequence = checkpoint.image_tokens + text_tokens
-    scores = min(text.heads * sequence**2, ATTENTION_BLOCK_BYTES // 4)
+    scores = min(text.heads * sequence**2, ATTENTION_BLOCK_BYTES["cpu" if on_cpu else "cuda"] // 4)
     attention = scores * (2 * 4 if value == 4 else value + 4 + 4)
     mlp = 3 * sequence * text.mlp * value
     head = text.vocabulary * text.width * value if on_cpu and value == 2 else 0

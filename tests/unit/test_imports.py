@@ -31,8 +31,11 @@ ORDER = (
     "adapters",
     "checks",
     "linear",
+    "head",
     "loader",
+    "blocks",
     "attention",
+    "vision",
     "decoder",
     "detokenizer",
     "features",
@@ -48,8 +51,8 @@ ORDER = (
 )
 # All others must be importable without torch.
 NEED_TORCH = frozenset(
-    "mask_codec objects device linear loader attention decoder features sampling beams inputs "
-    "engine scheduler residents zero service".split()
+    "mask_codec objects device linear head loader blocks attention vision decoder features "
+    "sampling beams inputs engine scheduler residents zero service".split()
 )
 LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)
 PAGE_ONLY = {"gradio", "gradio_client"}
