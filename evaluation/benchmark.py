@@ -1,11 +1,12 @@
 """How fast answers come: this project's way from request to result beside plain `generate`.
 
     python -m evaluation.benchmark --checkpoint nano-224
-    python -m evaluation.benchmark --checkpoint nano-224 --repeats 5 --json speed.json
+    python -m evaluation.true_shape --like 3b-pt-224 --out build/true-shape/3b-random
+    python -m evaluation.benchmark --folder build/true-shape/3b-random=3b-pt-224 \\
+        --precisions bf16 nf4 --answers 5 --max-new-tokens 16 --rows 1 4 --json speed.json
 
-One run measures both on the same machine, weights, number type, pictures and prompts, taking turns,
-so that what else the machine does falls on both. Ours goes through `LocalBackend`, as the page
-does; plain is `from_pretrained`, the processor and `model.generate`.
+One run measures all ways on the same machine, pictures and prompts, taking turns, so that what else
+the machine does falls on all of them. Memory is measured in a process of its own for each way.
 """
 
 from __future__ import annotations
@@ -18,28 +19,25 @@ import platform
 import shlex
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 import transformers
-from PIL import Image
-from transformers import PaliGemmaProcessor
-from transformers.generation.streamers import BaseStreamer
 
+from evaluation import limits, memory
 from evaluation.predict import timer
 from evaluation.report import table
+from evaluation.ways import PROMPTS, Run, Way, ours, plain
 from models.catalog import find
 from models.device import best_device, resolve_precision
-from models.loader import Loader, read_model
-from models.schema import Decoding, Request, Result, TokenEvent
 from models.service import LocalBackend
 from training.nano.scenes import HELD_OUT, draw
 
-# What visitors of a page ask, one kind each, when requests come together.
-TOGETHER = (
+# What comes together: one of each kind that visitors of a page ask, or eight long answers.
+MIXED = (
     "caption en",
     "describe en",
     "answer en what color is the background?",
@@ -49,135 +47,33 @@ TOGETHER = (
     "caption de",
     "question en yes",
 )
-ROWS = 8  # requests that come together
-PROMPTS = ("caption en", "describe en", "answer en what color is the background?", "ocr")
+TOGETHER = {"mixed": MIXED, "descriptions": ("describe en",)}
+REPEATS = 5  # of everything that is not counted in answers
 
 
-@dataclass(frozen=True)
-class Run:
-    """One answer; seconds from the request to the first token and to the end, loading excluded."""
-
-    prompt: str
-    text: str
-    first_token_s: float
-    total_s: float
-    tokens: int
-
-    @property
-    def tokens_per_s(self) -> float | None:
-        """Rate of the tokens after the first; None for an answer of one token."""
-        decode_s = self.total_s - self.first_token_s
-        return (self.tokens - 1) / decode_s if self.tokens > 1 and decode_s > 0 else None
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way to answer: its name, the seconds it took to load, and what answers one prompt."""
-
-    name: str
-    load_s: float
-    answer: Callable[[Image.Image, str], Run]
-
-
-class _Clock(BaseStreamer):
-    """Notes when each token of `generate` came; the first call brings the prompt."""
-
-    def __init__(self, seconds: Callable[[], float]):
-        self.seconds = seconds
-        self.times: list[float] = []
-
-    def put(self, value: torch.Tensor) -> None:
-        self.times.append(self.seconds())
-
-    def end(self) -> None:
-        """Nothing is kept back."""
-
-
-def ours(checkpoint: str, precision: str, max_new_tokens: int) -> Way:
-    """The backend of the page. Its first answer, which loads the model, is not among the runs."""
-    backend = LocalBackend()
-
-    def answer(image: Image.Image, prompt: str) -> tuple[Run, Result]:
-        request = Request(
-            image=image,
-            prompt=prompt,
-            checkpoint=checkpoint,
-            precision=precision,
-            decoding=Decoding(max_new_tokens=max_new_tokens),
-        )
-        seconds = timer()
-        first: float | None = None
-        result: Result | None = None
-        for event in backend.answer(request):
-            if isinstance(event, TokenEvent) and first is None:
-                first = seconds()
-            elif isinstance(event, Result):
-                result = event
-        total = seconds()
-        run = Run(
-            prompt,
-            result.text.strip(),
-            total if first is None else first,
-            total,
-            result.timings.tokens,
-        )
-        return run, result
-
-    _, loading = answer(draw(HELD_OUT).image, PROMPTS[0])
-    return Way(
-        "this project", loading.timings.load_s, lambda image, prompt: answer(image, prompt)[0]
-    )
-
-
-def plain(folder: Path, precision: str, max_new_tokens: int) -> Way:
-    """`transformers` as its documentation shows it, on the same weights."""
-    seconds = timer()
-    device = best_device()
-    model = read_model(folder, precision, device).eval()
-    processor = PaliGemmaProcessor.from_pretrained(folder)
-    load_s = seconds()
-
-    def answer(image: Image.Image, prompt: str) -> Run:
-        seconds = timer()
-        inputs = processor(text=f"<image>{prompt}", images=image, return_tensors="pt")
-        inputs = inputs.to(device).to(model.dtype)
-        clock = _Clock(seconds)
-        with torch.inference_mode():
-            out = model.generate(
-                **inputs, do_sample=False, max_new_tokens=max_new_tokens, streamer=clock
-            )
-        new = out[0, inputs["input_ids"].shape[1] :]
-        text = processor.decode(new, skip_special_tokens=True).strip()
-        end = model.generation_config.eos_token_id
-        tokens = int((new != end).sum()) if isinstance(end, int) else len(new)
-        return Run(prompt, text, clock.times[1], seconds(), max(1, tokens))
-
-    answer(draw(HELD_OUT).image, PROMPTS[0])  # the first answer warms up, as with ours
-    return Way("transformers.generate", load_s, answer)
-
-
-def compare(ways: list[Way], repeats: int, resolution: int) -> dict[str, list[Run]]:
-    """`repeats` times every prompt, each about another picture, the ways beginning in turn."""
-    runs: dict[str, list[Run]] = {way.name: [] for way in ways}
-    for number in range(repeats):
-        for index, prompt in enumerate(PROMPTS):
-            image = draw(HELD_OUT + 1 + number * len(PROMPTS) + index, resolution).image
-            turn = ways if (number + index) % 2 == 0 else ways[::-1]
-            for way in turn:
-                runs[way.name].append(way.answer(image, prompt))
+def compare(ways: Sequence[Way], answers: int, resolution: int) -> list[list[Run]]:
+    """The runs of each way on as many pictures, the ways beginning in turn."""
+    runs: list[list[Run]] = [[] for _ in ways]
+    order = list(range(len(ways)))
+    for number in range(answers):
+        image = draw(HELD_OUT + 1 + number, resolution).image
+        for index in order if number % 2 == 0 else order[::-1]:
+            runs[index].append(ways[index].answer(image, PROMPTS[number % len(PROMPTS)]))
     return runs
 
 
-def together(mine: Way, theirs: Way, rows: int, repeats: int, resolution: int) -> dict[str, float]:
-    """Seconds until `rows` requests about as many pictures are answered, medians.
+def together(mine: Way, theirs: Way, kind: str, rows: int, resolution: int) -> dict[str, float]:
+    """Seconds until `rows` requests about as many pictures are answered, medians of REPEATS.
 
-    Ours come at once; plain `generate` takes one after another, as it cannot do otherwise.
+    Ours come at once; plain `generate` takes one after another, or all as one padded batch, which
+    has to wait for the last request and ends with the longest answer.
     """
-    found: dict[str, list[float]] = {"at_once_s": [], "in_turn_s": []}
-    for number in range(repeats):
+    found: dict[str, list[float]] = {"at_once_s": [], "in_turn_s": [], "as_batch_s": []}
+    for number in range(REPEATS):
         seed = HELD_OUT + 1000 + number * rows
         images = [draw(seed + index, resolution).image for index in range(rows)]
-        asked = list(zip(images, itertools.islice(itertools.cycle(TOGETHER), rows), strict=True))
+        prompts = list(itertools.islice(itertools.cycle(TOGETHER[kind]), rows))
+        asked = list(zip(images, prompts, strict=True))
         seconds = timer()
         with ThreadPoolExecutor(rows) as pool:
             list(pool.map(lambda pair: mine.answer(*pair), asked))
@@ -186,28 +82,20 @@ def together(mine: Way, theirs: Way, rows: int, repeats: int, resolution: int) -
         for pair in asked:
             theirs.answer(*pair)
         found["in_turn_s"].append(seconds())
+        seconds = timer()
+        theirs.answer_batch(images, prompts)
+        found["as_batch_s"].append(seconds())
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def second_question(mine: Way, repeats: int, resolution: int) -> dict[str, float]:
+def second_question(mine: Way, resolution: int) -> dict[str, float]:
     """Seconds to the first token of the first and the second question about a picture, medians."""
     found: dict[str, list[float]] = {"first_s": [], "second_s": []}
-    for number in range(repeats):
+    for number in range(REPEATS):
         image = draw(HELD_OUT + 5000 + number, resolution).image
         for name, prompt in zip(found, ("describe en", "caption en"), strict=True):
             found[name].append(mine.answer(image, prompt).first_token_s)
     return {name: statistics.median(values) for name, values in found.items()}
-
-
-def summary(way: Way, runs: list[Run]) -> dict[str, float]:
-    """Medians over the runs."""
-    rates = [run.tokens_per_s for run in runs if run.tokens_per_s]
-    return {
-        "load_s": way.load_s,
-        "first_token_s": statistics.median(run.first_token_s for run in runs),
-        "tokens_per_s": statistics.median(rates) if rates else float("nan"),
-        "answer_s": statistics.median(run.total_s for run in runs),
-    }
 
 
 def machine() -> dict[str, str]:
@@ -227,63 +115,150 @@ def machine() -> dict[str, str]:
     }
 
 
-def measure(name: str, precision: str, repeats: int, max_new_tokens: int) -> dict:
-    """Both ways on one checkpoint, as a JSON-able dict; `precision` may be "auto"."""
-    checkpoint = find(name)
-    precision = resolve_precision(checkpoint, precision, best_device())
-    ways = [
-        ours(checkpoint.name, precision, max_new_tokens),
-        plain(Loader().fetch(checkpoint.name)[0], precision, max_new_tokens),
-    ]
-    runs = compare(ways, repeats, checkpoint.resolution)
-    at_once = together(*ways, ROWS, repeats, checkpoint.resolution)
-    return {
+def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -> dict:
+    """All ways on one checkpoint, as a JSON-able dict; a precision may be "auto"."""
+    checkpoint, device = find(name), best_device()
+    precisions = [resolve_precision(checkpoint, each, device) for each in precisions]
+    dtypes = {each: limits.DTYPES[each] for each in ("bf16", "fp32")}
+    best = limits.measure(device, dtypes)
+    backend = LocalBackend()
+    ways: list[Way] = []
+    for precision in precisions:
+        ways.append(ours(backend, name, precision, options.max_new_tokens))
+        ways.append(plain(name, precision, options.max_new_tokens))
+    runs = compare(ways, options.answers, checkpoint.resolution)
+    record = {
         "machine": machine(),
-        "checkpoint": checkpoint.name,
-        "precision": precision,
-        "answers": len(runs[ways[0].name]),
-        "same_text": sum(a.text == b.text for a, b in zip(*runs.values(), strict=True)),
-        "together": at_once,
-        "second_question": second_question(ways[0], repeats, checkpoint.resolution),
-        "summary": {way.name: summary(way, runs[way.name]) for way in ways},
-        "runs": {name: [asdict(run) for run in each] for name, each in runs.items()},
+        "checkpoint": name,
+        "resolution": checkpoint.resolution,
+        "answers": options.answers,
+        "limits": limits.as_record(best),
+        "prefix_operations": limits.prefix_operations(checkpoint),
+        "ways": [summary(*each, checkpoint, best, device) for each in zip(ways, runs, strict=True)],
+        "same_text": {
+            way.precision: sum(a.text == b.text for a, b in zip(a_runs, b_runs, strict=True))
+            for way, a_runs, b_runs in zip(ways[::2], runs[::2], runs[1::2], strict=True)
+        },
+        "second_question": {
+            way.precision: second_question(way, checkpoint.resolution)
+            for way in ways
+            if way.is_ours and options.second
+        },
+        "together": [
+            {"precision": precision, "kind": kind, "rows": rows}
+            | together(mine, theirs, kind, rows, checkpoint.resolution)
+            for precision, mine, theirs in zip(precisions, ways[::2], ways[1::2], strict=True)
+            for kind in TOGETHER
+            for rows in options.rows
+        ],
+        "runs": [[asdict(run) for run in each] for each in runs],
+    }
+    backend.close()
+    return record
+
+
+def summary(way: Way, runs: list[Run], checkpoint, best: limits.Limits, device) -> dict:
+    """Medians over the runs, and the shares of the machine's limits that they reach."""
+    rates = [run.tokens_per_s for run in runs if run.tokens_per_s]
+    first_s = statistics.median(run.first_token_s for run in runs)
+    rate = statistics.median(rates) if rates else float("nan")
+    on_cpu = device.type == "cpu"
+    small_head = way.is_ours and way.precision == "nf4" and on_cpu
+    read = limits.token_bytes(checkpoint, way.precision, on_cpu, small_head)
+    format = "fp32" if way.precision == "fp32" else "bf16"
+    operations = limits.prefix_operations(checkpoint) / best.operations_per_s[format]
+    return {
+        "name": way.name,
+        "precision": way.precision,
+        "load_s": way.load_s,
+        "first_token_s": first_s,
+        "tokens_per_s": rate,
+        "answer_s": statistics.median(run.total_s for run in runs),
+        "token_bytes": read,
+        "bandwidth_share": read * rate / best.bytes_per_s,
+        "operations_share": operations / first_s,
     }
 
 
 def render(record: dict) -> str:
-    """What `measure` found, for a terminal; a ratio above 1 means that ours is faster."""
-    mine, theirs = record["summary"].values()
+    """What `measure` found, for a terminal. Ratios are to the second way, plain in the first
+    precision; above 1 is faster."""
+    base = record["ways"][1]
     rows = []
-    for measured, value in mine.items():
-        pair = (value, theirs[measured])
-        high, low = pair if measured == "tokens_per_s" else pair[::-1]
-        ratio = f"{high / low:.2f}" if low else "–"
-        rows.append((measured, f"{value:.3f}", f"{theirs[measured]:.3f}", ratio))
-    at_once, in_turn = record["together"].values()
-    first, second = record["second_question"].values()
-    about = "\n".join(f"{key}: {value}" for key, value in record["machine"].items())
-    return (
-        f"{about}\ncheckpoint: {record['checkpoint']}, {record['precision']}, one request at a "
-        f"time, greedy; medians of {record['answers']} answers\n\n"
-        f"{table(('measure', *record['summary'], 'faster by'), rows, markdown=False)}\n\n"
-        f"same text in {record['same_text']} of {record['answers']} answers\n"
-        f"{ROWS} requests: {at_once:.3f} s at once, {in_turn:.3f} s in turn by "
-        f"transformers.generate, {in_turn / at_once:.2f} times\n"
-        f"first token of the first question about a picture {first:.3f} s, of the second "
-        f"{second:.3f} s"
-    )
+    for way in record["ways"]:
+        peak = way.get("above_weights")
+        rows.append(
+            (
+                f"{way['name']}, {way['precision']}",
+                f"{way['load_s']:.1f}",
+                f"{way['first_token_s']:.3f}",
+                f"{base['first_token_s'] / way['first_token_s']:.2f}",
+                f"{way['operations_share']:.0%}",
+                f"{way['tokens_per_s']:.1f}",
+                f"{way['tokens_per_s'] / base['tokens_per_s']:.2f}",
+                f"{way['bandwidth_share']:.0%}",
+                "" if peak is None else f"{peak / 1e6:,.0f}",
+            )
+        )
+    head = (
+        "way", "load, s", "first token, s", "×", "of GEMM", "tokens/s", "×", "of bandwidth",
+        "above weights, MB",
+    )  # fmt: skip
+    best = record["limits"]
+    rates = ", ".join(f"{k} {v / 1e9:,.0f} GFLOP/s" for k, v in best["operations_per_s"].items())
+    lines = [f"{key}: {value}" for key, value in record["machine"].items()]
+    lines += [
+        f"limits: {best['bytes_per_s'] / 1e9:.1f} GB/s, {rates}",
+        f"{record['checkpoint']}, {record['resolution']} px, one request at a time, greedy; "
+        f"medians of {record['answers']} answers",
+        "",
+        table(head, rows, markdown=True),
+        "",
+    ]
+    for precision, same in record["same_text"].items():
+        lines.append(f"{precision}: same text in {same} of {record['answers']} answers")
+    for precision, each in record["second_question"].items():
+        sooner = 1 - each["second_s"] / each["first_s"]
+        lines.append(
+            f"{precision}: first token of the first question about a picture "
+            f"{each['first_s']:.3f} s, of the second {each['second_s']:.3f} s, {sooner:.0%} sooner"
+        )
+    if record["together"]:
+        cells = [
+            (
+                f"{each['rows']} {each['kind']}, {each['precision']}",
+                *(f"{each[name]:.3f}" for name in ("at_once_s", "in_turn_s", "as_batch_s")),
+                f"{each['in_turn_s'] / each['at_once_s']:.2f}",
+            )
+            for each in record["together"]
+        ]
+        head = ("requests", "ours at once, s", "plain in turn, s", "plain as batch, s", "×")
+        lines += ["", table(head, cells, markdown=True)]
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--repeats", type=int, default=5, help="times that every prompt is asked")
+    parser.add_argument("--folder", help="FOLDER=LIKE of true_shape, in place of a catalog name")
+    parser.add_argument("--precisions", nargs="+", default=["auto"])
+    parser.add_argument("--answers", type=int, default=20, help="that every way gives")
     parser.add_argument("--max-new-tokens", type=int, default=64)
+    parser.add_argument("--rows", type=int, nargs="*", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--no-second", dest="second", action="store_false")
+    parser.add_argument("--memory", action="store_true", help="also measure memory; CPU, Linux")
     parser.add_argument("--json", type=Path, help="write every run here")
     options = parser.parse_args()
-    record = measure(options.checkpoint, options.precision, options.repeats, options.max_new_tokens)
+    name = options.checkpoint
+    if options.folder:
+        name = memory.offer([options.folder])[0]
+    record = measure(name, options.precisions, options)
+    if options.memory:
+        for way in record["ways"]:
+            is_plain = way["name"] != "this project"
+            found = memory.in_own_process(name, way["precision"], is_plain)
+            way["above_weights"] = found["above_weights"]
     print(render(record))
     if options.json:
         options.json.write_text(json.dumps(record, indent=1, ensure_ascii=False))

@@ -19,9 +19,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -29,6 +30,8 @@ from PIL import Image
 from evaluation import documents, report
 
 TOKENS = 16
+PROMPT = "caption en"
+CPU = torch.device("cpu")
 
 
 def anonymous() -> int:
@@ -66,35 +69,30 @@ def in_files(tensors: Iterable[torch.Tensor]) -> int:
     return sum(size for at, size in sizes.items() if any(low <= at < high for low, high in spans))
 
 
-def measure(checkpoint: str, precision: str) -> dict[str, float]:
-    """In this process: bytes and seconds of a load and of an answer after it."""
+def measure(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str, float]:
+    """In this process: bytes and seconds of a load and of an answer after it.
+
+    `is_plain` answers with `transformers.generate`, for comparison. `above_weights` is how far the
+    answer's peak is above what was held after the load.
+    """
     from models import catalog, memory
     from models.device import QUANTIZED
-    from models.engine import generate
-    from models.loader import Loader
-    from models.schema import Decoding, Request
 
     chosen = catalog.find(checkpoint)
     if precision in QUANTIZED:
         importlib.import_module("bitsandbytes")
     torch.ones(64, 64) @ torch.ones(64, 64)  # starts the threads
-    loader = Loader(torch.device("cpu"))
-    request = Request(
-        Image.new("RGB", (chosen.resolution,) * 2, "white"),
-        "caption en",
-        checkpoint,
-        decoding=Decoding(max_new_tokens=TOKENS),
-    )
+    image = Image.new("RGB", (chosen.resolution,) * 2, "white")
     before = anonymous()
     started = time.monotonic()
     with peak() as load_peak:
-        loaded = loader.load(checkpoint, precision)
+        model, answer = (_plain if is_plain else _ours)(checkpoint, precision, image)
     loaded_s = time.monotonic() - started
-    mapped = in_files(loaded.model.parameters())
+    mapped = in_files(model.parameters())
+    held = anonymous()
     started = time.monotonic()
     with peak() as answer_peak:
-        for _ in generate(loaded, request):
-            pass
+        answer()
     answered_s = time.monotonic() - started
     expected = memory.estimate(chosen, precision, on_cpu=True)
     return {
@@ -102,9 +100,52 @@ def measure(checkpoint: str, precision: str) -> dict[str, float]:
         "estimate": expected.total,
         "load_peak": load_peak[0] - before + mapped,
         "answer_peak": answer_peak[0] - before + mapped,
+        "above_weights": answer_peak[0] - held,
         "load_s": loaded_s,
         "answer_s": answered_s,
     }
+
+
+def _ours(checkpoint: str, precision: str, image: Image.Image) -> tuple[Any, Callable[[], Any]]:
+    from models.engine import generate
+    from models.loader import Loader
+    from models.schema import Decoding, Request
+
+    loaded = Loader(CPU).load(checkpoint, precision)
+    request = Request(image, PROMPT, checkpoint, decoding=Decoding(max_new_tokens=TOKENS))
+    return loaded.model, lambda: list(generate(loaded, request))
+
+
+def _plain(checkpoint: str, precision: str, image: Image.Image) -> tuple[Any, Callable[[], Any]]:
+    from transformers import PaliGemmaProcessor
+
+    from models.loader import Loader, read_model
+
+    folder = Loader(CPU).fetch(checkpoint)[0]
+    model = read_model(folder, precision, CPU).eval()
+    processor = PaliGemmaProcessor.from_pretrained(folder)
+    inputs = processor(text=f"<image>{PROMPT}", images=image, return_tensors="pt").to(model.dtype)
+    answer = torch.inference_mode()(model.generate)
+    return model, lambda: answer(**inputs, max_new_tokens=TOKENS, do_sample=False)
+
+
+def offer(folders: Iterable[str]) -> list[str]:
+    """Make FOLDER=LIKE checkpoints of this process and those it starts; their names."""
+    pairs = [(Path(folder).resolve(), like) for folder, _, like in map(_parted, folders)]
+    os.environ["PALIGEMMA_CHECKPOINTS"] = ",".join(f"{path}={like}" for path, like in pairs)
+    return [path.name for path, _ in pairs]
+
+
+def _parted(entry: str) -> tuple[str, str, str]:
+    return entry.rpartition("=")
+
+
+def in_own_process(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str, float]:
+    """As `measure`."""
+    command = [sys.executable, "-m", "evaluation.memory", "--here", checkpoint, precision]
+    command += ["--plain"] if is_plain else []
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def table(rows: list[tuple[str, str, dict[str, float]]]) -> str:
@@ -141,19 +182,15 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["bf16", "nf4"])
     parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     parser.add_argument("--here", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
-        print(json.dumps(measure(*options.here)))
+        print(json.dumps(measure(*options.here, options.plain)))
         return
-    folders = [entry.rpartition("=") for entry in options.folder]
-    own = ",".join(f"{Path(folder).resolve()}={like}" for folder, _, like in folders)
-    environment = os.environ | {"PALIGEMMA_CHECKPOINTS": own}
     rows = []
-    for name in (*options.checkpoints, *(Path(folder).name for folder, _, _ in folders)):
+    for name in (*options.checkpoints, *offer(options.folder)):
         for precision in options.precisions:
-            command = [sys.executable, "-m", "evaluation.memory", "--here", name, precision]
-            done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-            rows.append((name, precision, json.loads(done.stdout.splitlines()[-1])))
+            rows.append((name, precision, in_own_process(name, precision)))
             print(*rows[-1])
     print(table(rows))
     for document in options.write:

@@ -28,7 +28,7 @@ from models.sampling import draw, log_probability, warpers
 from models.schema import Request, Status, TokenEvent, UserError
 from models.vision import Tower
 
-MOST_ROWS = 8
+MOST_ROWS = 16
 LONGEST_PROMPT = 1024  # tokens of text
 LONGEST_ANSWER = 1024
 LONGEST_PAUSE_S = 0.05  # between two tokens of a row while others join

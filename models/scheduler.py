@@ -16,7 +16,7 @@ from typing import Any
 from models.metrics import Metrics, Snapshot
 from models.schema import Request, Status, StatusEvent, TokenEvent, UserError
 
-LONGEST_QUEUE = 16
+LONGEST_QUEUE = 32
 
 Load = Callable[[Status], Any]
 """Loads the engine; what it is given tells the person who waits, and raises where nobody does."""
