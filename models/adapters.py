@@ -72,8 +72,8 @@ def select(
     checkpoint: str,
     name: str | None,
     status: Status = lambda event: None,
-) -> None:
-    """Make `model` answer with an adapter, or with none; loads it on first use.
+) -> bool:
+    """Make `model` answer with an adapter, or with none; whether it had to be loaded for that.
 
     `status` gets a sentence where a download is needed. UserError where the adapter cannot be
     used.
@@ -82,14 +82,16 @@ def select(
     if name is None:
         if has_any:
             model.disable_adapters()
-        return
+        return False
     key = _key(name)
-    if not has_any or key not in model.peft_config:
+    is_new = not has_any or key not in model.peft_config
+    if is_new:
         _load(model, fetch(checkpoint, name, status), key)
         _let_go_of_the_oldest(model)
     model.peft_config[key] = model.peft_config.pop(key)  # the most recently used stands last
     model.enable_adapters()
     model.set_adapter(key)
+    return is_new
 
 
 def changes_features(model: PaliGemmaForConditionalGeneration) -> bool:

@@ -12,6 +12,8 @@ import torch
 
 from models.memory import ATTENTION_BLOCK_BYTES
 
+FEW = 16  # queries, for which torch would spend most of its time on a copy of 16-bit keys
+
 
 def attend(
     query: torch.Tensor,
@@ -68,7 +70,11 @@ def _mix(
     hidden: torch.Tensor | None,
 ) -> torch.Tensor:
     """Attention with all of its scores: query (…, queries, head_dim), key (…, head_dim, keys)."""
-    scores = torch.matmul(query, key).mul_(scale)  # (…, queries, keys)
+    if query.shape[-2] <= FEW:
+        scores = torch.matmul(key.mT, query.mT).mT  # (…, queries, keys)
+    else:
+        scores = torch.matmul(query, key)
+    scores.mul_(scale)
     if softcap is not None:
         scores.div_(softcap).tanh_().mul_(softcap)
     if hidden is not None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import PaliGemmaForConditionalGeneration
+from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
 
 from models.attention import attend
 from models.blocks import blocks, joined
@@ -22,27 +23,36 @@ class Cache:
     """Keys and values of `rows` rows of at most `length` tokens, by layer.
 
     A row's place is fixed: rows join and leave without a copy of their neighbours. On Linux
-    and a CPU, memory is only taken where a row has written.
+    and a CPU, memory is only taken where a row has written. The last column is no row's: a row's
+    newest token is never in the cache.
     """
 
     def __init__(
-        self, layers: int, rows: int, heads: int, length: int, head_dim: int, like: torch.Tensor
+        self,
+        devices: Sequence[torch.device],
+        rows: int,
+        heads: int,
+        length: int,
+        head_dim: int,
+        dtype: torch.dtype,
     ):
+        """`devices` has one for every layer."""
         self.rows, self.length = rows, length
-        shape = (layers, 2, rows, heads, length, head_dim)
-        if like.device.type == "cpu" and hasattr(mmap, "MADV_NOHUGEPAGE"):
-            self._all = _untouched(math.prod(shape), like.dtype).view(shape)
-        else:
-            self._all = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        shape = (2, rows, heads, length, head_dim)
+        is_lazy = devices[0].type == "cpu" and hasattr(mmap, "MADV_NOHUGEPAGE")
+        self._layers = [
+            _untouched(shape, dtype) if is_lazy else torch.zeros(shape, dtype=dtype, device=device)
+            for device in devices
+        ]
 
     def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of a layer, each (rows, heads, length, head_dim)."""
-        keys, values = self._all[index]
+        keys, values = self._layers[index]
         return keys, values
 
 
 class Decoder:
-    """The text side of a loaded model."""
+    """The text side of a loaded model, which may be spread over several GPUs by layers."""
 
     def __init__(self, model: PaliGemmaForConditionalGeneration, rows: int, length: int):
         text = model.model.language_model
@@ -56,13 +66,24 @@ class Decoder:
             config.sliding_window if kind == "sliding_attention" else None
             for kind in config.layer_types
         ]
+        self._gains = {
+            module: module.weight.float() + 1.0
+            for module in text.modules()
+            if isinstance(module, Gemma2RMSNorm)
+        }
         weight = text.embed_tokens.weight
+        devices = [layer.input_layernorm.weight.device for layer in text.layers]
         self.cache = Cache(
-            len(text.layers), rows, config.num_key_value_heads, length, self._head_dim, weight
+            devices, rows, config.num_key_value_heads, length, self._head_dim, weight.dtype
         )
         # Positions count from 1.
         cos, sin = text.rotary_emb(weight[:1], torch.arange(1, length + 1, device=weight.device))
         self._cos, self._sin = cos, sin  # (length, head_dim)
+
+    @property
+    def device(self) -> torch.device:
+        """Where ids and logits are."""
+        return self._text.embed_tokens.weight.device
 
     def embed(
         self, ids: torch.Tensor, image_id: int, features: torch.Tensor | None = None
@@ -88,6 +109,7 @@ class Decoder:
         cos, sin = self._cos[:tokens], self._sin[:tokens]
         states = embedded
         for index, layer in enumerate(self._text.layers):
+            states, cos, sin = _beside(layer, states, cos, sin)
             # 1. Queries, keys and values, turned by their position.
             parts = [self._project(layer, part) for (part,) in blocks(states)]
             query, key, value = (joined(each, 1) for each in zip(*parts, strict=True))
@@ -106,20 +128,26 @@ class Decoder:
                 yield None
         yield self._logits(states)[0]
 
-    def step(self, ids: torch.Tensor, rows: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
-        """One token for some rows: int64[n] -> logits (n, vocabulary).
+    def step(self, ids: Sequence[int], rows: Sequence[int], lengths: Sequence[int]) -> torch.Tensor:
+        """One token for some rows -> logits (n, vocabulary).
 
-        `rows` are distinct, and `lengths` the tokens that each has before this one.
+        `rows` are distinct and ascend, and `lengths` are the tokens that each has before this one.
         """
-        device = ids.device
-        high, longest = max(rows) + 1, max(lengths) + 1
-        at = torch.tensor(lengths, device=device)
-        place = torch.tensor(rows, device=device)
-        everywhere = list(rows) == list(range(high))
+        numbers = torch.tensor([ids, rows, lengths], device=self.device)
+        return self.advance(*numbers, max(rows) + 1, max(lengths) + 1)
+
+    def advance(
+        self, ids: torch.Tensor, place: torch.Tensor, at: torch.Tensor, high: int, longest: int
+    ) -> torch.Tensor:
+        """As `step`, with int64[n] on the device: nothing here waits for it, or depends on values.
+
+        Rows below `high` are looked at, and of each the first `longest` tokens.
+        """
+        everywhere = len(ids) == high
         # 1. What a row must not see: what it has not written, and beyond a sliding window.
-        position = torch.full((high,), 0, device=device)
+        position = torch.zeros(high, dtype=at.dtype, device=at.device)
         position[place] = at
-        column = torch.arange(longest, device=device)
+        column = torch.arange(longest, device=at.device)
         hidden: dict[int | None, torch.Tensor] = {None: column > position[:, None]}
         for window in {each for each in self._windows if each is not None}:
             too_old = column <= position[:, None] - window
@@ -127,6 +155,9 @@ class Decoder:
         cos, sin = self._cos[at], self._sin[at]  # (n, head_dim)
         states = self._text.embed_tokens(ids)  # (n, width)
         for index, layer in enumerate(self._text.layers):
+            states, cos, sin, place, at, unseen = _beside(
+                layer, states, cos, sin, place, at, hidden[self._windows[index]]
+            )
             # 2. Queries, keys and values: the rows stand where a prefix has its tokens.
             query, key, value = self._project(layer, states)  # (heads, n, head_dim)
             query, key = _turn(query, cos, sin), _turn(key, cos, sin)
@@ -140,9 +171,7 @@ class Decoder:
                 spread[place] = query
                 query = spread
             past, seen = keys[:high, :, :longest], values[:high, :, :longest]
-            mixed = attend(
-                query, past, seen, self._scale, self._softcap, hidden[self._windows[index]]
-            )
+            mixed = attend(query, past, seen, self._scale, self._softcap, unseen)
             mixed = mixed if everywhere else mixed[place]  # (n, heads, 1, head_dim)
             states = self._finish(layer, states, mixed.flatten(1))
         return self._logits(states)
@@ -174,25 +203,36 @@ class Decoder:
         """Gemma's root mean square norm: computed in float32, its weight is how far from 1."""
         wide = states.float()
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True).add_(self._eps))
-        return (wide * scale).mul_(norm.weight.float() + 1.0).to(states.dtype)
+        return (wide * scale).mul_(self._gains[norm]).to(states.dtype)
 
     def _logits(self, states: torch.Tensor) -> torch.Tensor:
-        logits = self._model.lm_head(self._norm(self._text.norm, states))
+        (states,) = _moved(self._text.norm.weight.device, states)
+        (normed,) = _moved(self.device, self._norm(self._text.norm, states))
+        logits = self._model.lm_head(normed)
         if self._final_softcap is not None:
             logits = logits.div_(self._final_softcap).tanh_().mul_(self._final_softcap)
         return logits
 
 
-def _untouched(count: int, dtype: torch.dtype) -> torch.Tensor:
-    """`count` zeros that take memory page by page as they are written.
+def _beside(layer: torch.nn.Module, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The tensors on a layer's device, where most are already."""
+    return _moved(layer.input_layernorm.weight.device, *tensors)
+
+
+def _moved(device: torch.device, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tuple(each if each.device == device else each.to(device) for each in tensors)
+
+
+def _untouched(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Zeros that take memory page by page as they are written.
 
     Small pages are asked for: a large one would span several heads, and a few tokens of each would
     take all of the cache.
     """
     private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    pages = mmap.mmap(-1, count * dtype.itemsize, flags=private)
+    pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize, flags=private)
     pages.madvise(mmap.MADV_NOHUGEPAGE)
-    return torch.frombuffer(pages, dtype=dtype)
+    return torch.frombuffer(pages, dtype=dtype).view(shape)
 
 
 def _turn(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ from models.device import available_bytes
 from models.features import FeatureCache, fingerprint
 from models.inputs import eos_ids, pixel_values, prefix_ids, prepare
 from models.loader import LoadedModel
+from models.replay import Replay, can_replay
 from models.sampling import draw, log_probability, warpers
 from models.schema import Request, Status, TokenEvent, UserError
 from models.vision import Tower
@@ -92,6 +93,7 @@ class Engine:
             most_rows = rows_that_fit(loaded, length)
         self._tower = Tower(loaded.model)
         self._decoder = Decoder(loaded.model, most_rows, length)
+        self._replay = Replay(self._decoder) if can_replay(loaded.model) else None
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
         self._selected: str | None = _UNKNOWN
@@ -206,9 +208,13 @@ class Engine:
     def _advance(self, rows: list[Row]) -> None:
         """One step of rows that have the same adapter."""
         self._select(rows[0].request.adapter)
-        ids = torch.tensor([row.ids[-1] for row in rows], device=self.loaded.device)
+        rows = sorted(rows, key=lambda row: row.place)
         places, lengths = [row.place for row in rows], [row.length for row in rows]
-        logits = self._decoder.step(ids, places, lengths)  # (rows, vocabulary)
+        ids = [row.ids[-1] for row in rows]
+        if self._replay is None:
+            logits = self._decoder.step(ids, places, lengths)  # (rows, vocabulary)
+        else:
+            logits = self._replay.step(self._selected, ids, places, lengths)
         likeliest = logits.argmax(-1).tolist()
         for row, own, best in zip(rows, logits, likeliest, strict=True):
             row.length += 1
@@ -253,7 +259,9 @@ class Engine:
         if adapter == self._selected:
             return
         self._selected = _UNKNOWN  # so it stays where selecting fails half way
-        adapters.select(self.loaded.model, self.loaded.name, adapter, status)
+        is_new = adapters.select(self.loaded.model, self.loaded.name, adapter, status)
+        if is_new and self._replay is not None:
+            self._replay.forget(adapter)
         self._selected = adapter
 
     def _take(self, row: Row, logits: torch.Tensor, best: int) -> None:

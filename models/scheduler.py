@@ -1,8 +1,12 @@
-"""The one thread that owns a model: loads it, then serves its jobs side by side.
+"""The one thread at a time that owns a model: loads it, then serves its jobs side by side.
 
 It knows neither what loading takes nor what answering means; both are given as functions. Each job
 is a generator that hands the thread back wherever its neighbours may go on, so that all of them
 share the steps of one engine. A job that is cancelled or fails ends alone.
+
+The thread lives as long as there are jobs. One that only waited would slow down all others that
+compute: OpenMP keeps workers for each thread that ever did, and lets them all sleep between two
+products where they are more than the processors.
 """
 
 from __future__ import annotations
@@ -27,7 +31,6 @@ It yields None wherever another job may go on; the engine's `step` is called bef
 """
 
 _END = object()
-_CLOSE = object()
 
 
 class _Cancelled(Exception):
@@ -54,7 +57,7 @@ class Job:
                 try:
                     event = self._events.get(timeout=heartbeat_s)
                 except queue.Empty:
-                    if not self._alive():
+                    if not self._alive() and self._events.empty():
                         raise RuntimeError("the thread that owns the model has ended") from None
                     yield None
                     continue
@@ -76,21 +79,21 @@ class Job:
 
 
 class Scheduler:
-    """Jobs of one model. The thread starts with the first job and loads the model then."""
+    """Jobs of one model, which is loaded with the first and kept until this is closed."""
 
     def __init__(self, name: str, load: Load, work: Work, capacity: int = LONGEST_QUEUE):
         self._name = name
         self._load = load
         self._work = work
-        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._capacity = capacity
         self._lock = threading.Lock()
         self._unfinished = 0
         self._closed = False
+        self._thread: threading.Thread | None = None  # the one that serves, None where none has to
         self._running: list[tuple[Job, Iterator[Any]]] = []
         self._engine: Any = None
         self._metrics = Metrics()
-        self._thread = self._new_thread()
         self.used_at = time.monotonic()
 
     @property
@@ -126,13 +129,15 @@ class Scheduler:
                     f"{self._name} is busy: {self._unfinished} requests are waiting.",
                     "Try again in a minute.",
                 )
-            if not self._thread.is_alive():
-                if self._thread.ident is not None:  # it ended, which no job's failure makes it do
-                    self._thread = self._new_thread()
-                self._thread.start()
+            thread = self._thread
+            if thread is None or not thread.is_alive():
+                thread = threading.Thread(target=self._serve, name=f"owner-{self._name}")
+                thread.daemon = True
+                thread.start()
+                self._thread = thread
             self._unfinished += 1
             self.used_at = time.monotonic()
-            job = Job(request, lambda: self._thread.is_alive())
+            job = Job(request, thread.is_alive)
             self._jobs.put(job)
             return job
 
@@ -148,37 +153,43 @@ class Scheduler:
         """Stop the running job, refuse those that wait, and let go of the model."""
         with self._lock:
             self._closed = True
-            started = self._thread.is_alive()
+            thread = self._thread
+            if thread is None:
+                self._engine = None
         for job, _ in list(self._running):
             job.cancelled.set()
-        self._jobs.put(None)
-        if started and threading.current_thread() is not self._thread:
-            self._thread.join(timeout_s)
-
-    def _new_thread(self) -> threading.Thread:
-        return threading.Thread(target=self._serve, name=f"owner-{self._name}", daemon=True)
+        if thread is not None and threading.current_thread() is not thread:
+            thread.join(timeout_s)
 
     def _serve(self) -> None:
-        """Serve until closed. Whatever ends this thread ends its jobs, and the engine with it."""
+        """Serve while there are jobs. Whatever else ends this ends its jobs, and the engine."""
+        is_done = False
         try:
-            while self._serve_once():
-                pass
+            while not (is_done := self._has_nothing_to_do()):
+                self._serve_once()
         finally:
             for each in list(self._running):
                 self._end(*each, RuntimeError("the thread that owns the model has ended"))
-            self._engine = None
+            if not is_done:
+                self._engine = None
 
-    def _serve_once(self) -> bool:
-        """Let jobs join, make a step, and let each go on until it waits; False at the end."""
-        goes_on = True
+    def _has_nothing_to_do(self) -> bool:
+        """Whether there is no job; from then on this thread serves no more."""
+        with self._lock:
+            if self._unfinished:
+                return False
+            self._thread = None
+            if self._closed:
+                self._engine = None
+            return True
+
+    def _serve_once(self) -> None:
+        """Let jobs join, make a step, and let each go on until it waits."""
         # 1. Those that wait join while there is room, unless others have waited for them too long.
         while not self._running or (self._engine.has_room and not self._engine.is_due):
-            job = self._next_job(wait=not self._running)
-            if job is _CLOSE:
-                goes_on = False
-                for other, _ in self._running:
-                    other.cancelled.set()  # each ends in what follows
-            if job in (None, _CLOSE):
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
                 break
             self._running.append((job, self._work_of(job)))
             self._advance(*self._running[-1])
@@ -188,14 +199,6 @@ class Scheduler:
         # 3. Each takes it, and goes on until it waits for the others.
         for each in list(self._running):
             self._advance(*each)
-        return goes_on
-
-    def _next_job(self, wait: bool) -> Any:
-        try:
-            job = self._jobs.get(block=wait)
-        except queue.Empty:
-            return None
-        return _CLOSE if job is None else job
 
     def _work_of(self, job: Job) -> Iterator[Any]:
         """All that a job does, the load of the model where it is the first."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from models.schema import UserError
 
-PENDING_AT_MOST = 16  # answers that are written or wait; each holds a picture in memory
+PENDING_AT_MOST = 32  # answers that are written or wait; each holds a picture in memory
 
 
 class Runs:

@@ -39,7 +39,7 @@ def tensors(rows: int, queries: int, keys: int, dtype=torch.float32) -> list[tor
 def test_blocks_give_what_all_scores_at_once_give(softcap, block_bytes):
     query, key, value = tensors(1, 37, 37)
     found = attend(query, key, value, SCALE, softcap, block_bytes=block_bytes)
-    assert torch.allclose(found, plain(query, key, value, softcap), atol=1e-4)
+    assert torch.allclose(found, plain(query, key, value, softcap), atol=1e-3)
 
 
 def test_soft_capping_changes_the_result():

@@ -128,6 +128,20 @@ def test_a_job_that_waits_too_long_keeps_others_from_joining(make):
     assert seen == ["a", "a", "b", "b"]
 
 
+def test_the_thread_ends_with_the_last_job_and_the_model_stays(make):
+    """A thread that only waits would slow down those that compute."""
+    gate = Gate()
+    scheduler = make(gate)
+    job = scheduler.submit("a")
+    thread = scheduler._thread
+    gate.opened.set()
+    take(job)
+    thread.join(SOON_S)
+    assert not thread.is_alive() and scheduler._thread is None
+    assert scheduler.is_loaded
+    assert take(scheduler.submit("b")) == ["begun", "b"]
+
+
 def test_a_thread_that_ended_is_started_again(make):
     loads = []
 

@@ -1,0 +1,100 @@
+"""Whether the engine's logits are those of transformers, on weights of the true shape.
+
+    python -m evaluation.true_shape --like 3b-pt-224 --out build/true-shape/3b-random
+    python -m evaluation.agreement --folder build/true-shape/3b-random=3b-pt-224 --precision fp32
+
+One picture and prompt per checkpoint. Both use the same loaded weights; `generate` writes, and the
+engine's decoder reads the same tokens. Random weights make the likeliest tokens nearly equal, so
+equal tokens ask for more here than they would of trained ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from evaluation import memory
+from evaluation.predict import timer
+from evaluation.report import table
+from models import catalog
+from models.decoder import Decoder
+from models.device import best_device
+from models.inputs import pixel_values, prefix_ids, prepare
+from models.loader import LoadedModel, Loader
+from models.vision import Tower
+from training.nano.scenes import HELD_OUT, draw
+
+PROMPT = "caption en"
+
+
+@torch.inference_mode()
+def compare(loaded: LoadedModel, resolution: int, tokens: int) -> dict[str, float]:
+    """How far apart the logits of `tokens` tokens are, and how many of them both choose."""
+    image = draw(HELD_OUT, resolution).image
+    inputs = prepare(loaded, image, PROMPT)
+    seconds = timer()
+    written = loaded.model.generate(
+        **inputs,
+        max_new_tokens=tokens,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_logits=True,
+    )
+    plain_s = seconds()
+    theirs = torch.cat(written.logits).float()  # (tokens, vocabulary)
+    prefix = prefix_ids(loaded, PROMPT)
+    ids = written.sequences[0, len(prefix) :].tolist()
+    seconds = timer()
+    decoder = Decoder(loaded.model, rows=1, length=len(prefix) + tokens)
+    *_, features = Tower(loaded.model).look(pixel_values(loaded, image))
+    embedded = decoder.embed(prefix, loaded.processor.image_token_id, features)
+    *_, first = decoder.prefill(embedded, 0)
+    found = [first[None]]
+    for number, token_id in enumerate(ids[:-1]):
+        found.append(decoder.step([token_id], [0], [len(prefix) + number]))
+    ours = torch.cat(found).float()
+    return {
+        "spread": theirs.std().item(),
+        "largest": (ours - theirs).abs().max().item(),
+        "mean": (ours - theirs).abs().mean().item(),
+        "chosen": (ours.argmax(-1) == theirs.argmax(-1)).sum().item(),
+        "ours_s": seconds(),
+        "plain_s": plain_s,
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", nargs="+", required=True, help="FOLDER=LIKE, of true_shape")
+    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--tokens", type=int, default=4)
+    options = parser.parse_args()
+    names = memory.offer(options.folder)
+    rows = []
+    for name in names:
+        loaded = Loader(best_device()).load(name, options.precision)
+        found = compare(loaded, catalog.find(name).resolution, options.tokens)
+        del loaded
+        rows.append(
+            (
+                name,
+                options.precision,
+                f"{found['spread']:.3f}",
+                f"{found['largest']:.2g}",
+                f"{found['mean']:.2g}",
+                f"{found['chosen']:.0f} of {options.tokens}",
+                f"{found['ours_s']:.0f}",
+                f"{found['plain_s']:.0f}",
+            )
+        )
+    head = (
+        "checkpoint", "precision", "spread of logits", "largest difference", "mean difference",
+        "same choice", "ours, s", "plain, s",
+    )  # fmt: skip
+    print(table(head, rows, markdown=True))
+
+
+if __name__ == "__main__":
+    main()
