@@ -179,14 +179,17 @@ async def measure(url: str, process: psutil.Process, clients: int, seconds: floa
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(timeout=None, limits=limits) as http:
         expected = await alone(page, images, http)
-        before = process.memory_info().rss
+        memory = [anonymous(process)]
         until = time.monotonic() + seconds
         chairs = [
             client(page, images, expected, until, http, random.Random(number))
             for number in range(clients)
         ]
-        outcomes = [each for chair in await asyncio.gather(*chairs) for each in chair]
-        after = process.memory_info().rss
+        running = asyncio.gather(*chairs)
+        for _ in range(2):
+            await asyncio.sleep(seconds / 2 * 0.99)
+            memory.append(anonymous(process))
+        outcomes = [each for chair in await running for each in chair]
         freed_s = await leavers(page, images[0], http)
     answered = [each for each in outcomes if each.kind == "answered"]
     return {
@@ -195,10 +198,16 @@ async def measure(url: str, process: psutil.Process, clients: int, seconds: floa
         "outcomes": dict(Counter(each.kind for each in outcomes)),
         "first_s": percentiles([each.first_s for each in answered if each.first_s is not None]),
         "total_s": percentiles([each.total_s for each in answered]),
-        "memory_growth": after - before,
+        "memory": memory,
         "freed_s": freed_s,
         "failures": [each.text for each in outcomes if each.kind in ("failed", "wrong")][:10],
     }
+
+
+def anonymous(process: psutil.Process) -> int:
+    """Bytes in memory that no file backs: the kernel takes back the others when it needs room."""
+    found = process.memory_info()
+    return found.rss - found.shared
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
@@ -214,11 +223,12 @@ def render(record: dict) -> str:
         (name, *(f"{value:.2f}" for value in record[key].values()))
         for name, key in (("first text, s", "first_s"), ("whole answer, s", "total_s"))
     ]
+    before, halfway, after = record["memory"]
     return (
         f"{record['clients']} clients for {record['seconds']:.0f} s: {ended}\n\n"
         f"{table(('', 'p50', 'p95', 'p99'), rows, markdown=True)}\n\n"
-        f"memory grew by {record['memory_growth'] / 1e6:.0f} MB; {LEAVERS} closed tabs were "
-        f"free after {record['freed_s']:.2f} s"
+        f"memory grew by {(after - before) / 1e6:.0f} MB, {(after - halfway) / 1e6:.0f} MB of "
+        f"it in the second half; {LEAVERS} closed tabs were free after {record['freed_s']:.2f} s"
         + "".join(f"\n  {text}" for text in record["failures"])
     )
 

@@ -43,7 +43,9 @@ from ui.runs import Runs
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_PAUSE_S = 0.04  # between two updates of the page; faster is not seen and costs bandwidth
+# Between two updates of all pages together, as every update takes time from the model; and what one
+# page waits at most, however many there are.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.04, 0.5
 NO_ADAPTER = ""
 NANO_NOTE = (
     "nano is small and knows only the drawn scenes it was trained on, like the examples. "
@@ -179,7 +181,7 @@ class Handlers:
         """The backend's events as page updates; closing this stops the backend's work."""
         with self.runs.open(session) as stop:
             events = self._backend.answer(request)
-            shown_at = 0.0
+            shown_at, said = 0.0, None
             first_token_s = None
             try:
                 for event in events:
@@ -190,12 +192,17 @@ class Handlers:
                     if isinstance(event, Result):
                         yield finished(request, event)
                     elif isinstance(event, StatusEvent):
-                        yield waiting(request, event)
-                    elif time.monotonic() - shown_at >= SHORTEST_PAUSE_S:
+                        if event != said:  # it comes again and again, for this to look at `stop`
+                            said = event
+                            yield waiting(request, event)
+                    elif time.monotonic() - shown_at >= self._pause_s():
                         yield partial(request, event, first_token_s)
                         shown_at = time.monotonic()
             finally:
                 events.close()
+
+    def _pause_s(self) -> float:
+        return min(SHORTEST_PAUSE_S * max(1, self.runs.count), LONGEST_PAUSE_S)
 
     def begin(self, session: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
         """Updates of (Run, Stop) for a new answer; an older one of the same page gives way."""

@@ -20,6 +20,15 @@ class Runs:
         self._stops: dict[str, list[threading.Event]] = {}
         self._begun: dict[str, int] = {}  # pages, and their answers that are still on their way
 
+    @property
+    def count(self) -> int:
+        """Answers that are written or wait."""
+        with self._lock:
+            return self._count()
+
+    def _count(self) -> int:
+        return sum(len(stops) for stops in self._stops.values())
+
     def begin(self, session: str) -> None:
         """A page starts an answer: those before it stop, as a page shows one at a time."""
         self.stop(session)
@@ -49,7 +58,7 @@ class Runs:
         """
         stop = threading.Event()
         with self._lock:
-            pending = sum(len(stops) for stops in self._stops.values())
+            pending = self._count()
             if pending >= self._at_most:
                 raise UserError(
                     f"The queue is full: {pending} answers are being written or wait.",
