@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -30,8 +31,9 @@ import transformers
 from evaluation import limits, memory
 from evaluation.predict import timer
 from evaluation.report import table
-from evaluation.ways import PROMPTS, Run, Way, ours, plain
+from evaluation.ways import PROMPTS, Run, Way, in_own_thread, ours, plain
 from models.catalog import find
+from models.checkpoints import Checkpoint
 from models.device import best_device, resolve_precision
 from models.service import LocalBackend
 from training.nano.scenes import HELD_OUT, draw
@@ -120,7 +122,7 @@ def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -
     checkpoint, device = find(name), best_device()
     precisions = [resolve_precision(checkpoint, each, device) for each in precisions]
     dtypes = {each: limits.DTYPES[each] for each in ("bf16", "fp32")}
-    best = limits.measure(device, dtypes)
+    best = in_own_thread(lambda: limits.measure(device, dtypes))
     backend = LocalBackend()
     ways: list[Way] = []
     for precision in precisions:
@@ -157,7 +159,13 @@ def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -
     return record
 
 
-def summary(way: Way, runs: list[Run], checkpoint, best: limits.Limits, device) -> dict:
+def summary(
+    way: Way,
+    runs: list[Run],
+    checkpoint: Checkpoint,
+    best: limits.Limits,
+    device: torch.device,
+) -> dict[str, Any]:
     """Medians over the runs, and the shares of the machine's limits that they reach."""
     rates = [run.tokens_per_s for run in runs if run.tokens_per_s]
     first_s = statistics.median(run.first_token_s for run in runs)

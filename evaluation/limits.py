@@ -17,7 +17,7 @@ from models.checkpoints import Checkpoint
 from models.memory import BYTES_PER_PARAMETER
 
 TIMES = 7
-_NUMBERS = 2**28  # float32 numbers, a gigabyte: more than any cache holds
+NUMBERS = 2**28  # float32 numbers, a gigabyte: more than any cache holds
 _SIDE = 4096
 _PACKED = 0.5 + 2 / 64  # bytes per 4-bit parameter as bitsandbytes packs it for a CPU
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -33,7 +33,7 @@ class Limits:
 
 def measure(device: torch.device, dtypes: dict[str, torch.dtype] = DTYPES) -> Limits:
     """Medians of TIMES runs on a device."""
-    numbers = torch.ones(_NUMBERS, device=device)
+    numbers = torch.ones(NUMBERS, device=device)
     read_s = _median(numbers.sum, device)
     rates = {}
     for name, dtype in dtypes.items():
@@ -78,15 +78,20 @@ def token_bytes(checkpoint: Checkpoint, precision: str, on_cpu: bool, has_small_
 
 
 def prefix_operations(checkpoint: Checkpoint) -> int:
-    """Multiplications and additions of a picture's first token: tower, projector, decoder, head."""
+    """Multiplications and additions from a picture to the first token, all that must be done.
+
+    After the attention of the last layer only one token goes on.
+    """
     vision, text = checkpoint.shape.vision, checkpoint.shape.text
     tokens = checkpoint.image_tokens
-    tower = vision.layers * (4 * vision.width**2 + 2 * vision.width * vision.mlp)
-    tower_scores = 2 * vision.layers * tokens * vision.width
+    patches = 3 * vision.patch**2 * vision.width
+    layer = 4 * vision.width**2 + 2 * vision.width * vision.mlp + 2 * tokens * vision.width
     projector = vision.width * text.width
     scores = 2 * text.layers * tokens * text.heads * text.head_dim
-    per_token = tower + tower_scores + projector + text.linear_parameters + scores
-    return 2 * (tokens * per_token + text.vocabulary * text.width)
+    rest_of_last = text.width * (text.heads * text.head_dim + 3 * text.mlp)
+    per_token = patches + vision.layers * layer + projector + text.linear_parameters + scores
+    once = text.vocabulary * text.width
+    return 2 * (tokens * per_token - (tokens - 1) * rest_of_last + once)
 
 
 def as_record(limits: Limits) -> dict:
