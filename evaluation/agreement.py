@@ -11,10 +11,11 @@ equal tokens ask for more here than they would of trained ones.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 
-from evaluation import memory
+from evaluation import documents, memory
 from evaluation.predict import timer
 from evaluation.report import table
 from models import catalog
@@ -70,30 +71,34 @@ def main() -> None:
     parser.add_argument("--folder", nargs="+", required=True, help="FOLDER=LIKE, of true_shape")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--tokens", type=int, default=4)
+    parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     options = parser.parse_args()
     names = memory.offer(options.folder)
     rows = []
     for name in names:
         loaded = Loader(best_device()).load(name, options.precision)
-        found = compare(loaded, catalog.find(name).resolution, options.tokens)
+        each = compare(loaded, catalog.find(name).resolution, options.tokens)
         del loaded
         rows.append(
             (
                 name,
                 options.precision,
-                f"{found['spread']:.3f}",
-                f"{found['largest']:.2g}",
-                f"{found['mean']:.2g}",
-                f"{found['chosen']:.0f} of {options.tokens}",
-                f"{found['ours_s']:.0f}",
-                f"{found['plain_s']:.0f}",
+                f"{each['spread']:.3f}",
+                f"{each['largest']:.2g}",
+                f"{each['mean']:.2g}",
+                f"{each['chosen']:.0f} of {options.tokens}",
+                f"{each['ours_s']:.0f}",
+                f"{each['plain_s']:.0f}",
             )
         )
     head = (
         "checkpoint", "precision", "spread of logits", "largest difference", "mean difference",
         "same choice", "ours, s", "plain, s",
     )  # fmt: skip
-    print(table(head, rows, markdown=True))
+    found = table(head, rows, markdown=True)
+    print(found)
+    for document in options.write:
+        documents.write(document, {"agreement": found})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import platform
 import shlex
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ from typing import Any
 import torch
 import transformers
 
-from evaluation import limits, memory
+from evaluation import documents, limits, memory
 from evaluation.predict import timer
 from evaluation.report import table
 from evaluation.ways import PROMPTS, Run, Way, in_own_thread, ours, plain
@@ -189,7 +189,7 @@ def summary(
 
 
 def render(record: dict) -> str:
-    """What `measure` found, for a terminal. Ratios are to the second way, plain in the first
+    """What `measure` found, as Markdown. Ratios are to the second way, plain in the first
     precision; above 1 is faster."""
     base = record["ways"][1]
     rows = []
@@ -212,37 +212,44 @@ def render(record: dict) -> str:
         "way", "load, s", "first token, s", "×", "of GEMM", "tokens/s", "×", "of bandwidth",
         "above weights, MB",
     )  # fmt: skip
-    best = record["limits"]
+    best, about = record["limits"], record["machine"]
     rates = ", ".join(f"{k} {v / 1e9:,.0f} GFLOP/s" for k, v in best["operations_per_s"].items())
-    lines = [f"{key}: {value}" for key, value in record["machine"].items()]
-    lines += [
-        f"limits: {best['bytes_per_s'] / 1e9:.1f} GB/s, {rates}",
+    parts = [
         f"{record['checkpoint']}, {record['resolution']} px, one request at a time, greedy; "
-        f"medians of {record['answers']} answers",
-        "",
+        f"medians of {record['answers']} answers on {about['cpu']}, GPU: {about['gpu']}, "
+        f"{about['versions']}; limits measured in the run: {best['bytes_per_s'] / 1e9:.1f} GB/s, "
+        f"{rates}; `{about['command']}`:",
         table(head, rows, markdown=True),
-        "",
+        "\n".join(_notes(record)),
     ]
-    for precision, same in record["same_text"].items():
-        lines.append(f"{precision}: same text in {same} of {record['answers']} answers")
-    for precision, each in record["second_question"].items():
-        sooner = 1 - each["second_s"] / each["first_s"]
-        lines.append(
-            f"{precision}: first token of the first question about a picture "
-            f"{each['first_s']:.3f} s, of the second {each['second_s']:.3f} s, {sooner:.0%} sooner"
-        )
     if record["together"]:
         cells = [
             (
                 f"{each['rows']} {each['kind']}, {each['precision']}",
                 *(f"{each[name]:.3f}" for name in ("at_once_s", "in_turn_s", "as_batch_s")),
                 f"{each['in_turn_s'] / each['at_once_s']:.2f}",
+                f"{each['as_batch_s'] / each['at_once_s']:.2f}",
             )
             for each in record["together"]
         ]
-        head = ("requests", "ours at once, s", "plain in turn, s", "plain as batch, s", "×")
-        lines += ["", table(head, cells, markdown=True)]
-    return "\n".join(lines)
+        head = (
+            "requests", "ours at once, s", "plain in turn, s", "plain as batch, s", "× in turn",
+            "× batch",
+        )  # fmt: skip
+        parts.append(table(head, cells, markdown=True))
+    return "\n\n".join(parts)
+
+
+def _notes(record: dict) -> Iterator[str]:
+    for precision, same in record["same_text"].items():
+        yield f"- {precision}: same text in {same} of {record['answers']} answers."
+    for precision, each in record["second_question"].items():
+        sooner = 1 - each["second_s"] / each["first_s"]
+        yield (
+            f"- {precision}: first token of the first question about a picture after "
+            f"{each['first_s']:.3f} s, of the second after {each['second_s']:.3f} s, "
+            f"{sooner:.0%} sooner."
+        )
 
 
 def main() -> None:
@@ -257,6 +264,7 @@ def main() -> None:
     parser.add_argument("--no-second", dest="second", action="store_false")
     parser.add_argument("--memory", action="store_true", help="also measure memory; CPU, Linux")
     parser.add_argument("--json", type=Path, help="write every run here")
+    parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     options = parser.parse_args()
     name = options.checkpoint
     if options.folder:
@@ -270,6 +278,8 @@ def main() -> None:
     print(render(record))
     if options.json:
         options.json.write_text(json.dumps(record, indent=1, ensure_ascii=False))
+    for document in options.write:
+        documents.write(document, {f"speed {name}": render(record)})
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from typing import Any
 import httpx
 import psutil
 
+from evaluation import documents
 from evaluation.report import table
 from evaluation.visitor import Outcome, Page, Visitor
 from training.nano.scenes import HELD_OUT, draw
@@ -240,6 +241,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--port", type=int, default=7861)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     options = parser.parse_args()
     with served(options.port) as process:
         url = f"http://127.0.0.1:{options.port}"
@@ -247,6 +249,8 @@ def main() -> None:
     print(render(record))
     if options.json:
         options.json.write_text(json.dumps(record, indent=1))
+    for document in options.write:
+        documents.write(document, {"load": render(record)})
 
 
 if __name__ == "__main__":

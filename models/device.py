@@ -86,6 +86,14 @@ def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.devi
     return precision
 
 
+def has_int8(model: torch.nn.Module) -> bool:
+    """Whether a model has 8-bit layers of bitsandbytes.
+
+    They keep in 16 bits the columns in which any of the rows that come together has a large value.
+    """
+    return any(type(module).__name__ == "Linear8bitLt" for module in model.modules())
+
+
 @contextmanager
 def memory_watched(explain: Callable[[], UserError]) -> Iterator[None]:
     """Turns the end of memory within, the CPU's included, into the error that `explain` makes."""

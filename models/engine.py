@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from transformers import LogitsProcessorList
 from models import adapters, beams, catalog, memory
 from models.decoder import Decoder
 from models.detokenizer import Detokenizer
-from models.device import available_bytes
+from models.device import available_bytes, has_int8
 from models.features import FeatureCache, fingerprint
 from models.inputs import eos_ids, pixel_values, prefix_ids, prepare
 from models.loader import LoadedModel
@@ -94,10 +94,12 @@ class Engine:
         self._tower = Tower(loaded.model)
         self._decoder = Decoder(loaded.model, most_rows, length)
         self._replay = Replay(self._decoder) if can_replay(loaded.model) else None
+        self._one_by_one = has_int8(loaded.model)  # a row's result would depend on its neighbours
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
         self._selected: str | None = _UNKNOWN
         self._stepped_at = 0.0
+        self._owed_until = 0.0
 
     @property
     def has_room(self) -> bool:
@@ -109,8 +111,11 @@ class Engine:
         """Whether the rows that decode have waited long enough for those that join.
 
         A step costs nearly the same for one row as for many, so joining comes first until then.
+        After beams, which let nobody else on, the rows get as much time as those took.
         """
-        return bool(self.rows) and time.monotonic() - self._stepped_at >= LONGEST_PAUSE_S
+        now = time.monotonic()
+        is_long = now - self._stepped_at >= LONGEST_PAUSE_S
+        return bool(self.rows) and (is_long or now < self._owed_until)
 
     def answer(
         self,
@@ -180,9 +185,10 @@ class Engine:
         Where a step of several fails, each is tried alone, so that a row fails alone.
         """
         self._stepped_at = time.monotonic()
-        groups: dict[str | None, list[Row]] = {}
+        groups: dict[Hashable, list[Row]] = {}
         for row in self.rows:
-            groups.setdefault(row.request.adapter, []).append(row)
+            key = row.place if self._one_by_one else row.request.adapter
+            groups.setdefault(key, []).append(row)
         for rows in groups.values():
             try:
                 self._advance(rows)
@@ -298,7 +304,9 @@ class Engine:
         self._select(request.adapter, status)
         inputs = prepare(self.loaded, request.image, request.prompt)
         new_ids, reason = beams.search(self.loaded, inputs, request.decoding, row.must_stop)
-        row.first_token_s = row.last_token_s = time.monotonic() - row.started
+        now = time.monotonic()
+        row.first_token_s = row.last_token_s = now - row.started
+        self._owed_until = now + row.first_token_s
         for token_id in new_ids:
             row.ids.append(token_id)
             if token_id in self._eos_ids:

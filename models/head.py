@@ -50,15 +50,6 @@ def shrink(linear: torch.nn.Linear) -> None:
     linear.parts = parts
 
 
-def packed(model: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """All 4-bit weights of a model, in the order in which a token reads them."""
-    from bitsandbytes.nn import Linear4bit
-
-    layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
-    heads = [module for module in model.modules() if isinstance(module, Head)]
-    return [layer.weight for layer in (*layers, *(part for head in heads for part in head.parts))]
-
-
 def _in_four_bits(weight: torch.Tensor) -> torch.nn.Module:
     """A 4-bit layer of (tokens, width), with rows of zeros after them where it needs them."""
     from bitsandbytes.nn import Linear4bit, Params4bit

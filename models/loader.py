@@ -24,10 +24,9 @@ from models.device import (
     on_zero_gpu,
     resolve_precision,
 )
-from models.head import packed, shrink
+from models.head import shrink
 from models.linear import hasten
 from models.mask_codec import MaskCodec
-from models.pages import gather
 from models.schema import Status, StatusEvent, UserError
 
 CODEC_FILE = "mask_codec.safetensors"
@@ -91,7 +90,6 @@ class Loader:
         hasten(model)
         if precision == "nf4" and self.device.type == "cpu":
             shrink(model.lm_head)
-            gather(packed(model))
         codec = MaskCodec.load(codec_path)
         return LoadedModel(
             name=chosen.name,

@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.schema import TokenEvent
-
 REMEMBERED = 256  # requests whose times the medians are taken from
 RATE_WINDOW_S = 10.0
 PROMETHEUS_TYPE = "text/plain; version=0.0.4"
@@ -23,15 +21,18 @@ PROMETHEUS_TYPE = "text/plain; version=0.0.4"
 class Snapshot:
     """The state of one loaded model; times in seconds, None where nothing was measured yet.
 
-    `waiting` are requests in the queue, `rows` those that are answered. `first_token_s` counts from
-    when a request came, the wait included. `tokens_per_s` is of the last ten seconds, all rows
-    together. `image_hits` of `image_asks` pictures had been looked at before.
+    `waiting` are requests in the queue, `rows` those that are answered; `answered` ended by
+    themselves, `stopped` because nobody wanted more. `first_token_s` counts from when a request
+    came, the wait included. `tokens_per_s` is of the last ten seconds, all rows together.
+    `image_hits` of `image_asks` pictures had been looked at before, those of beams not counted.
     """
 
     name: str
+    precision: str
     waiting: int
     rows: int
     answered: int
+    stopped: int
     failed: int
     tokens: int
     first_token_s: float | None
@@ -46,45 +47,50 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._first_token_s: deque[float] = deque(maxlen=REMEMBERED)
-        self._recent: deque[float] = deque()
-        self.answered = self.failed = self.tokens = 0
+        self._recent: deque[tuple[float, int]] = deque()  # when, and how many tokens
+        self.answered = self.stopped = self.failed = self.tokens = 0
 
-    def saw_token(self, came_at: float, event: TokenEvent) -> None:
-        """A token of a request that came at `came_at` of the monotonic clock."""
+    def saw_tokens(self, count: int, waited_s: float | None = None) -> None:
+        """New tokens of a request; `waited_s` since it came where they are its first."""
         now = time.monotonic()
         with self._lock:
-            self.tokens += 1
-            self._recent.append(now)
+            self.tokens += count
+            self._recent.append((now, count))
             self._forget(now)
-            if event.index == 0:
-                self._first_token_s.append(now - came_at)
+            if waited_s is not None:
+                self._first_token_s.append(waited_s)
 
-    def saw_end(self, has_failed: bool) -> None:
+    def saw_end(self, has_failed: bool, is_stopped: bool) -> None:
         """The end of a request, whatever it was."""
         with self._lock:
             self.failed += has_failed
-            self.answered += not has_failed
+            self.stopped += is_stopped and not has_failed
+            self.answered += not is_stopped and not has_failed
 
-    def snapshot(self, name: str, waiting: int, rows: int, hits: int, asks: int) -> Snapshot:
+    def snapshot(
+        self, name: str, precision: str, waiting: int, rows: int, hits: int, asks: int
+    ) -> Snapshot:
         """The counts now, with what only the scheduler and the engine know."""
         with self._lock:
             self._forget(time.monotonic())
             times = self._first_token_s
             return Snapshot(
                 name,
+                precision,
                 waiting,
                 rows,
                 self.answered,
+                self.stopped,
                 self.failed,
                 self.tokens,
                 statistics.median(times) if times else None,
-                len(self._recent) / RATE_WINDOW_S,
+                sum(count for _, count in self._recent) / RATE_WINDOW_S,
                 hits,
                 asks,
             )
 
     def _forget(self, now: float) -> None:
-        while self._recent and self._recent[0] < now - RATE_WINDOW_S:
+        while self._recent and self._recent[0][0] < now - RATE_WINDOW_S:
             self._recent.popleft()
 
 
@@ -93,13 +99,14 @@ def prometheus(snapshots: Iterable[Snapshot]) -> str:
     about = (
         ("waiting", "gauge", "requests in the queue"),
         ("rows", "gauge", "requests that are answered now"),
-        ("answered", "counter", "requests that ended without an error"),
+        ("answered", "counter", "requests that were answered to their end"),
+        ("stopped", "counter", "requests that were stopped, or whose page was closed"),
         ("failed", "counter", "requests that ended with an error"),
         ("tokens", "counter", "tokens written"),
         ("first_token_s", "gauge", "median seconds from a request to its first token"),
         ("tokens_per_s", "gauge", "tokens per second of the last ten seconds"),
-        ("image_hits", "counter", "pictures that had been looked at before"),
-        ("image_asks", "counter", "pictures that were asked about"),
+        ("image_hits", "counter", "pictures that had been looked at before, without beams"),
+        ("image_asks", "counter", "pictures that were asked about, without beams"),
     )
     snapshots = list(snapshots)
     lines = []
@@ -109,5 +116,6 @@ def prometheus(snapshots: Iterable[Snapshot]) -> str:
         for each in snapshots:
             value = getattr(each, field)
             if value is not None:
-                lines.append(f'{name}{{model="{each.name}"}} {value}')
+                of = f'model="{each.name}",precision="{each.precision}"'
+                lines.append(f"{name}{{{of}}} {value}")
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration
 
 from models.decoder import Decoder
+from models.device import has_int8
 
 RECORD_AFTER = 4  # steps of a kind, which also warm its kernels up: recording takes as long as ten
 TOKENS = 256  # what is looked at grows by so many
@@ -27,8 +28,7 @@ def can_replay(model: PaliGemmaForConditionalGeneration) -> bool:
     On ZeroGPU this is asked where the GPU is.
     """
     devices = {parameter.device for parameter in model.parameters()}
-    asks = any(type(module).__name__ == "Linear8bitLt" for module in model.modules())
-    return len(devices) == 1 and devices.pop().type == "cuda" and not asks
+    return len(devices) == 1 and devices.pop().type == "cuda" and not has_int8(model)
 
 
 def record(work: Work) -> Work:

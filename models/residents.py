@@ -55,7 +55,7 @@ class Residents:
             scheduler = self._schedulers.get(key)
             if scheduler is None:
                 load, work = self.load_for(key), self._work_for(key)
-                scheduler = Scheduler(key[0], load, work, self._longest_queue)
+                scheduler = Scheduler(*key, load, work, self._longest_queue)
                 self._schedulers[key] = scheduler
             ahead = scheduler.ahead
             return scheduler.submit(request), ahead

@@ -43,6 +43,7 @@ class Job:
     def __init__(self, request: Request, alive: Callable[[], bool]):
         self.request = request
         self.came_at = time.monotonic()
+        self.tokens = 0  # that came so far
         self.cancelled = threading.Event()
         self._alive = alive
         self._events: queue.Queue[Any] = queue.Queue()
@@ -81,8 +82,15 @@ class Job:
 class Scheduler:
     """Jobs of one model, which is loaded with the first and kept until this is closed."""
 
-    def __init__(self, name: str, load: Load, work: Work, capacity: int = LONGEST_QUEUE):
-        self._name = name
+    def __init__(
+        self,
+        name: str,
+        precision: str,
+        load: Load,
+        work: Work,
+        capacity: int = LONGEST_QUEUE,
+    ):
+        self._name, self._precision = name, precision
         self._load = load
         self._work = work
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -117,7 +125,9 @@ class Scheduler:
         features = getattr(self._engine, "features", None)
         hits, misses = (features.hits, features.misses) if features else (0, 0)
         waiting = max(self._unfinished - running, 0)
-        return self._metrics.snapshot(self._name, waiting, running, hits, hits + misses)
+        return self._metrics.snapshot(
+            self._name, self._precision, waiting, running, hits, hits + misses
+        )
 
     def submit(self, request: Request) -> Job:
         """Queue a request; UserError where too many wait already."""
@@ -225,7 +235,10 @@ class Scheduler:
                 if event is None:
                     return
                 if isinstance(event, TokenEvent):
-                    self._metrics.saw_token(job.came_at, event)
+                    is_first, new = job.tokens == 0, event.index + 1 - job.tokens
+                    job.tokens += new
+                    waited_s = time.monotonic() - job.came_at if is_first else None
+                    self._metrics.saw_tokens(new, waited_s)
                 job.put(event)
         except _Cancelled:
             pass
@@ -237,7 +250,7 @@ class Scheduler:
     def _end(self, job: Job, work: Iterator[Any], error: Exception | None = None) -> None:
         self._running.remove((job, work))
         work.close()
-        self._metrics.saw_end(error is not None)
+        self._metrics.saw_end(error is not None, job.cancelled.is_set())
         with self._lock:
             self._unfinished -= 1
             self.used_at = time.monotonic()

@@ -131,7 +131,8 @@ class Detection:
 class Timings:
     """Seconds of one request, and the `tokens` of its text, the end token not among them.
 
-    `first_token_s` counts from prefill on, loading excluded; `decode_s` from there to the last
+    `wait_s` is how long others came first. `first_token_s` counts from prefill on, that and loading
+    excluded; `decode_s` from there to the last
     token of the text, so the step that only finds the end is in neither. With beams, whose text
     comes at once, `first_token_s` is all of the time and `decode_s` is 0.
     """
@@ -140,6 +141,7 @@ class Timings:
     first_token_s: float
     decode_s: float
     tokens: int
+    wait_s: float = 0.0
 
     @property
     def tokens_per_s(self) -> float:

@@ -7,6 +7,7 @@ or terminals.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -24,7 +25,17 @@ from models.metrics import Snapshot
 from models.objects import detect
 from models.residents import HEARTBEAT_S, Key, Residents
 from models.scheduler import LONGEST_QUEUE
-from models.schema import Decoding, Need, Request, Result, Status, StatusEvent, Timings, UserError
+from models.schema import (
+    Decoding,
+    Need,
+    Request,
+    Result,
+    Status,
+    StatusEvent,
+    Timings,
+    TokenEvent,
+    UserError,
+)
 from models.zero import ZeroGpu
 
 
@@ -46,16 +57,22 @@ class LocalBackend:
         if self._zero:
             yield from self._zero.answer(request, key)
             return
+        asked = time.monotonic()
         job, ahead = self._residents.submit(request, key)
         going_on = "Waiting for other requests …" if ahead else "Looking at the picture …"
         last = StatusEvent(going_on)
         events = job.events(HEARTBEAT_S)
         silent = True
+        first_s: float | None = None
         try:
             yield last  # at once, so that an older answer leaves the page before the first token
             for event in events:
                 if isinstance(event, StatusEvent):
                     last = event
+                elif isinstance(event, TokenEvent) and first_s is None:
+                    first_s = time.monotonic() - asked
+                elif isinstance(event, Result) and first_s is not None:
+                    event = _with_wait(event, first_s)
                 if event is not None:
                     silent = silent and isinstance(event, StatusEvent)
                     yield event
@@ -197,6 +214,13 @@ def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float)
         timings=Timings(load_s, end.first_token_s, end.decode_s, end.tokens),
         finish_reason=end.finish_reason,
     )
+
+
+def _with_wait(result: Result, first_s: float) -> Result:
+    """The result with how long others came first, its first token having come after `first_s`."""
+    timings = result.timings
+    wait_s = max(first_s - timings.load_s - timings.first_token_s, 0.0)
+    return replace(result, timings=replace(timings, wait_s=wait_s))
 
 
 def _is_here(chosen: Checkpoint) -> bool:

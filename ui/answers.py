@@ -104,6 +104,7 @@ def describe(result: Result, labels: list[str]) -> dict[str, Any]:
         "invalid_objects": result.invalid_objects,
         "finish_reason": result.finish_reason,
         "timings": {
+            "wait_s": round(result.timings.wait_s, 3),
             "load_s": round(result.timings.load_s, 3),
             "first_token_s": round(result.timings.first_token_s, 3),
             "decode_s": round(result.timings.decode_s, 3),

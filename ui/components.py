@@ -1,4 +1,4 @@
-"""Components that Gradio does not have: an image input that can be trusted, and open choices.
+"""Components that Gradio does not have: inputs that can be trusted, and open choices.
 
 They know files and widgets; what a picture must be to be safe is said by `models.images`.
 """
@@ -104,3 +104,36 @@ class OpenRadio(gr.Radio):
         """Any string or number, described in words."""
         names = ", ".join(str(value) for _, value in self.choices)
         return {"type": "string", "description": f"such as {names}"}
+
+
+class Slider(gr.Slider):
+    """A slider that says in words what is wrong with a value that only a program can send."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> float:
+        """The number; an error that names the field and its range for anything else."""
+        try:
+            return super().preprocess(payload)
+        except (TypeError, ValueError, gr.Error):
+            raise _no_number(self, payload) from None
+
+
+class Number(gr.Number):
+    """The same for a number field, which may be empty."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> float | int | None:
+        """The number, None where the field is empty."""
+        try:
+            return super().preprocess(payload)
+        except (TypeError, ValueError, gr.Error):
+            raise _no_number(self, payload) from None
+
+
+def _no_number(field: gr.Slider | gr.Number, payload: Any) -> gr.Error:
+    given = repr(payload)
+    given = given if len(given) <= 40 else f"{given[:40]} …"
+    limits = "" if field.minimum is None else f" from {field.minimum:g} to {field.maximum:g}"
+    return as_error(UserError(f"{field.label} is {given}.", f"Use a number{limits}."))

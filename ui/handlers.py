@@ -94,10 +94,10 @@ def build_prompt(
 
 def whole(name: str, value: float | None) -> int:
     """A field's whole number, 0 where it is empty; UserError where it is none."""
-    try:
-        return int(value or 0)
-    except (ValueError, OverflowError):
-        raise UserError(f"{name} is {value}.", "Use a whole number.") from None
+    number = value or 0
+    if number != number or abs(number) == float("inf") or number != int(number):
+        raise UserError(f"{name} is {value}.", "Use a whole number.")
+    return int(number)
 
 
 class Handlers:

@@ -11,7 +11,7 @@ from models import deployment
 from models.backend import Backend
 from models.prompts import Task
 from ui import choices, markup, nano
-from ui.components import OpenRadio, SafeImage
+from ui.components import Number, OpenRadio, SafeImage, Slider
 from ui.examples import Example
 from ui.handlers import NO_ADAPTER
 
@@ -132,7 +132,7 @@ def inputs_panel() -> Inputs:
     with gr.Group(visible=False, elem_id="box") as box_row:
         with gr.Row():
             box = tuple(
-                gr.Number(value, label=f"{edge} %", minimum=0, maximum=100, min_width=72)
+                Number(value, label=f"{edge} %", minimum=0, maximum=100, min_width=72)
                 for edge, value in (("Left", 25), ("Top", 25), ("Right", 75), ("Bottom", 75))
             )
     text = gr.Textbox(
@@ -226,18 +226,18 @@ def model_panel(backend: Backend) -> Model:
     tokens, heat, k, p, width, start_seed = choices.DEFAULT_DECODING
     with gr.Accordion("Decoding", open=False, elem_id="decoding"):
         with gr.Row():
-            max_tokens = gr.Slider(
+            max_tokens = Slider(
                 0, 1024, tokens, step=1, label="Maximum tokens", info="0: as the task needs"
             )
-            temperature = gr.Slider(
+            temperature = Slider(
                 0, 2, heat, step=0.05, label="Temperature", info="0: always the likeliest token"
             )
         with gr.Row():
-            top_k = gr.Slider(0, 200, k, step=1, label="Top-k", info="0: off")
-            top_p = gr.Slider(0.05, 1, p, step=0.05, label="Top-p", info="1: off")
+            top_k = Slider(0, 200, k, step=1, label="Top-k", info="0: off")
+            top_p = Slider(0.05, 1, p, step=0.05, label="Top-p", info="1: off")
         with gr.Row():
-            beams = gr.Slider(1, 8, width, step=1, label="Beams", info="1: off")
-            seed = gr.Number(start_seed, label="Seed", info="for temperatures above 0", precision=0)
+            beams = Slider(1, 8, width, step=1, label="Beams", info="1: off")
+            seed = Number(start_seed, label="Seed", info="for temperatures above 0", precision=0)
     decoding = (max_tokens, temperature, top_k, top_p, beams, seed)
     return Model(
         panel=panel,

@@ -22,6 +22,7 @@ COLOURS = (
     "#7c9a1e",
     "#a0603c",
 )
+SHORTEST_WAIT_S = 0.5  # that is worth a figure
 
 
 def colours(count: int) -> list[str]:
@@ -72,18 +73,19 @@ def engine_figures(snapshots: Sequence[Snapshot]) -> str:
         f'<th scope="col">{name}</th>'
         for name in (
             "Model",
+            "Precision",
             "Waiting",
             "Rows",
             "First token",
             "Tokens per second",
-            "Pictures kept",
+            "Pictures seen before",
         )
     )
     rows = []
     for each in snapshots:
         first = "–" if each.first_token_s is None else f"{each.first_token_s:.2f} s"
         kept = f"{each.image_hits} of {each.image_asks}"
-        values = (each.waiting, each.rows, first, f"{each.tokens_per_s:.1f}", kept)
+        values = (each.precision, each.waiting, each.rows, first, f"{each.tokens_per_s:.1f}", kept)
         cells = "".join(f"<td>{value}</td>" for value in values)
         rows.append(f'<tr><th scope="row">{escape(each.name)}</th>{cells}</tr>')
     return (
@@ -104,7 +106,9 @@ def status(text: str, share: float | None = None) -> str:
 def timing_figures(
     timings: Timings | None, tokens: int = 0, first_token_s: float | None = None
 ) -> str:
-    """Time to first token, tokens per second and token count as three labelled figures.
+    """Time to first token, tokens per second and token count as labelled figures.
+
+    How long others came first is among them where it was long.
 
     Without `timings` they are those of an unfinished answer.
     """
@@ -115,7 +119,9 @@ def timing_figures(
         first = f"{timings.first_token_s:.2f} s"
         rate = f"{timings.tokens_per_s:.1f}" if timings.tokens_per_s else "–"
         count = str(timings.tokens)
-    figures = (("First token", first), ("Tokens per second", rate), ("Tokens", count))
+    figures = [("First token", first), ("Tokens per second", rate), ("Tokens", count)]
+    if timings is not None and timings.wait_s >= SHORTEST_WAIT_S:
+        figures.insert(0, ("Waited", f"{timings.wait_s:.1f} s"))
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures
     )

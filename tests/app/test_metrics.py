@@ -7,7 +7,6 @@ import pytest
 from gradio_client import Client, handle_file
 
 from models.metrics import Metrics, Snapshot, prometheus
-from models.schema import TokenEvent
 from tests.serving import app_process, save_scene
 from ui import markup
 
@@ -23,9 +22,11 @@ def test_metrics_are_at_their_address_only_where_switched_on(tmp_path):
         page = httpx.get(app.url).text
     assert found.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = dict(line.rsplit(" ", 1) for line in found.text.splitlines() if line[0] != "#")
-    assert float(lines['paligemma_answered_total{model="nano-224"}']) == 3  # one warmed it up
-    assert float(lines['paligemma_image_hits_total{model="nano-224"}']) == 1
-    assert float(lines['paligemma_first_token_s{model="nano-224"}']) > 0
+    assert (
+        float(lines['paligemma_answered_total{model="nano-224",precision="fp32"}']) == 3
+    )  # one warmed it up
+    assert float(lines['paligemma_image_hits_total{model="nano-224",precision="fp32"}']) == 1
+    assert float(lines['paligemma_first_token_s{model="nano-224",precision="fp32"}']) > 0
     assert '"Engine"' in page
 
 
@@ -36,21 +37,22 @@ def test_without_the_switch_there_is_nothing(served):
 
 def test_counts_are_of_what_happened():
     metrics = Metrics()
-    assert metrics.snapshot("a", 0, 0, 0, 0).first_token_s is None
-    for index in range(3):
-        metrics.saw_token(0.0, TokenEvent("", "", 7, index, 0.1))
-    metrics.saw_end(False)
-    metrics.saw_end(True)
-    found = metrics.snapshot("a", 2, 1, 3, 4)
-    assert (found.tokens, found.answered, found.failed) == (3, 1, 1)
+    assert metrics.snapshot("a", "fp32", 0, 0, 0, 0).first_token_s is None
+    metrics.saw_tokens(1, waited_s=0.5)
+    metrics.saw_tokens(2)
+    metrics.saw_end(has_failed=False, is_stopped=False)
+    metrics.saw_end(has_failed=False, is_stopped=True)
+    metrics.saw_end(has_failed=True, is_stopped=True)
+    found = metrics.snapshot("a", "fp32", 2, 1, 3, 4)
+    assert (found.tokens, found.answered, found.stopped, found.failed) == (3, 1, 1, 1)
     assert found.tokens_per_s == pytest.approx(0.3)
-    assert found.first_token_s > 0
+    assert found.first_token_s == 0.5
 
 
 def test_the_text_for_prometheus_and_the_table_name_the_model():
-    found = Snapshot("nano<224", 1, 2, 3, 4, 5, None, 6.0, 7, 8)
+    found = Snapshot("nano<224", "nf4", 1, 2, 3, 9, 4, 5, None, 6.0, 7, 8)
     text = prometheus([found])
-    assert 'paligemma_rows{model="nano<224"} 2\n' in text
+    assert 'paligemma_rows{model="nano<224",precision="nf4"} 2\n' in text
     assert "# TYPE paligemma_tokens_total counter\n" in text
     assert "paligemma_first_token_s{" not in text
     table = markup.engine_figures([found])

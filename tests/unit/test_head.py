@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-
 import pytest
 import torch
 from transformers import LogitsProcessorList
@@ -13,7 +11,6 @@ from models.engine import generate
 from models.head import EXACT, MOST_STATES, Head, shrink
 from models.inputs import prepare
 from models.loader import Loader, read_model
-from models.pages import gather
 from models.sampling import warpers
 from training.nano.scenes import HELD_OUT, draw
 
@@ -54,16 +51,6 @@ def test_many_states_at_once_take_the_plain_head(plain):
     expected = plain(states)
     shrink(plain)
     assert torch.equal(plain(states), expected)
-
-
-def test_weights_are_the_same_in_one_block():
-    before = [torch.randint(0, 255, shape, dtype=torch.uint8) for shape in ((5, 33), (4, 64))]
-    parameters = [torch.nn.Parameter(each.clone(), requires_grad=False) for each in before]
-    gather(parameters)
-    assert all(torch.equal(*pair) for pair in zip(parameters, before, strict=True))
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        first, second = (each.data_ptr() for each in parameters)
-        assert second - first == 192  # 165 bytes, to a whole number of cache lines
 
 
 def test_without_fast_kernels_or_sixteen_bits_nothing_changes(plain, monkeypatch):

@@ -32,7 +32,6 @@ ORDER = (
     "checks",
     "linear",
     "head",
-    "pages",
     "loader",
     "blocks",
     "attention",
@@ -53,8 +52,8 @@ ORDER = (
 )
 # All others must be importable without torch.
 NEED_TORCH = frozenset(
-    "mask_codec objects device linear head pages loader blocks attention vision decoder "
-    "replay features sampling beams inputs engine scheduler residents zero service".split()
+    "mask_codec objects device linear head loader blocks attention vision decoder replay "
+    "features sampling beams inputs engine scheduler residents zero service".split()
 )
 LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)
 PAGE_ONLY = {"gradio", "gradio_client"}

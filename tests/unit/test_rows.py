@@ -17,7 +17,7 @@ from models.catalog import find
 from models.decoder import Cache
 from models.engine import LONGEST_PAUSE_S, Engine, generate, rows_that_fit
 from models.inputs import pixel_values, prefix_ids, prepare
-from models.loader import read_model
+from models.loader import Loader, read_model
 from models.sampling import warpers
 from models.schema import Decoding, Request, TokenEvent
 from training.nano.scenes import HELD_OUT, draw
@@ -198,6 +198,43 @@ def test_those_that_join_come_first_for_a_bounded_time(nano, ask, monkeypatch):
     engine.step()
     assert not engine.is_due
     assert isinstance(next(joins), TokenEvent)
+
+
+def test_after_beams_the_others_get_as_much_time(nano, ask, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("models.engine.time", types.SimpleNamespace(monotonic=lambda: now[0]))
+
+    def search(*given):
+        now[0] += 7.0
+        return [1], None
+
+    monkeypatch.setattr("models.engine.beams.search", search)
+    engine = Engine(nano)
+    writes = engine.answer(ask(tokens=20), threading.Event())
+    next(writes), next(writes)
+    list(engine.answer(ask(num_beams=2), threading.Event()))
+    engine.step()
+    assert engine.is_due  # although it has just stepped
+    now[0] += 7.0
+    engine.step()
+    assert not engine.is_due
+
+
+def test_eight_bit_rows_step_one_by_one(ask, monkeypatch):
+    """bitsandbytes looks for outliers in all rows at once, so they would change each other."""
+    loaded = Loader(CPU).load("nano-224", "int8")
+    engine, seen = Engine(loaded), []
+    step = engine._decoder.step
+    monkeypatch.setattr(
+        engine._decoder, "step", lambda ids, *rest: seen.append(ids) or step(ids, *rest)
+    )
+    running = [engine.answer(ask(tokens=4), threading.Event()) for _ in range(3)]
+    for events in running:
+        while not isinstance(next(events), TokenEvent):
+            pass
+        assert next(events) is None
+    engine.step()
+    assert [len(ids) for ids in seen] == [1, 1, 1]
 
 
 def test_as_many_rows_as_fit(nano, monkeypatch):

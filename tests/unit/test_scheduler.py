@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from models.scheduler import Scheduler
-from models.schema import StatusEvent, UserError
+from models.schema import StatusEvent, TokenEvent, UserError
 
 SOON_S = 20.0
 
@@ -46,7 +46,7 @@ def make():
     made = []
 
     def scheduler(work=echo, loader=load, **options) -> Scheduler:
-        made.append(Scheduler("nano", loader, work, **options))
+        made.append(Scheduler("nano", "fp32", loader, work, **options))
         return made[-1]
 
     yield scheduler
@@ -161,6 +161,25 @@ def test_a_thread_that_ended_is_started_again(make):
     scheduler._thread.join(SOON_S)
     assert take(scheduler.submit("a"))[-1] == "a"
     assert len(loads) == 2
+
+
+def test_what_was_written_is_counted_also_where_it_comes_at_once(make):
+    """Beams write all of their tokens in one event."""
+
+    def work(loaded, request, cancelled, load_s, status):
+        for index in request:
+            yield TokenEvent("", "", 7, index, 0.1)
+
+    scheduler = make(work)
+    take(scheduler.submit((0, 1, 2)))
+    take(scheduler.submit((6,)))
+    found = scheduler.snapshot()
+    assert (found.tokens, found.answered, found.precision) == (10, 2, "fp32")
+    assert found.first_token_s is not None
+    stopped = scheduler.submit((0,))
+    stopped.cancelled.set()
+    take(stopped)
+    assert scheduler.snapshot().answered + scheduler.snapshot().stopped == 3
 
 
 def test_a_failed_job_fails_alone(make):

@@ -328,3 +328,13 @@ def test_when_memory_runs_out_it_is_said_and_others_make_room(ask, monkeypatch, 
     monkeypatch.undo()
     assert answer(backend, ask(precision="fp32"))[1].text == first.text
     backend.close()
+
+
+def test_the_wait_for_others_is_told_apart_from_the_work(ask):
+    backend = LocalBackend()
+    _, alone = answer(backend, ask(tokens=2))
+    assert alone.timings.wait_s >= 0
+    timings = dataclasses.replace(alone.timings, load_s=1.0, first_token_s=0.5)
+    told = service._with_wait(dataclasses.replace(alone, timings=timings), first_s=4.0)
+    assert told.timings.wait_s == pytest.approx(2.5)
+    backend.close()
