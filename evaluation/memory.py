@@ -79,8 +79,9 @@ def measure(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str
     from models.device import QUANTIZED
 
     chosen = catalog.find(checkpoint)
-    if precision in QUANTIZED:
-        importlib.import_module("bitsandbytes")
+    # Everything is imported before memory is looked at.
+    for module in ("models.engine", *(("bitsandbytes",) if precision in QUANTIZED else ())):
+        importlib.import_module(module)
     torch.ones(64, 64) @ torch.ones(64, 64)  # starts the threads
     image = Image.new("RGB", (chosen.resolution,) * 2, "white")
     before = anonymous()

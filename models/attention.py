@@ -30,8 +30,7 @@ def attend(
     head_dim), where heads is a multiple of key_heads and neighbouring heads share one. `hidden` is
     bool(rows, keys), True where a key is not to be seen. The softmax is taken in float32. No more
     than about `block_bytes` of scores are held at one time, by default what suits the device.
-    Source:
-    `eager_attention_forward` of transformers' Gemma 2.
+    Source: `eager_attention_forward` of transformers' Gemma 2.
     """
     rows, heads, queries, head_dim = query.shape
     key_heads, keys = key.shape[1:3]

@@ -28,6 +28,7 @@ class Tower:
         states = self._vision.embeddings(pixels)[0]  # (tokens, width)
         for layer in self._vision.encoder.layers:
             attention = layer.self_attn
+            states = states.to(layer.layer_norm1.weight.device)  # large models may be spread
             # 2. Queries, keys and values.
             parts = [self._project(layer, part) for (part,) in blocks(states)]
             query, key, value = (
@@ -41,7 +42,9 @@ class Tower:
             states = joined([self._finish(layer, *part) for part in blocks(states, flat)], 0)
             yield None
         # 5. Into the width of the decoder.
-        yield self._projector(self._vision.post_layernorm(states)[None])[0]
+        states = states.to(self._vision.post_layernorm.weight.device)
+        normed = self._vision.post_layernorm(states)
+        yield self._projector(normed.to(self._projector.linear.weight.device)[None])[0]
 
     def _project(self, layer: torch.nn.Module, states: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(tokens, width) -> query, key and value, each (tokens, width)."""
