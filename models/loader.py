@@ -90,6 +90,7 @@ class Loader:
         hasten(model)
         if precision == "nf4" and self.device.type == "cpu":
             shrink(model.lm_head)
+            _return_memory()
         codec = MaskCodec.load(codec_path)
         return LoadedModel(
             name=chosen.name,
@@ -144,7 +145,11 @@ def _settle(model: PaliGemmaForConditionalGeneration) -> None:
         for module in model.modules():
             if isinstance(module, Linear4bit):
                 module(torch.zeros(1, module.in_features, dtype=module.compute_dtype))
-    # glibc keeps what the packing took, a tenth of the weights, unless it is told to let go.
+    _return_memory()
+
+
+def _return_memory() -> None:
+    """Make glibc let go of what packing 4-bit weights took, a tenth of them, which it would keep."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim:
         trim(0)
