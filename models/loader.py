@@ -149,7 +149,7 @@ def _settle(model: PaliGemmaForConditionalGeneration) -> None:
 
 
 def _return_memory() -> None:
-    """Make glibc let go of what packing 4-bit weights took, a tenth of them, which it would keep."""
+    """Make glibc let go of what packing 4-bit weights took, a tenth of them; it would keep it."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim:
         trim(0)
