@@ -34,7 +34,7 @@ from evaluation.report import table
 from evaluation.ways import PROMPTS, Run, Way, in_own_thread, ours, plain
 from models.catalog import find
 from models.checkpoints import Checkpoint
-from models.device import best_device, resolve_precision
+from models.device import DTYPES, best_device, resolve_precision
 from models.service import LocalBackend
 from training.nano.scenes import HELD_OUT, draw
 
@@ -121,7 +121,7 @@ def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -
     """All ways on one checkpoint, as a JSON-able dict; a precision may be "auto"."""
     checkpoint, device = find(name), best_device()
     precisions = [resolve_precision(checkpoint, each, device) for each in precisions]
-    dtypes = {each: limits.DTYPES[each] for each in ("bf16", "fp32")}
+    dtypes = {each: DTYPES[each] for each in ("bf16", "fp32")}
     best = in_own_thread(lambda: limits.measure(device, dtypes))
     backend = LocalBackend()
     ways: list[Way] = []
@@ -134,7 +134,7 @@ def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -
         "checkpoint": name,
         "resolution": checkpoint.resolution,
         "answers": options.answers,
-        "limits": limits.as_record(best),
+        "limits": asdict(best),
         "prefix_operations": limits.prefix_operations(checkpoint),
         "ways": [summary(*each, checkpoint, best, device) for each in zip(ways, runs, strict=True)],
         "same_text": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 
@@ -20,7 +20,6 @@ TIMES = 7
 NUMBERS = 2**28  # float32 numbers, a gigabyte: more than any cache holds
 _SIDE = 4096
 _PACKED = 0.5 + 2 / 64  # bytes per 4-bit parameter as bitsandbytes packs it for a CPU
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,12 @@ class Limits:
     operations_per_s: dict[str, float]
 
 
-def measure(device: torch.device, dtypes: dict[str, torch.dtype] = DTYPES) -> Limits:
+def measure(device: torch.device, dtypes: dict[str, torch.dtype]) -> Limits:
     """Medians of TIMES runs on a device."""
     numbers = torch.ones(NUMBERS, device=device)
     read_s = _median(numbers.sum, device)
     rates = {}
     for name, dtype in dtypes.items():
-        if name == "fp16" and device.type == "cpu":
-            continue
         square = torch.randn(_SIDE, _SIDE, device=device).to(dtype)
         product_s = _median(lambda square=square: _product(square), device)
         rates[name] = 2 * _SIDE**3 / product_s
@@ -92,8 +89,3 @@ def prefix_operations(checkpoint: Checkpoint) -> int:
     per_token = patches + vision.layers * layer + projector + text.linear_parameters + scores
     once = text.vocabulary * text.width
     return 2 * (tokens * per_token - (tokens - 1) * rest_of_last + once)
-
-
-def as_record(limits: Limits) -> dict:
-    """For JSON."""
-    return asdict(limits)

@@ -132,13 +132,12 @@ def _plain(checkpoint: str, precision: str, image: Image.Image) -> tuple[Any, Ca
 
 def offer(folders: Iterable[str]) -> list[str]:
     """Make FOLDER=LIKE checkpoints of this process and those it starts; their names."""
-    pairs = [(Path(folder).resolve(), like) for folder, _, like in map(_parted, folders)]
+    pairs = [
+        (Path(folder).resolve(), like)
+        for folder, _, like in (each.rpartition("=") for each in folders)
+    ]
     os.environ["PALIGEMMA_CHECKPOINTS"] = ",".join(f"{path}={like}" for path, like in pairs)
     return [path.name for path, _ in pairs]
-
-
-def _parted(entry: str) -> tuple[str, str, str]:
-    return entry.rpartition("=")
 
 
 def in_own_process(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A step on a GPU, recorded once and replayed: a thousand launches of kernels become one.
+"""A step on a GPU, recorded once and replayed: the launches of its kernels become one.
 
 What is recorded has fixed shapes, so rows that do not take part are computed too and their keys go
 to the column of the cache that is no row's, and a few more tokens are looked at than there are.
@@ -15,7 +15,7 @@ from transformers import PaliGemmaForConditionalGeneration
 from models.decoder import Decoder
 from models.device import has_int8
 
-RECORD_AFTER = 4  # steps of a kind, which also warm its kernels up: recording takes as long as ten
+RECORD_AFTER = 4  # steps of a kind: they warm its kernels up, and a rare kind is not worth it
 TOKENS = 256  # what is looked at grows by so many
 
 Key = tuple[str | None, int, int]  # the adapter, rows, tokens that are looked at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from models import catalog
 from models.engine import Engine
 from models.loader import LoadedModel, Loader
-from models.schema import Decoding, Request
+from models.schema import Decoding, Request, TokenEvent
 from models.service import LocalBackend
 
 NANO = "nano-224"
@@ -76,5 +76,36 @@ def run_all():
             *_, end = engine.alone(engine.answer(request, threading.Event()))
             texts.append(end.text)
         return texts
+
+    return run
+
+
+@pytest.fixture
+def serve():
+    """Answers requests side by side on an engine; the ids of each, in the order of the requests.
+
+    One joins at a round where there is room and `joins()` says so, or nobody is answered.
+    """
+
+    def run(
+        engine: Engine, requests: list[Request], joins: Callable[[], bool] = lambda: True
+    ) -> list[list[int]]:
+        waiting = list(enumerate(requests))
+        running: dict[int, Iterator[object]] = {}
+        found: list[list[int]] = [[] for _ in requests]
+        while waiting or running:
+            if waiting and engine.has_room and (not running or joins()):
+                number, request = waiting.pop(0)
+                running[number] = engine.answer(request, threading.Event())
+            for number, events in list(running.items()):
+                for event in events:
+                    if event is None:
+                        break
+                    if isinstance(event, TokenEvent):
+                        found[number].append(event.token_id)
+                else:
+                    del running[number]
+            engine.step()
+        return found
 
     return run

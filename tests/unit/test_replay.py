@@ -5,35 +5,13 @@ Without a GPU nothing can be recorded: here a recording is the work itself, done
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 import torch
 
-from models.engine import Engine, Finished
+from models.engine import Engine
 from models.replay import RECORD_AFTER, Replay, can_replay, record
-from models.schema import Request, TokenEvent
+from models.schema import Request
 from training.nano.scenes import HELD_OUT, draw
-
-
-def answers(engine: Engine, requests: list[Request]) -> list[list[int]]:
-    """The ids of requests that join one step after another."""
-    found: list[list[int]] = [[] for _ in requests]
-    waiting, running = list(enumerate(requests)), {}
-    while waiting or running:
-        if waiting:
-            number, request = waiting.pop(0)
-            running[number] = engine.answer(request, threading.Event())
-        for number, events in list(running.items()):
-            for event in events:
-                if event is None:
-                    break
-                if isinstance(event, TokenEvent):
-                    found[number].append(event.token_id)
-                elif isinstance(event, Finished):
-                    del running[number]
-        engine.step()
-    return found
 
 
 @pytest.fixture
@@ -45,17 +23,17 @@ def requests(ask) -> list[Request]:
     ]
 
 
-def test_padded_steps_change_nothing(nano, requests):
+def test_padded_steps_change_nothing(nano, serve, requests):
     recorded = []
 
     def stand_in(work):
         recorded.append(work)
         return work
 
-    expected = answers(Engine(nano, most_rows=5), requests)
+    expected = serve(Engine(nano, most_rows=5), requests)
     engine = Engine(nano, most_rows=5)
     engine._replay = Replay(engine._decoder, stand_in)
-    assert answers(engine, requests) == expected
+    assert serve(engine, requests) == expected
     assert recorded
 
 

@@ -71,31 +71,11 @@ def mixed(count: int, seed: int) -> list[Request]:
     return requests
 
 
-def serve(engine: Engine, requests: list[Request], dice: random.Random) -> list[list[int]]:
-    """Answer all, each joining when there is room and the dice say so; the ids by request."""
-    waiting = list(enumerate(requests))
-    running: dict[int, object] = {}
-    found: list[list[int]] = [[] for _ in requests]
-    while waiting or running:
-        if waiting and engine.has_room and (not running or dice.random() < 0.5):
-            number, request = waiting.pop(0)
-            running[number] = engine.answer(request, threading.Event())
-        for number, events in list(running.items()):
-            for event in events:
-                if event is None:
-                    break
-                if isinstance(event, TokenEvent):
-                    found[number].append(event.token_id)
-            else:
-                del running[number]
-        engine.step()
-    return found
-
-
-def check(stock, nano, rows: int, count: int) -> None:
+def check(stock, nano, serve, rows: int, count: int) -> None:
     requests = mixed(count, seed=rows)
     engine = Engine(nano, most_rows=rows)
-    found = serve(engine, requests, random.Random(rows))
+    dice = random.Random(rows)
+    found = serve(engine, requests, lambda: dice.random() < 0.5)
     greedy: dict[tuple[int, str], list[int]] = {}  # an answer begins as a longer one does
     for request, ids in zip(requests, found, strict=True):
         decoding = request.decoding
@@ -113,14 +93,14 @@ def check(stock, nano, rows: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
-def test_each_row_gets_what_it_gets_alone(stock, nano, rows):
-    check(stock, nano, rows, 24)
+def test_each_row_gets_what_it_gets_alone(stock, nano, serve, rows):
+    check(stock, nano, serve, rows, 24)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rows, count", [(1, 100), (3, 200), (8, 200)])
-def test_five_hundred_mixed_requests(stock, nano, rows, count):
-    check(stock, nano, rows, count)
+def test_five_hundred_mixed_requests(stock, nano, serve, rows, count):
+    check(stock, nano, serve, rows, count)
 
 
 def test_sliding_layers_see_their_window_alone(ask, stock, nano, monkeypatch):
