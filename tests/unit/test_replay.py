@@ -37,6 +37,21 @@ def test_padded_steps_change_nothing(nano, serve, requests):
     assert recorded
 
 
+def test_rows_that_do_not_take_part_keep_what_they_have(nano):
+    """Such as one whose prefix is still being read."""
+    engine = Engine(nano, most_rows=2)
+    layers = [engine._decoder.cache.layer(index) for index in range(5)]
+    for layer in layers:
+        for part in layer:
+            part[0] = 3
+    with torch.inference_mode():
+        Replay(engine._decoder, lambda work: work).step(None, [5], [1], [200])
+    for layer in layers:
+        for part in layer:
+            assert (part[0, :, :-1] == 3).all()
+            assert part[1, :, 200].any()
+
+
 def test_a_kind_is_recorded_once_and_anew_after_its_adapter_was_loaded(nano):
     engine = Engine(nano, most_rows=2)
     recorded = []
