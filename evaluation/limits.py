@@ -77,15 +77,16 @@ def token_bytes(checkpoint: Checkpoint, precision: str, on_cpu: bool, has_small_
 def prefix_operations(checkpoint: Checkpoint) -> int:
     """Multiplications and additions from a picture to the first token, all that must be done.
 
-    After the attention of the last layer only one token goes on.
+    In the last layer only one token attends and goes on.
     """
     vision, text = checkpoint.shape.vision, checkpoint.shape.text
     tokens = checkpoint.image_tokens
     patches = 3 * vision.patch**2 * vision.width
     layer = 4 * vision.width**2 + 2 * vision.width * vision.mlp + 2 * tokens * vision.width
     projector = vision.width * text.width
-    scores = 2 * text.layers * tokens * text.heads * text.head_dim
-    rest_of_last = text.width * (text.heads * text.head_dim + 3 * text.mlp)
-    per_token = patches + vision.layers * layer + projector + text.linear_parameters + scores
+    scores = 2 * tokens * text.heads * text.head_dim
+    rest_of_last = scores + text.width * (text.heads * text.head_dim + 3 * text.mlp)
+    decoder = text.linear_parameters + text.layers * scores
+    per_token = patches + vision.layers * layer + projector + decoder
     once = text.vocabulary * text.width
     return 2 * (tokens * per_token - (tokens - 1) * rest_of_last + once)

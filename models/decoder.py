@@ -17,6 +17,7 @@ from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
 
 from models.attention import attend
 from models.blocks import blocks, joined
+from models.linear import then_gelu, then_times
 
 
 class Cache:
@@ -117,12 +118,12 @@ class Decoder:
             # 2. Keys and values are kept.
             keys, values = self.cache.layer(index)
             keys[row, :, :tokens], values[row, :, :tokens] = key, value
-            # 3. Everything sees everything.
-            mixed = attend(query[None], key[None], value[None], self._scale, self._softcap)[0]
-            flat = mixed.transpose(0, 1).reshape(tokens, -1)
-            # 4. Only the last token goes on after the last layer.
+            # 3. After the last layer only the last token goes on.
             if index == len(self._windows) - 1:
-                flat, states = flat[-1:], states[-1:]
+                query, states = query[:, -1:], states[-1:]
+            # 4. Everything sees everything.
+            mixed = attend(query[None], key[None], value[None], self._scale, self._softcap)[0]
+            flat = mixed.transpose(0, 1).reshape(len(states), -1)
             states = joined([self._finish(layer, *part) for part in blocks(states, flat)], 0)
             if index < len(self._windows) - 1:
                 yield None
@@ -195,8 +196,8 @@ class Decoder:
         states = states + attended
         normed = self._norm(layer.pre_feedforward_layernorm, states)
         mlp = layer.mlp
-        gated = torch.nn.functional.gelu(mlp.gate_proj(normed), approximate="tanh")
-        out = mlp.down_proj(gated.mul_(mlp.up_proj(normed)))
+        gate = then_gelu(mlp.gate_proj, normed)  # (tokens, mlp)
+        out = mlp.down_proj(then_times(mlp.up_proj, normed, gate))
         return states + self._norm(layer.post_feedforward_layernorm, out)
 
     def _norm(self, norm: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
-"""Linear layers in float32 on a CPU, by oneDNN.
+"""Linear layers on a CPU, by oneDNN, with what follows a product done while it is at hand.
 
 torch takes MKL for float32 products, which leaves half of what AVX-512 can do unused on processors
-that are not Intel's. oneDNN, which torch brings along for other formats, does not. Numbers differ
-by rounding alone.
+that are not Intel's; oneDNN, which torch brings along for bfloat16, does not. And where torch reads
+and writes a whole product again for each operation that follows, oneDNN does some of them to a part
+of it before that leaves the processor, in float32. Numbers differ by rounding alone.
 """
 
 from __future__ import annotations
@@ -11,22 +12,62 @@ import torch
 
 
 class Linear(torch.nn.Linear):
-    """`torch.nn.Linear` for inference; a single row is left to torch, which is as fast there."""
+    """`torch.nn.Linear` for inference; made by `hasten`."""
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """float32[..., in_features] -> float32[..., out_features]."""
-        if states.numel() == self.in_features or torch.is_grad_enabled():
-            return super().forward(states)
-        return torch.ops.mkldnn._linear_pointwise(states, self.weight, self.bias, "none", [], "")
+        """(..., in_features) -> (..., out_features), float32 or bfloat16 as its weight."""
+        if states.dtype is torch.float32 and _is_for_onednn(self, states):
+            return torch.ops.mkldnn._linear_pointwise(
+                states, self.weight, self.bias, "none", [], ""
+            )
+        return super().forward(states)
 
 
 def hasten(model: torch.nn.Module) -> None:
-    """Make a model's float32 layers on a CPU use oneDNN, where torch was built with it."""
+    """Make a model's layers on a CPU use oneDNN, where torch was built with it."""
     if not torch.backends.mkldnn.is_available():
         return
+    formats = {torch.float32}
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        formats.add(torch.bfloat16)
     for module in model.modules():
-        if type(module) is not torch.nn.Linear:
-            continue
-        weight = module.weight
-        if weight.dtype is torch.float32 and weight.device.type == "cpu":
-            module.__class__ = Linear
+        if type(module) is torch.nn.Linear:
+            weight = module.weight
+            if weight.dtype in formats and weight.device.type == "cpu":
+                module.__class__ = Linear
+
+
+def then_gelu(layer: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
+    """gelu(layer(states)), approximated by tanh; at once where the layer is a `Linear`."""
+    if _is_for_onednn(layer, states):
+        return torch.ops.mkldnn._linear_pointwise(
+            states, layer.weight, layer.bias, "gelu", [], "tanh"
+        )
+    return torch.nn.functional.gelu(layer(states), approximate="tanh")
+
+
+def then_times(layer: torch.nn.Module, states: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """layer(states) · factor, of the same shape; at once where the layer is a `Linear`."""
+    if _is_for_onednn(layer, states):
+        return _with(layer, states, factor, "mul")
+    return layer(states).mul_(factor)
+
+
+def then_plus(layer: torch.nn.Module, states: torch.Tensor, summand: torch.Tensor) -> torch.Tensor:
+    """layer(states) + summand, of the same shape; at once where the layer is a `Linear`."""
+    if _is_for_onednn(layer, states):
+        return _with(layer, states, summand, "add")
+    return layer(states).add_(summand)
+
+
+def _is_for_onednn(layer: torch.nn.Module, states: torch.Tensor) -> bool:
+    """A single row is left to torch, which is as fast there."""
+    return (
+        isinstance(layer, Linear)
+        and states.numel() != layer.in_features
+        and not torch.is_grad_enabled()
+    )
+
+
+def _with(layer: Linear, states: torch.Tensor, other: torch.Tensor, how: str) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise.binary(states, other, layer.weight, layer.bias, how)

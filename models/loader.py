@@ -24,7 +24,6 @@ from models.device import (
     on_zero_gpu,
     resolve_precision,
 )
-from models.head import shrink
 from models.linear import hasten
 from models.mask_codec import MaskCodec
 from models.schema import Status, StatusEvent, UserError
@@ -89,8 +88,7 @@ class Loader:
         model = read_model(folder, precision, self.device, must_spread(needed, self.device))
         hasten(model)
         if precision == "nf4" and self.device.type == "cpu":
-            shrink(model.lm_head)
-            _return_memory()
+            _hasten_four_bits(model)
         codec = MaskCodec.load(codec_path)
         return LoadedModel(
             name=chosen.name,
@@ -145,6 +143,15 @@ def _settle(model: PaliGemmaForConditionalGeneration) -> None:
         for module in model.modules():
             if isinstance(module, Linear4bit):
                 module(torch.zeros(1, module.in_features, dtype=module.compute_dtype))
+    _return_memory()
+
+
+def _hasten_four_bits(model: PaliGemmaForConditionalGeneration) -> None:
+    """The same for a model in 4 bits on a CPU."""
+    from models import four_bit, head
+
+    four_bit.hasten(model)
+    head.shrink(model.lm_head)
     _return_memory()
 
 

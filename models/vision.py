@@ -13,6 +13,7 @@ from transformers import PaliGemmaForConditionalGeneration
 
 from models.attention import attend
 from models.blocks import blocks, joined
+from models.linear import then_gelu, then_plus
 
 
 class Tower:
@@ -55,5 +56,6 @@ class Tower:
         self, layer: torch.nn.Module, states: torch.Tensor, flat: torch.Tensor
     ) -> torch.Tensor:
         """(tokens, width), and what attention gave for them, of the same shape."""
-        states = states + layer.self_attn.out_proj(flat)
-        return states + layer.mlp(layer.layer_norm2(states))
+        states = then_plus(layer.self_attn.out_proj, flat, states)
+        wide = then_gelu(layer.mlp.fc1, layer.layer_norm2(states))  # (tokens, mlp)
+        return then_plus(layer.mlp.fc2, wide, states)

@@ -8,7 +8,6 @@ from transformers import LogitsProcessorList
 
 from models.catalog import find
 from models.engine import generate
-from models.head import EXACT, MOST_STATES, Head, shrink
 from models.inputs import prepare
 from models.loader import Loader, read_model
 from models.sampling import warpers
@@ -16,6 +15,9 @@ from training.nano.scenes import HELD_OUT, draw
 
 CPU = torch.device("cpu")
 functional = pytest.importorskip("bitsandbytes.functional")
+from models import head  # noqa: E402  # needs bitsandbytes
+from models.head import EXACT, MOST_STATES, Head, shrink  # noqa: E402
+
 fast = pytest.mark.skipif(
     not functional.has_avx512bf16(), reason="this processor has no fast kernels for 4 bits"
 )
@@ -54,7 +56,7 @@ def test_many_states_at_once_take_the_plain_head(plain):
 
 
 def test_without_fast_kernels_or_sixteen_bits_nothing_changes(plain, monkeypatch):
-    monkeypatch.setattr(functional, "has_avx512bf16", lambda: False)
+    monkeypatch.setattr(head, "has_avx512bf16", lambda: False)
     shrink(plain)
     assert type(plain) is torch.nn.Linear
     monkeypatch.undo()

@@ -31,6 +31,7 @@ ORDER = (
     "adapters",
     "checks",
     "linear",
+    "four_bit",
     "head",
     "loader",
     "blocks",
@@ -52,7 +53,7 @@ ORDER = (
 )
 # All others must be importable without torch.
 NEED_TORCH = frozenset(
-    "mask_codec objects device linear head loader blocks attention vision decoder replay "
+    "mask_codec objects device linear four_bit head loader blocks attention vision decoder replay "
     "features sampling beams inputs engine scheduler residents zero service".split()
 )
 LIGHT = tuple(module for module in ORDER if module not in NEED_TORCH)

@@ -1,0 +1,98 @@
+"""4-bit layers on a CPU: bitsandbytes' kernel, called without what stands around it there.
+
+A token of the 3B asks two hundred layers one by one. What bitsandbytes checks and converts for each
+of them takes as long as the kernel needs for the smaller ones. Importing this module imports
+bitsandbytes, so whoever has no 4-bit layers should not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+
+import torch
+from bitsandbytes.cextension import lib
+from bitsandbytes.nn import Linear4bit, Params4bit
+
+BLOCK = 64  # weights of a row that share a scale
+UNIT = 32  # the kernel takes rows of a weight by this number
+
+
+class Linear(Linear4bit):
+    """`Linear4bit` for inference, made by `hasten` or `quantized`; its numbers are the same."""
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """bfloat16[..., in_features] -> bfloat16[..., out_features]; all else goes to Linear4bit.
+
+        So does what has no packed weight: saving a layer takes its packing back.
+        """
+        if states.dtype is not torch.bfloat16 or states.requires_grad or not is_packed(self):
+            return super().forward(states)
+        out = states.new_empty(*states.shape[:-1], self.out_features)
+        flat = states.reshape(-1, self.in_features).contiguous()
+        self.multiply(flat, out.view(-1, self.out_features))
+        return out
+
+    def multiply(self, states: torch.Tensor, out: torch.Tensor) -> None:
+        """bfloat16[n, in_features] into bfloat16[n, out_features], whose rows may lie apart."""
+        weight = self.weight
+        _kernel()(
+            len(states),
+            self.out_features,
+            self.in_features,
+            states.data_ptr(),
+            weight.data_ptr(),
+            weight.quant_state.absmax.data_ptr(),
+            out.data_ptr(),
+            BLOCK,
+            states.stride(0),
+            out.stride(0),
+        )
+
+
+def is_packed(layer: Linear4bit) -> bool:
+    """Whether a layer's weight is in the order that the kernel reads.
+
+    bitsandbytes packs at the first use outside training, on processors that have AVX-512 BF16.
+    """
+    return getattr(layer.weight.quant_state, "packing_format_for_cpu", False)
+
+
+def hasten(model: torch.nn.Module) -> None:
+    """Make a model's packed nf4 layers call the kernel directly."""
+    for module in model.modules():
+        if type(module) is Linear4bit and module.bias is None and is_packed(module):
+            state = module.weight.quant_state
+            if state.quant_type == "nf4" and state.blocksize == BLOCK:
+                module.__class__ = Linear
+
+
+def quantized(weight: torch.Tensor) -> Linear:
+    """A packed layer of bfloat16[rows, width], with rows of zeros after them up to a UNIT."""
+    weight = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % UNIT))
+    with torch.device("meta"):
+        layer = Linear4bit(
+            weight.shape[1],
+            weight.shape[0],
+            bias=False,
+            compute_dtype=weight.dtype,
+            compress_statistics=False,
+            quant_type="nf4",
+        )
+    layer.weight = Params4bit(
+        weight, requires_grad=False, blocksize=BLOCK, compress_statistics=False, quant_type="nf4"
+    )
+    layer = layer.to(weight.device).eval()
+    with torch.inference_mode():
+        layer(weight.new_zeros(1, weight.shape[1]))  # packs its weight
+    hasten(layer)
+    return layer
+
+
+@functools.cache
+def _kernel() -> Callable[..., None]:
+    """Rows, features out and in; states, weight, scales and result; BLOCK, the rows' strides."""
+    address = ctypes.cast(lib.gemv_4bit_inference_cpu_nf4_bf16, ctypes.c_void_p).value
+    sizes, pointers = [ctypes.c_int64] * 3, [ctypes.c_void_p] * 4
+    return ctypes.CFUNCTYPE(None, *sizes, *pointers, *sizes)(address)

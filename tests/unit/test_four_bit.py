@@ -1,0 +1,82 @@
+"""4-bit layers called directly give what bitsandbytes gives."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+functional = pytest.importorskip("bitsandbytes.functional")
+from bitsandbytes.nn import Linear4bit, LinearFP4  # noqa: E402  # only where there is one
+
+from models.four_bit import Linear, hasten, is_packed, quantized  # noqa: E402
+
+if not functional.has_avx512bf16():
+    pytest.skip("this processor has no fast kernels for 4 bits", allow_module_level=True)
+
+
+@pytest.fixture
+def layer() -> Linear:
+    torch.manual_seed(0)
+    return quantized(torch.randn(96, 128).bfloat16())
+
+
+@pytest.mark.parametrize("shape", [(128,), (1, 128), (3, 128), (2, 17, 128)])
+@torch.inference_mode()
+def test_numbers_are_those_of_bitsandbytes(layer, shape):
+    states = torch.randn(shape).bfloat16()
+    found = layer(states)
+    layer.__class__ = Linear4bit
+    assert found.shape == (*shape[:-1], 96)
+    assert torch.equal(found, layer(states))
+
+
+@torch.inference_mode()
+def test_states_and_results_may_lie_apart(layer):
+    apart = torch.randn(128, 5).bfloat16().T  # (5, 128), not in order
+    expected = layer(apart.contiguous())
+    assert torch.equal(layer(apart), expected)
+    wide = torch.zeros(5, 200, dtype=torch.bfloat16)
+    layer.multiply(apart.contiguous(), wide[:, 50:146])
+    assert torch.equal(wide[:, 50:146], expected)
+    assert not wide[:, :50].any() and not wide[:, 146:].any()
+
+
+@torch.inference_mode()
+def test_float32_goes_to_bitsandbytes(layer):
+    states = torch.randn(3, 128)
+    found = layer(states)
+    layer.__class__ = Linear4bit
+    assert found.dtype is torch.float32
+    assert torch.equal(found, layer(states))
+
+
+@torch.inference_mode()
+def test_what_is_no_longer_packed_goes_to_bitsandbytes(layer):
+    """Saving takes the packing back."""
+    other = copy.deepcopy(layer)
+    other.__class__ = Linear4bit
+    for each in (layer, other):
+        each.state_dict()
+        assert not is_packed(each)
+    states = torch.randn(2, 128).bfloat16()
+    assert torch.equal(layer(states), other(states))
+    assert is_packed(layer)
+
+
+def test_rows_are_filled_up_to_a_unit_with_zeros():
+    layer = quantized(torch.ones(33, 64).bfloat16())
+    with torch.inference_mode():
+        found = layer(torch.ones(1, 64).bfloat16())
+    assert layer.out_features == 64
+    assert (found[0, :33] == 64).all() and not found[0, 33:].any()
+
+
+def test_what_is_not_packed_nf4_is_left_alone():
+    unpacked = Linear4bit(64, 64, bias=False, quant_type="nf4")
+    other = LinearFP4(64, 64, bias=False)
+    for each in (unpacked, other):
+        model = torch.nn.Sequential(each.to("cpu").eval())
+        hasten(model)
+        assert type(model[0]) is type(each)
