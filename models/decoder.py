@@ -17,7 +17,7 @@ from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
 
 from models.attention import attend
 from models.blocks import blocks, joined
-from models.linear import then_gelu, then_times
+from models.linear import Linear, filled, then_gelu, then_times
 
 
 class Cache:
@@ -72,6 +72,8 @@ class Decoder:
             for module in text.modules()
             if isinstance(module, Gemma2RMSNorm)
         }
+        is_by_onednn = any(isinstance(module, Linear) for module in text.modules())
+        self._filled = filled if is_by_onednn else lambda states: states
         weight = text.embed_tokens.weight
         devices = [layer.input_layernorm.weight.device for layer in text.layers]
         self.cache = Cache(
@@ -106,24 +108,24 @@ class Decoder:
         the logits of the next token, (vocabulary,). Each token of a prefix sees all of it, in the
         sliding layers too.
         """
-        tokens = embedded.shape[0]
+        tokens = len(embedded)
         cos, sin = self._cos[:tokens], self._sin[:tokens]
-        states = embedded
+        states = self._filled(embedded)
         for index, layer in enumerate(self._text.layers):
             states, cos, sin = _beside(layer, states, cos, sin)
             # 1. Queries, keys and values, turned by their position.
             parts = [self._project(layer, part) for (part,) in blocks(states)]
-            query, key, value = (joined(each, 1) for each in zip(*parts, strict=True))
+            query, key, value = (joined(each, 1)[:, :tokens] for each in zip(*parts, strict=True))
             query, key = _turn(query, cos, sin), _turn(key, cos, sin)  # (heads, tokens, head_dim)
             # 2. Keys and values are kept.
             keys, values = self.cache.layer(index)
             keys[row, :, :tokens], values[row, :, :tokens] = key, value
             # 3. After the last layer only the last token goes on.
             if index == len(self._windows) - 1:
-                query, states = query[:, -1:], states[-1:]
+                query, states = query[:, -1:], states[tokens - 1 : tokens]
             # 4. Everything sees everything.
             mixed = attend(query[None], key[None], value[None], self._scale, self._softcap)[0]
-            flat = mixed.transpose(0, 1).reshape(len(states), -1)
+            flat = self._filled(mixed.transpose(0, 1).flatten(1))  # (tokens, heads · head_dim)
             states = joined([self._finish(layer, *part) for part in blocks(states, flat)], 0)
             if index < len(self._windows) - 1:
                 yield None
@@ -144,7 +146,8 @@ class Decoder:
 
         Rows below `high` are looked at, and of each the first `longest` tokens.
         """
-        everywhere = len(ids) == high
+        rows = len(ids)
+        everywhere = rows == high
         # 1. What a row must not see: what it has not written, and beyond a sliding window.
         position = torch.zeros(high, dtype=at.dtype, device=at.device)
         position[place] = at
@@ -154,13 +157,14 @@ class Decoder:
             too_old = column <= position[:, None] - window
             hidden[window] = hidden[None] | too_old if longest > window else hidden[None]
         cos, sin = self._cos[at], self._sin[at]  # (n, head_dim)
-        states = self._text.embed_tokens(ids)  # (n, width)
+        states = self._filled(self._text.embed_tokens(ids))  # (n, width)
         for index, layer in enumerate(self._text.layers):
             states, cos, sin, place, at, unseen = _beside(
                 layer, states, cos, sin, place, at, hidden[self._windows[index]]
             )
             # 2. Queries, keys and values: the rows stand where a prefix has its tokens.
-            query, key, value = self._project(layer, states)  # (heads, n, head_dim)
+            projected = self._project(layer, states)
+            query, key, value = (each[:, :rows] for each in projected)  # (heads, n, head_dim)
             query, key = _turn(query, cos, sin), _turn(key, cos, sin)
             # 3. Each row's key and value go to its end.
             keys, values = self.cache.layer(index)
@@ -174,8 +178,8 @@ class Decoder:
             past, seen = keys[:high, :, :longest], values[:high, :, :longest]
             mixed = attend(query, past, seen, self._scale, self._softcap, unseen)
             mixed = mixed if everywhere else mixed[place]  # (n, heads, 1, head_dim)
-            states = self._finish(layer, states, mixed.flatten(1))
-        return self._logits(states)
+            states = self._finish(layer, states, self._filled(mixed.flatten(1)))
+        return self._logits(states)[:rows]
 
     def _project(
         self, layer: torch.nn.Module, states: torch.Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.linear import Linear, hasten, then_gelu, then_plus, then_times
+from models.linear import Linear, filled, hasten, then_gelu, then_plus, then_times
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
@@ -71,3 +71,13 @@ def test_gradients_are_those_of_torch():
     hasten(layer)
     layer(states).square().sum().backward()
     assert torch.equal(layer.weight.grad, expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "full"), [(1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (9, 16), (16, 16), (257, 264)]
+)
+def test_rows_are_filled_up_to_few_numbers(rows, full):
+    states = torch.randn(rows, 3)
+    found = filled(states)
+    assert found.shape == (full, 3)
+    assert torch.equal(found[:rows], states) and not found[rows:].any()
