@@ -224,7 +224,7 @@ def test_as_many_rows_as_fit(nano, monkeypatch):
 
     per_token = 2 * 5 * 2 * 128 * 4
     row = per_token * (196 + 128)
-    assert [rows(free) for free in (0, 2 * row, 6 * row, 10**12)] == [1, 1, 3, 16]
+    assert [rows(free) for free in (0, 2 * row, 6 * row, 10**12)] == [1, 1, 3, 8]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are counted by Linux")
