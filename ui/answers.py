@@ -50,7 +50,7 @@ def finished(request: Request, result: Result) -> tuple[Any, ...]:
     annotated = gr.update(value=None, visible=False)
     table = gr.update(value="", visible=False)
     if result.detections:
-        annotated = gr.AnnotatedImage(
+        annotated = gr.update(
             value=annotate(request.image, result.detections, labels),
             color_map=dict(zip(labels, markup.colours(len(labels)), strict=True)),
             visible=True,

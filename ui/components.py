@@ -1,4 +1,4 @@
-"""Components that Gradio does not have: inputs that can be trusted, and open choices.
+"""Components that Gradio does not have: inputs that can be trusted, open choices, light layers.
 
 They know files and widgets; what a picture must be to be safe is said by `models.images`.
 """
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import ImageData
+from gradio.components.annotated_image import AnnotatedImageData, Annotation
+from gradio.data_classes import FileData, ImageData
+from gradio.processing_utils import save_pil_to_cache
 from gradio.utils import get_upload_folder
+from PIL import Image
 
 from models.images import OpenedImage, open_image
 from models.schema import UserError
@@ -85,6 +88,30 @@ class SafeImage(gr.Image):
         if not any(path.is_relative_to(folder) for folder in folders) or not path.is_file():
             raise UserError("That file was not uploaded here.", "Upload the picture again.")
         return path
+
+
+class LayeredImage(gr.AnnotatedImage):
+    """An annotated image that is drawn in bytes, where Gradio's own takes 32 of them per pixel."""
+
+    is_template = True
+
+    def postprocess(
+        self, value: tuple[Image.Image, list[tuple[Image.Image, str]]] | None
+    ) -> AnnotatedImageData | None:
+        """A picture and its layers, each an opacity of mode L and a label in `color_map`."""
+        if value is None:
+            return None
+        shown, layers = value
+        annotations = []
+        for opacity, label in layers:
+            layer = Image.new("RGB", shown.size, self.color_map[label])
+            layer.putalpha(opacity)
+            annotations.append(Annotation(image=self._saved(layer, "png"), label=label))
+        return AnnotatedImageData(image=self._saved(shown, self.format), annotations=annotations)
+
+    def _saved(self, picture: Image.Image, format: str) -> FileData:
+        path = save_pil_to_cache(picture, cache_dir=self.GRADIO_CACHE, format=format)
+        return FileData(path=path)
 
 
 class OpenRadio(gr.Radio):

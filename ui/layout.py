@@ -11,7 +11,7 @@ from models import deployment
 from models.backend import Backend
 from models.prompts import Task
 from ui import choices, markup, nano
-from ui.components import Number, OpenRadio, SafeImage, Slider
+from ui.components import LayeredImage, Number, OpenRadio, SafeImage, Slider
 from ui.examples import Example
 from ui.handlers import NO_ADAPTER
 
@@ -70,7 +70,7 @@ class Outputs:
 
     status: gr.HTML
     text: gr.Textbox
-    annotated: gr.AnnotatedImage
+    annotated: LayeredImage
     table: gr.HTML
     figures: gr.HTML
     details: gr.JSON
@@ -267,7 +267,7 @@ def outputs_panel() -> Outputs:
     )
     expected = gr.HTML("", elem_id="expected", padding=False)
     # Its label would lie over the picture's corner, where objects may be.
-    annotated = gr.AnnotatedImage(
+    annotated = LayeredImage(
         label="Found in the picture",
         show_label=False,
         visible=False,

@@ -1,4 +1,4 @@
-"""Detections drawn for gr.AnnotatedImage: the picture at a size to look at, one layer an object."""
+"""Detections drawn for a LayeredImage: the picture at a size to look at, one layer an object."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from models.schema import Box, Detection
 SHORTEST_SHOWN = 640  # px of the longer side; a 224 px picture is enlarged so that lines are fine
 LONGEST_SHOWN = 1280  # px of the longer side; layers of a larger one would be slow to send
 MOST_DRAWN = 50  # objects; a layer each is sent to the browser
-BOX_FILL = 0.18
-MASK_FILL = 0.5
+BOX_FILL = 46  # opacity of 255
+MASK_FILL = 128
 
 
 def distinct_labels(detections: Sequence[Detection]) -> list[str]:
@@ -29,8 +29,8 @@ def distinct_labels(detections: Sequence[Detection]) -> list[str]:
 
 def annotate(
     image: Image.Image, detections: Sequence[Detection], labels: Sequence[str]
-) -> tuple[Image.Image, list[tuple[np.ndarray, str]]]:
-    """The value of a gr.AnnotatedImage: RGB picture and float32[H, W] layers in [0, 1].
+) -> tuple[Image.Image, list[tuple[Image.Image, str]]]:
+    """The value of a LayeredImage: RGB picture, and layers of mode L with their labels.
 
     Only the first MOST_DRAWN objects are drawn.
     """
@@ -49,18 +49,18 @@ def _at_viewing_size(image: Image.Image) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _layer(size: tuple[int, int], box: Box, mask: np.ndarray | None) -> np.ndarray:
-    """Opacity float32[H, W]: a framed box, and inside it the mask where there is one."""
+def _layer(size: tuple[int, int], box: Box, mask: np.ndarray | None) -> Image.Image:
+    """Opacity in mode L: a framed box, and inside it the mask where there is one."""
     width, height = size
-    layer = np.zeros((height, width), np.float32)
+    layer = np.zeros((height, width), np.uint8)
     line = max(2, round(max(size) / 320))
     left, top, right, bottom = (round(edge) for edge in box.to_xyxy_px(width, height))
     right, bottom = max(right, left + 1), max(bottom, top + 1)
-    layer[top:bottom, left:right] = 1.0
+    layer[top:bottom, left:right] = 255
     inner = (slice(top + line, bottom - line), slice(left + line, right - line))
-    layer[inner] = 0.0 if mask is not None else BOX_FILL
+    layer[inner] = 0 if mask is not None else BOX_FILL
     if mask is not None:
         resized = Image.fromarray(mask.astype(np.uint8) * 255).resize(size)
         inside = np.asarray(resized) > 127
         layer[inside] = np.maximum(layer[inside], MASK_FILL)
-    return layer
+    return Image.fromarray(layer)

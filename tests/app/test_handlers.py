@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,6 +26,7 @@ from models.schema import (
 from training.nano import scenes, sprites, tasks
 from ui import choices, markup, nano
 from ui.answers import finished, partial, waiting
+from ui.components import LayeredImage
 from ui.handlers import Handlers, build_prompt, percent_box, whole
 from ui.pictures import LONGEST_SHOWN, MOST_DRAWN, annotate, distinct_labels
 from ui.runs import PENDING_AT_MOST, Runs
@@ -211,11 +213,29 @@ def test_a_layer_covers_its_box_and_its_mask():
     assert shown.size == (640, 640)
     for layer, label in layers:
         assert label in ("a", "b")
-        assert layer.shape == (640, 640)
-        assert layer.dtype == np.float32
-        assert 0 < layer[240, 240] < 1
-        assert layer[100, 100] == layer[400, 400] == 0
-        assert layer[160, 200] == 1
+        assert (layer.size, layer.mode) == ((640, 640), "L")
+        opacity = np.asarray(layer)
+        assert 0 < opacity[240, 240] < 255
+        assert opacity[100, 100] == opacity[400, 400] == 0
+        assert opacity[160, 200] == 255
+
+
+def test_layers_are_drawn_as_gradio_draws_them():
+    image = Image.new("RGB", (64, 48), "white")
+    found = [Detection("cat", Box(0.1, 0.2, 0.6, 0.9), (0, 0, 1, 1))]
+    shown, layers = annotate(image, found, ["cat"])
+    theirs = [(np.asarray(layer) / 255, label) for layer, label in layers]
+    drawn = {}
+    for kind, value in ((LayeredImage, (shown, layers)), (gr.AnnotatedImage, (shown, theirs))):
+        data = kind(color_map={"cat": "#1a7f5a"}).postprocess(value)
+        (annotation,) = data.annotations
+        assert annotation.label == "cat"
+        assert Image.open(data.image.path).size == shown.size
+        drawn[kind] = np.asarray(Image.open(annotation.image.path))
+    visible = drawn[gr.AnnotatedImage][..., 3] > 0
+    assert visible.any() and not visible.all()
+    assert np.array_equal(*(each[..., 3] for each in drawn.values()))
+    assert np.array_equal(*(each[visible] for each in drawn.values()))
 
 
 def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
@@ -226,7 +246,8 @@ def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
     request = Request(Image.new("RGB", (64, 64)), "detect cat")
     status, _, annotated, table, _, details = finished(request, result)
     assert f"Only the first {MOST_DRAWN} of {MOST_DRAWN + 3} objects are drawn." in status
-    assert len(annotated.value["annotations"]) == MOST_DRAWN
+    assert len(annotated["value"][1]) == MOST_DRAWN
+    assert {label for _, label in annotated["value"][1]} <= set(annotated["color_map"])
     assert table["value"].count('<th scope="row">') == len(found)
     assert len(details["detections"]) == len(found)
 
