@@ -23,16 +23,13 @@ class Linear(Linear4bit):
     """`Linear4bit` for inference, made by `hasten` or `quantized`; its numbers are the same."""
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """bfloat16[..., in_features] -> bfloat16[..., out_features]; all else goes to Linear4bit.
-
-        So does what has no packed weight: saving a layer takes its packing back.
-        """
+        """bfloat16[..., in_features] -> bfloat16[..., out_features]; others go to Linear4bit."""
         if states.dtype is not torch.bfloat16 or states.requires_grad or not is_packed(self):
             return super().forward(states)
-        out = states.new_empty(*states.shape[:-1], self.out_features)
         flat = states.reshape(-1, self.in_features).contiguous()
-        self.multiply(flat, out.view(-1, self.out_features))
-        return out
+        out = flat.new_empty(len(flat), self.out_features)
+        self.multiply(flat, out)
+        return out.view(*states.shape[:-1], self.out_features)
 
     def multiply(self, states: torch.Tensor, out: torch.Tensor) -> None:
         """bfloat16[n, in_features] into bfloat16[n, out_features], whose rows may lie apart."""
@@ -49,6 +46,14 @@ class Linear(Linear4bit):
             states.stride(0),
             out.stride(0),
         )
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        """The weight as it is packed, to be looked at, not to be kept in a file.
+
+        Loading an adapter asks for it. bitsandbytes would take the packing back, with the scales in
+        a wrong order, and every answer after that would be nonsense.
+        """
+        torch.nn.Linear._save_to_state_dict(self, destination, prefix, keep_vars)
 
 
 def is_packed(layer: Linear4bit) -> bool:

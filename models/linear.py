@@ -14,7 +14,7 @@ _STEP = 8  # rows
 
 
 class Linear(torch.nn.Linear):
-    """`torch.nn.Linear` for inference; made by `hasten`."""
+    """`torch.nn.Linear` for inference, made by `hasten`; marks what can be asked by oneDNN."""
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(..., in_features) -> (..., out_features), float32 or bfloat16 as its weight."""

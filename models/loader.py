@@ -147,7 +147,7 @@ def _settle(model: PaliGemmaForConditionalGeneration) -> None:
 
 
 def _hasten_four_bits(model: PaliGemmaForConditionalGeneration) -> None:
-    """The same for a model in 4 bits on a CPU."""
+    """Make 4-bit layers on a CPU call their kernel directly, and copy the head in 4 bits."""
     from models import four_bit, head
 
     four_bit.hasten(model)

@@ -104,7 +104,7 @@ class LayeredImage(gr.AnnotatedImage):
         shown, layers = value
         annotations = []
         for opacity, label in layers:
-            layer = Image.new("RGB", shown.size, self.color_map[label])
+            layer = Image.new("RGB", shown.size, (self.color_map or {}).get(label, "red"))
             layer.putalpha(opacity)
             annotations.append(Annotation(image=self._saved(layer, "png"), label=label))
         return AnnotatedImageData(image=self._saved(shown, self.format), annotations=annotations)

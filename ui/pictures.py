@@ -57,7 +57,7 @@ def _layer(size: tuple[int, int], box: Box, mask: np.ndarray | None) -> Image.Im
     left, top, right, bottom = (round(edge) for edge in box.to_xyxy_px(width, height))
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     layer[top:bottom, left:right] = 255
-    inner = (slice(top + line, bottom - line), slice(left + line, right - line))
+    inner = (slice(top + line, max(bottom - line, 0)), slice(left + line, max(right - line, 0)))
     layer[inner] = 0 if mask is not None else BOX_FILL
     if mask is not None:
         resized = Image.fromarray(mask.astype(np.uint8) * 255).resize(size)

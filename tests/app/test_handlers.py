@@ -220,6 +220,12 @@ def test_a_layer_covers_its_box_and_its_mask():
         assert opacity[160, 200] == 255
 
 
+def test_a_box_thinner_than_its_line_fills_nothing_else():
+    thin = Detection("a", Box(0, 0.1, 1 / 1023, 0.9), (0, 0, 1, 1))
+    _, ((layer, _),) = annotate(Image.new("RGB", (224, 224)), [thin], ["a"])
+    assert not np.asarray(layer)[2:].any()
+
+
 def test_layers_are_drawn_as_gradio_draws_them():
     image = Image.new("RGB", (64, 48), "white")
     found = [Detection("cat", Box(0.1, 0.2, 0.6, 0.9), (0, 0, 1, 1))]

@@ -56,6 +56,23 @@ def broken(folder):
     shutil.rmtree(copy)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "nf4", "int8"])
+def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, picture):
+    loaded = Loader(torch.device("cpu")).load(NANO, precision)
+    inputs = prepare(loaded, picture, "caption en")
+
+    @torch.inference_mode()
+    def logits() -> torch.Tensor:
+        return loaded.model(**inputs).logits[0, -1]
+
+    before = logits()
+    for name in ("first", "second"):
+        adapters.select(loaded.model, NANO, name)
+        assert not torch.equal(logits(), before)
+    adapters.select(loaded.model, NANO, None)
+    assert torch.equal(logits(), before)
+
+
 @pytest.fixture(scope="module")
 def model():
     """A nano of this module's own: adapters change it."""
