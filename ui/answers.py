@@ -12,6 +12,7 @@ import gradio as gr
 from models import tokens
 from models.schema import Request, Result, StatusEvent, TokenEvent
 from ui import markup
+from ui.components import LayeredImage
 from ui.pictures import MOST_DRAWN, annotate, distinct_labels
 
 ENDED = {
@@ -50,11 +51,11 @@ def finished(request: Request, result: Result) -> tuple[Any, ...]:
     annotated = gr.update(value=None, visible=False)
     table = gr.update(value="", visible=False)
     if result.detections:
-        annotated = gr.update(
-            value=annotate(request.image, result.detections, labels),
-            color_map=dict(zip(labels, markup.colours(len(labels)), strict=True)),
-            visible=True,
-        )
+        colours = dict(zip(labels, markup.colours(len(labels)), strict=True))
+        shown, layers = annotate(request.image, result.detections, labels)
+        coloured = [(opacity, label, colours[label]) for opacity, label in layers]
+        value = LayeredImage.saved(shown, coloured)
+        annotated = gr.update(value=value, color_map=colours, visible=True)
         table = gr.update(value=markup.detection_table(result.detections, labels), visible=True)
     return (
         markup.status(_ending(result)),

@@ -6,6 +6,7 @@ They know files and widgets; what a picture must be to be safe is said by `model
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -91,27 +92,34 @@ class SafeImage(gr.Image):
 
 
 class LayeredImage(gr.AnnotatedImage):
-    """An annotated image that is drawn in bytes, where Gradio's own takes 32 of them per pixel."""
+    """An annotated image that its handler has saved.
+
+    Gradio would save it in the thread that streams to all visitors, who would wait a second for a
+    large picture with many layers, and it would take 32 bytes for each pixel of a layer.
+    """
 
     is_template = True
 
-    def postprocess(
-        self, value: tuple[Image.Image, list[tuple[Image.Image, str]]] | None
-    ) -> AnnotatedImageData | None:
-        """A picture and its layers, each an opacity of mode L and a label in `color_map`."""
-        if value is None:
-            return None
-        shown, layers = value
+    @staticmethod
+    def saved(
+        shown: Image.Image, layers: Iterable[tuple[Image.Image, str, str]]
+    ) -> AnnotatedImageData:
+        """The value of a picture and its layers: an opacity of mode L, a label, a colour each."""
         annotations = []
-        for opacity, label in layers:
-            layer = Image.new("RGB", shown.size, (self.color_map or {}).get(label, "red"))
+        for opacity, label, colour in layers:
+            layer = Image.new("RGB", shown.size, colour)
             layer.putalpha(opacity)
-            annotations.append(Annotation(image=self._saved(layer, "png"), label=label))
-        return AnnotatedImageData(image=self._saved(shown, self.format), annotations=annotations)
+            annotations.append(Annotation(image=_saved(layer, "png"), label=label))
+        return AnnotatedImageData(image=_saved(shown, "webp"), annotations=annotations)
 
-    def _saved(self, picture: Image.Image, format: str) -> FileData:
-        path = save_pil_to_cache(picture, cache_dir=self.GRADIO_CACHE, format=format)
-        return FileData(path=path)
+    def postprocess(self, value: AnnotatedImageData | None) -> AnnotatedImageData | None:
+        """What `saved` gave, or nothing."""
+        return value
+
+
+def _saved(picture: Image.Image, format: str) -> FileData:
+    path = save_pil_to_cache(picture, cache_dir=get_upload_folder(), format=format)
+    return FileData(path=path)
 
 
 class OpenRadio(gr.Radio):

@@ -30,7 +30,7 @@ def distinct_labels(detections: Sequence[Detection]) -> list[str]:
 def annotate(
     image: Image.Image, detections: Sequence[Detection], labels: Sequence[str]
 ) -> tuple[Image.Image, list[tuple[Image.Image, str]]]:
-    """The value of a LayeredImage: RGB picture, and layers of mode L with their labels.
+    """RGB picture, and layers of mode L with their labels.
 
     Only the first MOST_DRAWN objects are drawn.
     """

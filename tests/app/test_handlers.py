@@ -232,8 +232,10 @@ def test_layers_are_drawn_as_gradio_draws_them():
     shown, layers = annotate(image, found, ["cat"])
     theirs = [(np.asarray(layer) / 255, label) for layer, label in layers]
     drawn = {}
-    for kind, value in ((LayeredImage, (shown, layers)), (gr.AnnotatedImage, (shown, theirs))):
-        data = kind(color_map={"cat": "#1a7f5a"}).postprocess(value)
+    colour = "#1a7f5a"
+    ours = LayeredImage.saved(shown, [(*layer, colour) for layer in layers])
+    for kind, value in ((LayeredImage, ours), (gr.AnnotatedImage, (shown, theirs))):
+        data = kind(color_map={"cat": colour}).postprocess(value)
         (annotation,) = data.annotations
         assert annotation.label == "cat"
         assert Image.open(data.image.path).size == shown.size
@@ -252,8 +254,8 @@ def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
     request = Request(Image.new("RGB", (64, 64)), "detect cat")
     status, _, annotated, table, _, details = finished(request, result)
     assert f"Only the first {MOST_DRAWN} of {MOST_DRAWN + 3} objects are drawn." in status
-    assert len(annotated["value"][1]) == MOST_DRAWN
-    assert {label for _, label in annotated["value"][1]} <= set(annotated["color_map"])
+    assert len(annotated["value"].annotations) == MOST_DRAWN
+    assert {each.label for each in annotated["value"].annotations} <= set(annotated["color_map"])
     assert table["value"].count('<th scope="row">') == len(found)
     assert len(details["detections"]) == len(found)
 
