@@ -75,9 +75,9 @@ def token_bytes(checkpoint: Checkpoint, precision: str, on_cpu: bool, has_small_
 
 
 def prefix_operations(checkpoint: Checkpoint) -> int:
-    """Multiplications and additions from a picture to the first token, all that must be done.
+    """Multiplications and additions from a picture to the first token, as `models.decoder` does it.
 
-    In the last layer only one token attends and goes on.
+    In the last layer only one token attends and goes on; plain `generate` does a little more.
     """
     vision, text = checkpoint.shape.vision, checkpoint.shape.text
     tokens = checkpoint.image_tokens

@@ -120,10 +120,10 @@ class Decoder:
             # 2. Keys and values are kept.
             keys, values = self.cache.layer(index)
             keys[row, :, :tokens], values[row, :, :tokens] = key, value
-            # 3. After the last layer only the last token goes on.
+            # 3. In the last layer only the last token looks around, and goes on.
             if index == len(self._windows) - 1:
                 query, states = query[:, -1:], states[tokens - 1 : tokens]
-            # 4. Everything sees everything.
+            # 4. It, and before that every token, sees everything.
             mixed = attend(query[None], key[None], value[None], self._scale, self._softcap)[0]
             flat = self._filled(mixed.transpose(0, 1).flatten(1))  # (tokens, heads · head_dim)
             states = joined([self._finish(layer, *part) for part in blocks(states, flat)], 0)

@@ -338,6 +338,5 @@ def rows_that_fit(loaded: LoadedModel, length: int) -> int:
     is_lazy = loaded.device.type == "cpu"
     tokens = loaded.processor.image_seq_length + memory.LONGEST_TEXT if is_lazy else length
     row_bytes = values * tokens * loaded.dtype.itemsize
-    return max(
-        1, min(MOST_ROWS[loaded.device.type], available_bytes(loaded.device) // 2 // row_bytes)
-    )
+    most = MOST_ROWS[loaded.device.type]
+    return max(1, min(most, available_bytes(loaded.device) // 2 // row_bytes))

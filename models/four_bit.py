@@ -19,7 +19,7 @@ BLOCK = 64  # weights of a row that share a scale
 UNIT = 32  # the kernel takes rows of a weight by this number
 
 
-class Linear(Linear4bit):
+class FourBitLinear(Linear4bit):
     """`Linear4bit` for inference, made by `hasten` or `quantized`; its numbers are the same."""
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
@@ -70,10 +70,10 @@ def hasten(model: torch.nn.Module) -> None:
         if type(module) is Linear4bit and module.bias is None and is_packed(module):
             state = module.weight.quant_state
             if state.quant_type == "nf4" and state.blocksize == BLOCK:
-                module.__class__ = Linear
+                module.__class__ = FourBitLinear
 
 
-def quantized(weight: torch.Tensor) -> Linear:
+def quantized(weight: torch.Tensor) -> FourBitLinear:
     """A packed layer of bfloat16[rows, width], with rows of zeros after them up to a UNIT."""
     weight = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % UNIT))
     with torch.device("meta"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from bitsandbytes.functional import has_avx512bf16
 
-from models.four_bit import Linear, quantized
+from models.four_bit import FourBitLinear, quantized
 
 EXACT = 64  # tokens that are scored in 16 bits
 MOST_STATES = 16  # at one time; for more than these the plain head is as fast
@@ -22,7 +22,7 @@ _PART = 16_384  # tokens that are quantized at one time: packing takes eight tim
 class Head(torch.nn.Linear):
     """`torch.nn.Linear` for inference, faster for a few states; made by `shrink`."""
 
-    parts: tuple[Linear, ...]  # each of some tokens
+    parts: tuple[FourBitLinear, ...]  # each of some tokens
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """bfloat16[..., width] -> bfloat16[..., vocabulary]."""

@@ -14,10 +14,10 @@ _STEP = 8  # rows
 
 
 class Linear(torch.nn.Linear):
-    """`torch.nn.Linear` for inference, made by `hasten`; marks what can be asked by oneDNN."""
+    """`torch.nn.Linear` for inference, made by `hasten`: its products can go through oneDNN."""
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """(..., in_features) -> (..., out_features), float32 or bfloat16 as its weight."""
+        """(..., in_features) -> (..., out_features), in float32, or by torch itself in bfloat16."""
         if states.dtype is torch.float32 and _is_for_onednn(self, states):
             return torch.ops.mkldnn._linear_pointwise(
                 states, self.weight, self.bias, "none", [], ""

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from evaluation import interleave
 from models import adapters, catalog, deployment, lora
 from models.deployment import Deployment
+from models.engine import generate
 from models.inputs import prepare
 from models.loader import Loader
 from models.schema import UserError
@@ -71,6 +72,34 @@ def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, pi
         assert not torch.equal(logits(), before)
     adapters.select(loaded.model, NANO, None)
     assert torch.equal(logits(), before)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "nf4"])
+def test_an_adapter_on_every_layer_answers_as_in_transformers(precision, folder, ask):
+    """The engine does together what follows a product only where no LoRA stands between."""
+    from peft import LoraConfig, get_peft_model
+
+    everywhere = folder / "adapters" / "everywhere"
+    torch.manual_seed(2)
+    base = Loader().load(NANO, "fp32").model
+    names = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj out_proj fc1 fc2".split()
+    config = LoraConfig(r=4, lora_alpha=16, target_modules=names, init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(everywhere)
+    try:
+        loaded = Loader(torch.device("cpu")).load(NANO, precision)
+        request = ask("describe en", tokens=12)
+        without = [each.token_id for each in list(generate(loaded, request))[:-1]]
+        request = dataclasses.replace(request, adapter="everywhere")
+        *tokens, _ = generate(loaded, request)
+    finally:
+        shutil.rmtree(everywhere)
+    inputs = prepare(loaded, request.image, request.prompt)
+    with torch.inference_mode():
+        output = loaded.model.generate(**inputs, max_new_tokens=12, do_sample=False)
+    expected = output[0, inputs["input_ids"].shape[1] :].tolist()
+    found = [each.token_id for each in tokens]
+    assert found == expected[: len(found)]
+    assert found != without
 
 
 @pytest.fixture(scope="module")

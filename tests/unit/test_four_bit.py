@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bitsandbytes.functional import has_avx512bf16
+from bitsandbytes.nn import Linear4bit, LinearFP4
 
-functional = pytest.importorskip("bitsandbytes.functional")
-from bitsandbytes.nn import Linear4bit, LinearFP4  # noqa: E402  # only where there is one
+from models.catalog import find
+from models.four_bit import FourBitLinear, hasten, is_packed, quantized
+from models.loader import Loader
 
-from models.four_bit import Linear, hasten, is_packed, quantized  # noqa: E402
-
-if not functional.has_avx512bf16():
-    pytest.skip("this processor has no fast kernels for 4 bits", allow_module_level=True)
+pytestmark = pytest.mark.skipif(
+    not has_avx512bf16(), reason="this processor has no fast kernels for 4 bits"
+)
 
 
 @pytest.fixture
-def layer() -> Linear:
+def layer() -> FourBitLinear:
     torch.manual_seed(0)
     return quantized(torch.randn(96, 128).bfloat16())
 
@@ -80,3 +82,10 @@ def test_what_is_not_packed_nf4_is_left_alone():
         model = torch.nn.Sequential(each.to("cpu").eval())
         hasten(model)
         assert type(model[0]) is type(each)
+
+
+def test_all_quantized_layers_of_a_loaded_model_call_the_kernel():
+    model = Loader(torch.device("cpu")).load("nano-224", "nf4").model
+    layers = [each for each in model.modules() if isinstance(each, Linear4bit)]
+    assert len(layers) == 7 * find("nano-224").shape.text.layers
+    assert all(type(each) is FourBitLinear for each in layers)

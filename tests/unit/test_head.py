@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+from bitsandbytes.functional import has_avx512bf16
 from transformers import LogitsProcessorList
 
+from models import head
 from models.catalog import find
 from models.engine import generate
+from models.head import EXACT, MOST_STATES, Head, shrink
 from models.inputs import prepare
 from models.loader import Loader, read_model
 from models.sampling import warpers
 from training.nano.scenes import HELD_OUT, draw
 
 CPU = torch.device("cpu")
-functional = pytest.importorskip("bitsandbytes.functional")
-from models import head  # noqa: E402  # needs bitsandbytes
-from models.head import EXACT, MOST_STATES, Head, shrink  # noqa: E402
-
 fast = pytest.mark.skipif(
-    not functional.has_avx512bf16(), reason="this processor has no fast kernels for 4 bits"
+    not has_avx512bf16(), reason="this processor has no fast kernels for 4 bits"
 )
 
 
