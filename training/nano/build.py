@@ -32,9 +32,11 @@ from models.mask_codec import MaskCodec
 from training.nano import answer, dense, look, rows, sprites, tokenizer
 from training.nano.codes import code_bells
 from training.nano.data import Batches, load, pixels_of
+from training.nano.grow import grow
 from training.nano.model import PATCH, Optimizers, config, new
 from training.nano.scenes import BACKGROUNDS, CHARACTERS, draw
 from training.nano.tasks import examples, vocabulary
+from training.nano.wordings import Asker
 
 LOG_EVERY = 20
 SAVE_EVERY_S = 240
@@ -87,7 +89,8 @@ def corpus(scenes: int) -> list[str]:
     for seed in range(scenes):
         scene = draw(seed)
         if scene.objects:
-            for example in examples(scene, np.random.default_rng(seed), None):
+            rng = np.random.default_rng(seed)
+            for example in examples(scene, rng, None, Asker(rng)):
                 texts += [example.prefix, example.suffix]
     return [text for text in texts if "<loc" not in text]
 
@@ -107,21 +110,31 @@ def new_heads(pieces: PreTrainedTokenizerBase, ids: rows.Vocabulary) -> dense.He
     )
 
 
-def resume_from(folder: Path, device: str) -> Nano:
-    """An exported nano with its dense heads, in float32."""
-    processor = AutoProcessor.from_pretrained(folder)
+def resume_from(folder: Path, resolution: int, renewed: Path | None, device: str) -> Nano:
+    """An exported nano with its dense heads, in float32, for pictures of `resolution` pixels.
+
+    `renewed` is the folder of the processor that takes the place of its own.
+    """
+    old = AutoProcessor.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(renewed or folder)
+    processor = tokenizer.processor(processor.tokenizer, resolution, PATCH)
     model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     heads = new_heads(processor.tokenizer, rows.Vocabulary.of(processor.tokenizer))
     heads.load_state_dict(load_file(folder / HEADS_FILE))
-    return Nano(model.to(device), heads.float().to(device), processor)
+    return Nano(
+        grow(model, old, processor, resolution).to(device), heads.float().to(device), processor
+    )
 
 
-def start(resolution: int, work: Path, device: str, corpus_scenes: int) -> Nano:
-    """A fresh nano around the tokenizer in `work`, which is made first where missing."""
-    folder = work / "processor"
+def make_processor(resolution: int, folder: Path, corpus_scenes: int) -> None:
+    """A new tokenizer around the texts of scenes, unless `folder` holds one already."""
     if not folder.exists():
         made = tokenizer.processor(tokenizer.train(corpus(corpus_scenes)), resolution, PATCH)
         made.save_pretrained(folder)
+
+
+def start(resolution: int, folder: Path, device: str) -> Nano:
+    """A fresh nano around the processor in `folder`."""
     processor = AutoProcessor.from_pretrained(folder)
     ids = rows.Vocabulary.of(processor.tokenizer)
     pixels = torch.from_numpy(np.stack([pixels_of(draw(seed, resolution)) for seed in range(96)]))
@@ -239,6 +252,9 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--codec", type=Path, default=Path("models/nano-224/mask_codec.safetensors")
     )
     parser.add_argument("--init", type=Path, help="an exported checkpoint to go on from")
+    parser.add_argument(
+        "--new-tokenizer", action="store_true", help="with --init: learn the words of now"
+    )
     parser.add_argument("--resolution", type=int, default=224, help="pixels a side")
     parser.add_argument("--look-steps", type=int, default=1600, help="steps of the first stage")
     parser.add_argument("--answer-steps", type=int, default=4000, help="steps of the second stage")
@@ -288,10 +304,14 @@ def main() -> None:
     arguments = read_arguments()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
+    folder = arguments.work / "processor"
+    if arguments.new_tokenizer or not arguments.init:
+        make_processor(arguments.resolution, folder, arguments.corpus)
     if arguments.init:
-        nano = resume_from(arguments.init, arguments.device)
+        renewed = folder if arguments.new_tokenizer else None
+        nano = resume_from(arguments.init, arguments.resolution, renewed, arguments.device)
     else:
-        nano = start(arguments.resolution, arguments.work, arguments.device, arguments.corpus)
+        nano = start(arguments.resolution, folder, arguments.device)
     a, rates = arguments, (arguments.rate, arguments.muon_rate)
     stages = (
         Stage("look", a.look_steps, a.look_batch, *rates, decay=0.15),

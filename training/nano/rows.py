@@ -18,6 +18,7 @@ from training.nano.codes import SceneCodes, writer
 from training.nano.point import Pointer, Span
 from training.nano.scenes import Scene
 from training.nano.tasks import LANGUAGES, Example, examples
+from training.nano.wordings import Asker
 
 IGNORED = -1
 LOCATION_SHARE, CODE_SHARE = 3.0, 1.5  # weight of such a token relative to one of a word
@@ -113,7 +114,7 @@ class Maker:
 
     def choose(self, scene: Scene, codes: np.ndarray, rng: np.random.Generator) -> Iterator[Prompt]:
         """Prompts of a scene in random order, kinds of more weight earlier."""
-        found = examples(scene, rng, writer(codes))
+        found = examples(scene, rng, writer(codes), Asker(rng))
         kinds: dict[str, int] = {}
         for example in found:
             kinds[example.kind] = kinds.get(example.kind, 0) + 1

@@ -150,7 +150,7 @@ def _background(rng: np.random.Generator, colour: str, size: int) -> Image.Image
 
 def _sprite(rng: np.random.Generator, noun: sprites.Noun, style: str, side: int) -> Image.Image:
     """The sprite at `side` pixels (longer side), mirrored, turned and tinted a little."""
-    art = sprites.load()[noun.index, style]
+    art = sprites.load((style,))[noun.index, style]
     scale = side / max(art.size)
     art = art.resize(
         (max(4, round(art.width * scale)), max(4, round(art.height * scale))),
@@ -232,9 +232,10 @@ def _print(rng: np.random.Generator, canvas: _Canvas, colour: str) -> Print | No
     return Print(text, ink, int(height), (x, y, x + width, y + height), letters)
 
 
-def _nouns_for(rng: np.random.Generator, count: int) -> list[sprites.Noun]:
+def _nouns_for(
+    rng: np.random.Generator, count: int, nouns: Sequence[sprites.Noun]
+) -> list[sprites.Noun]:
     """Kinds for `count` objects; repeats are common, so that counting means something."""
-    nouns = sprites.nouns()
     kinds = [_pick(rng, nouns)]
     while len(kinds) < count:
         kinds.append(_pick(rng, kinds) if rng.random() < 0.35 else _pick(rng, nouns))
@@ -259,13 +260,14 @@ def draw(
     canvas = _Canvas(_background(rng, colour, resolution), owner)
     count = 1 + int(rng.choice(6, p=(0.16, 0.2, 0.2, 0.18, 0.14, 0.12)))
     # 1. The word takes index 0 of the owners, and may not be hidden at all.
-    word = _print(rng, canvas, colour) if rng.random() < 0.55 else None
+    word = _print(rng, canvas, colour) if rng.random() < 0.7 else None
     visible = [0]
     # 2. Objects, from large to small so that small ones are not buried.
     largest = 140 if count <= 3 else 96
     sides = sorted(np.exp(rng.uniform(np.log(24), np.log(largest), count)) * unit, reverse=True)
     placed = []
-    for noun, side in zip(_nouns_for(rng, count), sides, strict=True):
+    kinds = _nouns_for(rng, count, sprites.drawn_in(styles))
+    for noun, side in zip(kinds, sides, strict=True):
         style = _pick(rng, styles)
         art = _sprite(rng, noun, style, max(8, round(side)))
         index = len(visible)

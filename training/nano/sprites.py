@@ -14,6 +14,7 @@ SHEETS = HERE / "sprites"
 VOCABULARY = HERE / "vocabulary.json"
 SPRITE_PX = 160
 STYLES = ("noto", "fluent-flat", "fluent-3d", "twemoji")
+HELD_OUT_STYLE = "emojione"  # never trained on; it does not have all objects
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,14 @@ def load(styles: tuple[str, ...] = STYLES) -> dict[tuple[int, str], Image.Image]
         for noun in nouns():
             x, y = noun.index % columns * SPRITE_PX, noun.index // columns * SPRITE_PX
             sprite = sheet.crop((x, y, x + SPRITE_PX, y + SPRITE_PX))
-            sprites[noun.index, style] = sprite.crop(
-                sprite.getchannel("A").point(lambda a: 255 * (a > 24)).getbbox()
-            )
+            box = sprite.getchannel("A").point(lambda a: 255 * (a > 24)).getbbox()
+            if box:
+                sprites[noun.index, style] = sprite.crop(box)
     return sprites
+
+
+@cache
+def drawn_in(styles: tuple[str, ...]) -> tuple[Noun, ...]:
+    """The objects that every one of some styles has."""
+    sheets = load(styles)
+    return tuple(n for n in nouns() if all((n.index, style) in sheets for style in styles))

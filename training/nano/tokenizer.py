@@ -1,4 +1,4 @@
-"""nano's tokenizer: a BPE of about 4,000 pieces with byte fallback, in the form of Gemma's.
+"""nano's tokenizer: a BPE of about 8,000 pieces with byte fallback, in the form of Gemma's.
 
 Capitals and digits, of which prints are made, never merge: one piece is one letter, as reading
 letters asks. Everything else merges within a word; punctuation stands alone.
@@ -21,7 +21,7 @@ from tokenizers import (
 )
 from transformers import GemmaTokenizer, PaliGemmaProcessor, SiglipImageProcessorPil
 
-PIECES = 4000
+PIECES = 8000
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
 
 
