@@ -15,7 +15,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,12 @@ import torch
 
 from evaluation import documents, report
 from evaluation.predict import Answer, Answerer, Prompt, load, timer
-from evaluation.score import Asked, score
+from evaluation.score import USUAL_WORDS, Asked, score
 from training.nano import tasks
 from training.nano.scenes import HELD_OUT, Scene, draw
+from training.nano.sprites import HELD_OUT_STYLE, STYLES
 from training.nano.tasks import Example
+from training.nano.wordings import Stranger
 
 SCENES_AT_ONCE = 200
 # Stands for the mask in a true answer: scores compare masks, not codes, so only its length counts.
@@ -47,6 +49,7 @@ SHARES = (
     Share("cap", 0.5),
     Share("describe", 0.25),
     Share("answer", 4),
+    Share(USUAL_WORDS, 2),
     Share("question", 0.5),
     Share("ocr", 1),
     Share("detect", 1),
@@ -68,9 +71,12 @@ def group_of(example: Example) -> str:
 def choose(scene: Scene, rng: np.random.Generator) -> list[Example]:
     """The examples that a scene is asked: as many of each group as `SHARES` say.
 
+    Questions are put in words that were never trained on, some again in the usual ones.
     Within a group every kind is taken once before any is taken twice.
     """
-    found = tasks.examples(scene, rng, lambda scene, item: ANY_CODES)
+    usual = tasks.examples(scene, rng, lambda scene, item: ANY_CODES)
+    found = [replace(e, task=USUAL_WORDS) if e.task == "answer" else e for e in usual]
+    found += tasks.answers(scene, rng, Stranger())
     chosen: list[Example] = []
     for share in SHARES:
         pool = [e for e in found if group_of(e) == share.group]
@@ -106,14 +112,19 @@ def ask(answerer: Answerer, scenes: Sequence[Scene], batch: int, told: str = "")
 
 
 def evaluate(
-    answerer: Answerer, count: int, batch: int, resolution: int, first: int = HELD_OUT
+    answerer: Answerer,
+    count: int,
+    batch: int,
+    resolution: int,
+    first: int = HELD_OUT,
+    styles: tuple[str, ...] = STYLES,
 ) -> dict:
-    """Scores over `count` scenes from seed `first` on, as a JSON-able dict."""
+    """Scores over `count` scenes in art styles from seed `first` on, as a JSON-able dict."""
     asked: list[Asked] = []
     seconds = timer()
     for start in range(0, count, SCENES_AT_ONCE):
         stop = min(start + SCENES_AT_ONCE, count)
-        scenes = [draw(first + i, resolution) for i in range(start, stop)]
+        scenes = [draw(first + i, resolution, styles) for i in range(start, stop)]
         scenes = [scene for scene in scenes if scene.objects]
         asked += ask(answerer, scenes, batch, f"scenes {start}–{stop} of {count}: ")
     print(file=sys.stderr)
@@ -132,12 +143,24 @@ def evaluate(
     }
 
 
+def unseen_style(answerer: Answerer, count: int, batch: int, resolution: int) -> list[dict]:
+    """Captions and boxes of scenes in the art style that was left out of training."""
+    scores = evaluate(answerer, count, batch, resolution, HELD_OUT, (HELD_OUT_STYLE,))
+    kept = {("caption", "objects F1"), ("detect", "AP50")}
+    return [
+        row | {"task": f"{row['task']}, unseen art style", "needed": None}
+        for row in scores["rows"]
+        if (row["task"], row["measure"]) in kept
+    ]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name or a folder")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--scenes", type=int, default=1000)
+    parser.add_argument("--unseen", type=int, default=0, help="scenes in the held-out art style")
     parser.add_argument("--batch", type=int, default=16, help="prompts at once")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
@@ -149,6 +172,8 @@ def main() -> None:
     answerer = load(options.checkpoint, options.precision)
     resolution = answerer.model.config.vision_config.image_size
     scores = evaluate(answerer, options.scenes, options.batch, resolution)
+    if options.unseen:
+        scores["rows"] += unseen_style(answerer, options.unseen, options.batch, resolution)
     if options.json:
         options.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False))
     print(report.tables(scores, markdown=options.markdown))
