@@ -21,7 +21,7 @@ from evaluation.predict import Answer
 from models.mask_codec import MaskCodec, paste
 from models.tokens import encode_box, parse_detections
 from training.nano import tasks
-from training.nano.scenes import Scene, SceneObject
+from training.nano.scenes import RESOLUTION, Scene, SceneObject
 from training.nano.sprites import STYLES
 from training.nano.tasks import Example
 
@@ -235,7 +235,7 @@ def _score_ocr(sheet: _Sheet, items: Sequence[Asked]) -> None:
     printed = [item for item in items if item.scene.print]
     blank = [item for item in items if not item.scene.print]
     for low, high in LETTER_BINS:
-        inside = [item for item in printed if low <= item.scene.print.height_px < high]
+        inside = [item for item in printed if low <= _letter_height(item.scene) < high]
         size = f"{low}–{high} px" if high < 1000 else f"≥ {low} px"
         size = size if low else f"< {high} px"
         # Letters count as printed: reading "Open" for "OPEN" is wrong.
@@ -250,6 +250,11 @@ def _score_ocr(sheet: _Sheet, items: Sequence[Asked]) -> None:
         sheet.add("ocr", f"exact, letters {size}", metrics.mean(exact))
         sheet.add("ocr", f"character error rate, letters {size}", metrics.mean(errors))
     sheet.add("ocr", "nothing printed: exact", metrics.mean(_exact(sheet, "ocr, nothing", blank)))
+
+
+def _letter_height(scene: Scene) -> float:
+    """Of the print, in pixels of a picture of RESOLUTION."""
+    return scene.print.height_px * RESOLUTION / scene.image.width
 
 
 # Boxes and masks
