@@ -13,13 +13,14 @@ import torch
 
 from models.loader import CODEC_FILE
 from training.nano import answer, build, dense, tokenizer
-from training.nano.codes import SceneCodes, code_bells, writer
+from training.nano.codes import SceneCodes, code_bells, drawn_loss, writer
 from training.nano.model import PATCH, config
 from training.nano.point import Pointer
 from training.nano.rows import IGNORED, Maker, Vocabulary
 from training.nano.scenes import HELD_OUT, draw
 from training.nano.tasks import examples
 
+CODEC = build.read_arguments([]).codec
 SCENES = range(HELD_OUT + 100, HELD_OUT + 104)
 
 
@@ -148,6 +149,23 @@ def test_codes_that_draw_alike_are_nearly_right(nano):
     assert torch.allclose(bells.sum(1), torch.ones(128))
     assert torch.equal(bells.argmax(1), rows)
     assert (bells[rows, near[:, 1]] > bells[rows, near[:, 60]]).all()
+
+
+def test_codes_are_taught_by_what_they_draw(nano, scenes):
+    codes = torch.from_numpy(SceneCodes(str(CODEC))(scenes[0])).flatten()
+    logits = torch.zeros(len(codes), 128).scatter_(1, codes[:, None], 10.0)
+    right = drawn_loss(logits, codes, nano.codec)
+    mixed = drawn_loss(logits.roll(5, 0), codes, nano.codec)
+    assert right < 0.3 * mixed
+
+    learned = torch.nn.Parameter(logits.roll(5, 0))
+    optimizer = torch.optim.Adam([learned], 0.3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        drawn_loss(learned, codes, nano.codec).backward()
+        optimizer.step()
+    assert drawn_loss(learned, codes, nano.codec) < 0.5 * mixed
+    assert drawn_loss(logits[:0], codes[:0], nano.codec) == 0
 
 
 def test_capitals_are_letters_and_everything_survives_the_tokenizer(nano):

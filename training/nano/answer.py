@@ -16,11 +16,14 @@ from torch.nn import functional
 from transformers import PaliGemmaForConditionalGeneration
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from models.mask_codec import MaskCodec
 from training.nano import dense
+from training.nano.codes import drawn_loss
 from training.nano.rows import IGNORED, Vocabulary
 
 POINTING_LAYERS = (1, 2, 3)  # of the text model: their first head is taught where to look
 POINTING_SHARE = 0.5
+DRAWN_SHARE = 1.0
 
 
 def attention_mask(batch: dict[str, torch.Tensor], image_tokens: int) -> torch.Tensor:
@@ -159,9 +162,10 @@ def loss(
     dense_share: float,
     spread: float,
     bells: torch.Tensor,
+    codec: MaskCodec,
     frozen: bool = False,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Text loss plus shares of the dense and the pointing one; returns (loss, report)."""
+    """Text loss plus shares of the others: dense, pointing, drawn masks; returns (loss, report)."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
     with torch.autocast(device.type, torch.bfloat16):
@@ -170,16 +174,20 @@ def loss(
     dense_loss, report = dense.loss(seen, batch, bells)
     weight = batch["target_weight"][batch["target"] != IGNORED]
     words, losses = text_loss(logits, target, weight, vocabulary, spread, bells)
+    first, last = vocabulary.codes[0], vocabulary.codes[-1]
+    coded = (target >= first) & (target <= last)
+    drawn = drawn_loss(logits[coded, first : last + 1], target[coded] - first, codec)
     with torch.no_grad():
         located = (target >= vocabulary.locations[0]) & (target <= vocabulary.locations[-1])
-        coded = (target >= vocabulary.codes[0]) & (target <= vocabulary.codes[-1])
         right = logits.argmax(-1) == target
         report |= {
             "text": words.item(),
             "word_right": right[~located & ~coded].float().mean().item(),
             "loc_loss": losses[located].mean().item(),
             "seg_loss": losses[coded].mean().item(),
+            "drawn": drawn.item(),
             "pointing": pointing.item(),
             "rows": len(batch["owner"]),
         }
-    return words + dense_share * dense_loss + POINTING_SHARE * pointing, report
+    shared = dense_share * dense_loss + POINTING_SHARE * pointing + DRAWN_SHARE * drawn
+    return words + shared, report

@@ -165,8 +165,8 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
     if state.get("optimizers"):
         optimizers.load_state_dict(state["optimizers"])
     ids = rows.Vocabulary.of(nano.processor.tokenizer)
-    codec = MaskCodec.load(arguments.codec)
-    bells = code_bells(codec.codebook.to(nano.model.device))
+    codec = MaskCodec.load(arguments.codec).to(nano.model.device)
+    bells = code_bells(codec.codebook)
     nano.model.train()
     began = saved = time.time()
     for step, batch in enumerate(batches(stage, nano, first, arguments), start=first):
@@ -174,7 +174,7 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
             loss, report = look.loss(nano.model, nano.heads, batch, bells)
         else:
             loss, report = answer.loss(
-                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread, bells,
+                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread, bells, codec,
                 frozen=stage.name == "answer" and step < arguments.freeze_steps,
             )  # fmt: skip
         loss.backward()

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from models.mask_codec import MaskCodec
+from models.mask_codec import CODE_DIM, CODES_PER_MASK, GRID, MaskCodec
 from models.tokens import encode_codes
 from training.nano.scenes import Scene, SceneObject
 
 CODE_SPREAD = 0.7  # of soft targets, in mean distances to the nearest code
+SHARPNESS = 4.0  # what turns the codec's [-1, 1] into logits
 
 
 def mask_crop(item: SceneObject) -> torch.Tensor:
@@ -56,3 +57,21 @@ def code_bells(codebook: torch.Tensor) -> torch.Tensor:
     distances = torch.cdist(codebook, codebook)
     nearest = distances.topk(2, largest=False).values[:, 1].mean()
     return torch.softmax(-0.5 * (distances / (CODE_SPREAD * nearest)) ** 2, -1)
+
+
+def drawn_loss(logits: torch.Tensor, codes: torch.Tensor, codec: MaskCodec) -> torch.Tensor:
+    """How far the masks of the likeliest codes are from those of the right ones, in nats a pixel.
+
+    `logits` is float[N * 16, 128] and `codes` int64[N * 16], mask after mask. Many codes draw
+    nearly the same, and a wrong one beside a right one may draw something else altogether: the
+    picture says which. What is drawn are the likeliest codes, and the gradient goes to all of them
+    (straight-through, Bengio et al. 2013, arXiv 1308.3432).
+    """
+    if not len(codes):
+        return logits.new_zeros(())
+    chance = logits.float().softmax(-1)
+    likeliest = functional.one_hot(chance.argmax(-1), chance.shape[1])
+    vectors = (likeliest + chance - chance.detach()) @ codec.codebook
+    drawn = codec.decoder(vectors.view(-1, GRID, GRID, CODE_DIM).permute(0, 3, 1, 2))[:, 0]
+    right = (codec.decode(codes.view(-1, CODES_PER_MASK)) > 0).float().clone()
+    return functional.binary_cross_entropy_with_logits(SHARPNESS * drawn.float(), right)
