@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
 
 import numpy as np
 import torch
@@ -14,6 +18,14 @@ from training.nano.scenes import Scene, draw
 def pixels_of(scene: Scene) -> np.ndarray:
     """float32[3, H, W] in [-1, 1], as the processor makes them."""
     return np.asarray(scene.image, np.float32).transpose(2, 0, 1) / 127.5 - 1
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the process that trains ends, killed or not; else it stays for ever."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 class Batches(IterableDataset):
@@ -34,6 +46,8 @@ class Batches(IterableDataset):
     def __iter__(self) -> Iterator[dict]:
         torch.set_num_threads(1)
         worker = get_worker_info()
+        if worker:
+            threading.Thread(target=_end_with_parent, daemon=True).start()
         part, parts = (worker.id, worker.num_workers) if worker else (0, 1)
         for number in range(self.first + part, self.first + self.count, parts):
             seeds = range(self.offset + number * self.size, self.offset + (number + 1) * self.size)
