@@ -6,13 +6,17 @@ PIP_ARGS ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test lint format chromium clean
+.PHONY: demo test nano lint format chromium clean
 
 demo: $(VENV)/.app-stamp
 	$(VENV)/bin/python app.py
 
 test: lint chromium
 	$(VENV)/bin/python -m pytest -m "not gpu and not ray"
+
+# Hours on two cores: art, mask codec, both sizes of nano, examples and tables, from nothing.
+nano: $(VENV)/.test-stamp
+	$(VENV)/bin/python -m training.nano.make
 
 lint: $(VENV)/.test-stamp
 	$(VENV)/bin/ruff check .

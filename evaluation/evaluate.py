@@ -2,7 +2,7 @@
 
     python -m evaluation.evaluate --checkpoint nano-224
     python -m evaluation.evaluate --checkpoint /a/folder --scenes 100 --json scores.json
-    python -m evaluation.evaluate --write README.md models/nano-224/README.md
+    python -m evaluation.evaluate --unseen 500 --fine 500 --write models/nano-224/README.md
 
 Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
 prompts of all tasks, greedily; `evaluation.report` prints what comes of it.
@@ -14,8 +14,9 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ import torch
 
 from evaluation import documents, report
 from evaluation.predict import Answer, Answerer, Prompt, load, timer
-from evaluation.score import USUAL_WORDS, Asked, score
+from evaluation.score import GOALS, SMALL_PRINT, USUAL_WORDS, Asked, score
 from training.nano import tasks
-from training.nano.scenes import HELD_OUT, Scene, draw
+from training.nano.scenes import FINE, HELD_OUT, USUAL, Scene, World, draw
 from training.nano.sprites import HELD_OUT_STYLE, STYLES
 from training.nano.tasks import Example
 from training.nano.wordings import Stranger
@@ -33,6 +34,13 @@ from training.nano.wordings import Stranger
 SCENES_AT_ONCE = 200
 # Stands for the mask in a true answer: scores compare masks, not codes, so only its length counts.
 ANY_CODES = "<seg000>" * 16
+IN_ANY_STYLE = {
+    ("caption", "objects F1"),
+    ("answer", "accuracy"),
+    ("detect", "AP50"),
+    ("segment", "mean IoU"),
+}
+SMALL = {*GOALS, ("ocr", SMALL_PRINT.replace("exact", "character error rate"))}
 
 
 @dataclass(frozen=True)
@@ -118,13 +126,14 @@ def evaluate(
     resolution: int,
     first: int = HELD_OUT,
     styles: tuple[str, ...] = STYLES,
+    world: World = USUAL,
 ) -> dict:
-    """Scores over `count` scenes in art styles from seed `first` on, as a JSON-able dict."""
+    """Scores over `count` scenes from seed `first` on, as a JSON-able dict."""
     asked: list[Asked] = []
     seconds = timer()
     for start in range(0, count, SCENES_AT_ONCE):
         stop = min(start + SCENES_AT_ONCE, count)
-        scenes = [draw(first + i, resolution, styles) for i in range(start, stop)]
+        scenes = [draw(first + i, resolution, styles, world) for i in range(start, stop)]
         scenes = [scene for scene in scenes if scene.objects]
         asked += ask(answerer, scenes, batch, f"scenes {start}–{stop} of {count}: ")
     print(file=sys.stderr)
@@ -143,12 +152,15 @@ def evaluate(
     }
 
 
-def unseen_style(answerer: Answerer, count: int, batch: int, resolution: int) -> list[dict]:
-    """Captions and boxes of scenes in the art style that was left out of training."""
-    scores = evaluate(answerer, count, batch, resolution, HELD_OUT, (HELD_OUT_STYLE,))
-    kept = {("caption", "objects F1"), ("detect", "AP50")}
+def beyond(scores: dict, what: str, kept: Container[tuple[str, str]]) -> list[dict]:
+    """The `kept` rows of `scores`, of scenes that are unlike the usual ones: `what` says how.
+
+    Only the goal for small print holds there too, since it is about such scenes.
+    """
     return [
-        row | {"task": f"{row['task']}, unseen art style", "needed": None}
+        row
+        | {"task": f"{row['task']}, {what}"}
+        | ({} if row["measure"] == SMALL_PRINT else {"needed": None})
         for row in scores["rows"]
         if (row["task"], row["measure"]) in kept
     ]
@@ -159,8 +171,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name or a folder")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--scenes", type=int, default=1000)
+    parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--unseen", type=int, default=0, help="scenes in the held-out art style")
+    parser.add_argument("--fine", type=int, default=0, help="scenes of small things and print")
     parser.add_argument("--batch", type=int, default=16, help="prompts at once")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
@@ -172,14 +185,18 @@ def main() -> None:
     answerer = load(options.checkpoint, options.precision)
     resolution = answerer.model.config.vision_config.image_size
     scores = evaluate(answerer, options.scenes, options.batch, resolution)
+    ask_about = partial(evaluate, answerer, batch=options.batch, resolution=resolution)
     if options.unseen:
-        scores["rows"] += unseen_style(answerer, options.unseen, options.batch, resolution)
+        unseen = ask_about(options.unseen, styles=(HELD_OUT_STYLE,))
+        scores["rows"] += beyond(unseen, f"unseen art style {HELD_OUT_STYLE}", IN_ANY_STYLE)
+    if options.fine:
+        scores["rows"] += beyond(ask_about(options.fine, world=FINE), "small things", SMALL)
     if options.json:
         options.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False))
     print(report.tables(scores, markdown=options.markdown))
     marked = {
-        "scores": report.tables(scores, markdown=True),
-        "needed scores": report.tables(scores, markdown=True, needed_only=True),
+        f"scores {answerer.name}": report.tables(scores, markdown=True),
+        f"needed scores {answerer.name}": report.tables(scores, markdown=True, needed_only=True),
     }
     for document in options.write:
         documents.write(document, marked)

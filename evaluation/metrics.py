@@ -13,14 +13,22 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from pycocotools.cocoeval import COCOeval
+
 Box = tuple[float, float, float, float]
 BOOTSTRAP_ROUNDS = 1000
-NUMBER_WORDS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+AP_ROUNDS = 100  # COCO's mean over categories is slow
+NUMBER_WORDS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6,
+    "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+}  # fmt: skip
 # Scripts that put no space between words: a name may begin and end anywhere.
 _UNSPACED = frozenset({"ja", "zh", "th"})
+_AND = {"ar": "و", "he": "ו"}  # "and" where it is written as one word with what follows
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ class NameFinder:
         ordered = sorted(self._key_of, key=len, reverse=True)
         numbers = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
         edge_before, edge_after = ("", "") if language in _UNSPACED else (r"(?<!\w)", r"(?!\w)")
+        if language in _AND:
+            edge_before = rf"(?:(?<!\w)|(?<=(?<!\w){_AND[language]}))"
         self._pattern = re.compile(
             rf"(?:(?P<word>(?<!\w)(?:{numbers})|(?<!\d)\d{{1,2}})\s*×?\s*)?"
             rf"{edge_before}(?P<name>{'|'.join(map(re.escape, ordered))}){edge_after}"
@@ -197,13 +207,11 @@ def matched_ious(
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """COCO's AP (mean over IoU 0.50–0.95) and at two thresholds, over `boxes` in `prompts`."""
+    """COCO's AP (mean over IoU 0.50–0.95) and at two thresholds; each counts true boxes."""
 
-    ap: float
-    ap50: float
-    ap75: float
-    boxes: int
-    prompts: int
+    ap: Estimate
+    ap50: Estimate
+    ap75: Estimate
 
 
 def average_precision(
@@ -213,13 +221,14 @@ def average_precision(
 
     A prompt counts as an image of its own, since it says which kinds to look for. The categories
     are the true labels; COCO's mean over categories has no place for a box of any other label.
+    Intervals come from resampling whole prompts, AP_ROUNDS times.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     boxes = sum(map(len, true))
     if not boxes:
-        return AveragePrecision(float("nan"), float("nan"), float("nan"), 0, len(true))
+        return AveragePrecision(*[Estimate(float("nan"), float("nan"), float("nan"), 0)] * 3)
     ids = {label: i for i, label in enumerate(sorted({b.label for bs in true for b in bs}), 1)}
     annotations, results = [], []
     for image, (wanted, found) in enumerate(zip(true, given, strict=True), 1):
@@ -254,13 +263,38 @@ def average_precision(
         }
         truth.createIndex()
         if not results:
-            return AveragePrecision(0.0, 0.0, 0.0, boxes, len(true))
+            return AveragePrecision(*[Estimate(0.0, 0.0, 0.0, boxes)] * 3)
         scorer = COCOeval(truth, truth.loadRes(results), "bbox")
+        # All sizes together and up to 100 boxes, as in COCO's first three numbers.
+        scorer.params.areaRng, scorer.params.areaRngLbl = scorer.params.areaRng[:1], ["all"]
+        scorer.params.maxDets = [100]
         scorer.evaluate()
-        scorer.accumulate()
-        scorer.summarize()
-    ap, ap50, ap75 = (float(value) for value in scorer.stats[:3])
-    return AveragePrecision(ap, ap50, ap75, boxes, len(true))
+        found = np.array(scorer.evalImgs, object).reshape(len(ids), len(true))
+        rng = np.random.default_rng(0)
+        everything = [np.arange(len(true))]
+        draws = [rng.integers(len(true), size=len(true)) for _ in range(AP_ROUNDS)]
+        values = np.array([_precisions(scorer, found[:, each]) for each in everything + draws])
+    lows, highs = np.nanpercentile(values[1:], (2.5, 97.5), axis=0)
+    return AveragePrecision(
+        *(
+            Estimate(float(value), float(low), float(high), boxes)
+            for value, low, high in zip(values[0], lows, highs, strict=True)
+        )
+    )
+
+
+def _precisions(scorer: COCOeval, found: np.ndarray) -> tuple[float, float, float]:
+    """AP, AP50 and AP75 of the matches object[categories, prompts] of some prompts.
+
+    A category that none of them has does not count; NaN where that is all.
+    """
+    scorer.evalImgs = found.ravel().tolist()
+    scorer.accumulate()
+    precision = scorer.eval["precision"][:, :, :, 0, 0]  # (10 thresholds, recalls, categories)
+    known = precision[:, :, (precision > -1).any((0, 1))]
+    if not known.size:
+        return (np.nan,) * 3
+    return float(known.mean()), float(known[0].mean()), float(known[5].mean())
 
 
 def _xywh(box_xyxy_px: Box) -> list[float]:

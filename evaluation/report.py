@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+_LANGUAGE = re.compile(r"caption [a-z]{2,3}$")
 
 
 def tables(scores: dict, markdown: bool = False, needed_only: bool = False) -> str:
     """All that `evaluation.evaluate` found: about the run, by task, by art style.
 
-    `needed_only` leaves out the measures that have no goal, and the art styles.
+    `needed_only` leaves out the measures that have no goal, single languages and the art styles.
     """
     about = (
         f"{scores['checkpoint']}: {scores['prompts']} prompts on {scores['scenes']} scenes from "
@@ -20,12 +23,12 @@ def tables(scores: dict, markdown: bool = False, needed_only: bool = False) -> s
             row["task"],
             row["measure"],
             _number(row["value"]),
-            "" if row["low"] is None else f"{_number(row['low'])}–{_number(row['high'])}",
+            f"{_number(row['low'])}–{_number(row['high'])}",
             str(row["count"]),
             _verdict(row),
         )
         for row in scores["rows"]
-        if not needed_only or row["needed"] is not None
+        if not needed_only or (row["needed"] is not None and not _LANGUAGE.match(row["task"]))
     ]
     head = ("task", "measure", "value", "95 % interval", "n", "needed")
     tail = (
@@ -66,7 +69,9 @@ def wrong_answers(scores: dict, count: int) -> str:
     for task, items in scores["wrong"].items():
         lines.append(f"\n{task}: {len(items)} wrong")
         lines += [
-            f"  {p}\n    true   {true}\n    given  {given}" for p, true, given in items[:count]
+            f"  {miss['seed']}: {miss['prefix']}\n"
+            f"    true   {miss['true']}\n    given  {miss['given']}"
+            for miss in items[:count]
         ]
     return "\n".join(lines)
 
@@ -78,4 +83,8 @@ def _number(value: float) -> str:
 def _verdict(row: dict) -> str:
     if row["needed"] is None:
         return ""
-    return f"{row['needed']:.2f} {'reached' if row['value'] >= row['needed'] else 'MISSED'}"
+    if "error" in row["measure"]:
+        reached, bound = row["value"] <= row["needed"], "≤"
+    else:
+        reached, bound = row["value"] >= row["needed"], "≥"
+    return f"{bound} {row['needed']:.2f} {'reached' if reached else 'MISSED'}"

@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from evaluation import documents, precisions, report
-from evaluation.evaluate import ANY_CODES, SHARES, choose, group_of
+from evaluation.evaluate import (
+    ANY_CODES,
+    IN_ANY_STYLE,
+    SHARES,
+    SMALL,
+    beyond,
+    choose,
+    group_of,
+)
 from evaluation.predict import Answer, Piece
 from evaluation.score import Asked, finder, score
 from models.mask_codec import MaskCodec, crop
@@ -138,10 +146,24 @@ def test_scores_survive_json_and_print_as_tables(right, codec):
     }
     scores = json.loads(json.dumps(about | score(right, codec), allow_nan=False))
     plain, markdown = report.tables(scores), report.tables(scores, markdown=True)
-    assert "0.85 reached" in plain
+    assert "≥ 0.85 reached" in plain
+    assert "≤ 0.05 reached" in plain
     assert "MISSED" not in plain
     assert markdown.count("| caption ") >= 3
     assert "by art style" in plain
+
+
+def test_small_things_and_unseen_styles_are_told_apart_and_have_no_goal_but_small_print(
+    right, codec
+):
+    usual = score(right, codec)
+    assert any(row["needed"] for row in usual["rows"] if row["task"] == "caption")
+    rows = beyond(usual, "small things", SMALL)
+    assert {("caption, small things", "objects F1"), ("detect, small things", "AP50")} <= {
+        (row["task"], row["measure"]) for row in rows
+    }
+    assert all(row["needed"] is None for row in rows)
+    assert all(task in ("caption", "answer", "detect", "segment") for task, _ in IN_ANY_STYLE)
 
 
 def test_prompts_are_the_same_each_time_and_of_every_group():

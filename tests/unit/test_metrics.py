@@ -120,29 +120,43 @@ def box(label: str, x: float, score: float = 1.0, side: float = 40) -> LabelledB
 def test_perfect_boxes_have_an_average_precision_of_one():
     true = [[box("cat", 0), box("cat", 100)], [box("dog", 50)], []]
     found = metrics.average_precision(true, true)
-    assert (found.ap, found.ap50, found.ap75) == pytest.approx((1, 1, 1))
-    assert (found.boxes, found.prompts) == (3, 3)
+    for each in (found.ap, found.ap50, found.ap75):
+        assert (each.value, each.low, each.high) == pytest.approx((1, 1, 1))
+        assert each.count == 3
 
 
 def test_a_sloppy_box_counts_at_the_lower_threshold_only():
     found = metrics.average_precision([[box("cat", 0)]], [[box("cat", 10)]])  # IoU 0.6
-    assert found.ap50 == pytest.approx(1)
-    assert found.ap75 == 0
-    assert 0.2 < found.ap < 0.4
+    assert found.ap50.value == pytest.approx(1)
+    assert found.ap75.value == 0
+    assert 0.2 < found.ap.value < 0.4
 
 
 def test_a_surer_false_box_costs_more_than_an_unsure_one():
     true = [[box("cat", 0)], []]
     unsure = metrics.average_precision(true, [[box("cat", 0, 0.9)], [box("cat", 0, 0.1)]])
     surer = metrics.average_precision(true, [[box("cat", 0, 0.5)], [box("cat", 0, 0.9)]])
-    assert unsure.ap50 == pytest.approx(1)
-    assert surer.ap50 == pytest.approx(0.5, abs=0.01)
+    assert unsure.ap50.value == pytest.approx(1)
+    assert surer.ap50.value == pytest.approx(0.5, abs=0.01)
 
 
 def test_no_boxes_given_is_zero_and_none_wanted_is_no_number():
-    assert metrics.average_precision([[box("cat", 0)]], [[]]).ap50 == 0
-    assert math.isnan(metrics.average_precision([[]], [[]]).ap50)
+    assert metrics.average_precision([[box("cat", 0)]], [[]]).ap50.value == 0
+    assert math.isnan(metrics.average_precision([[]], [[]]).ap50.value)
 
 
 def test_a_box_of_an_unknown_label_does_not_hit():
-    assert metrics.average_precision([[box("cat", 0)]], [[box("unicorn", 0)]]).ap50 == 0
+    assert metrics.average_precision([[box("cat", 0)]], [[box("unicorn", 0)]]).ap50.value == 0
+
+
+def test_the_interval_of_average_precision_holds_its_value_and_narrows_with_more_prompts():
+    right, wrong = [box("cat", 0)], [box("cat", 100)]
+
+    def interval(prompts: int) -> metrics.Estimate:
+        true = [right] * prompts
+        return metrics.average_precision(true, [right, wrong] * (prompts // 2)).ap50
+
+    few, many = interval(10), interval(80)
+    assert few.low < few.value < few.high
+    assert many.low < many.value < many.high
+    assert many.high - many.low < 0.6 * (few.high - few.low)

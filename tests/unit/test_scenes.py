@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.nano import sprites
-from training.nano.scenes import BACKGROUNDS, CHARACTERS, HELD_OUT, draw
+from training.nano.scenes import BACKGROUNDS, CHARACTERS, FINE, HELD_OUT, draw
 
 SEEDS = range(HELD_OUT, HELD_OUT + 40)
 
@@ -63,3 +63,17 @@ def test_a_larger_picture_shows_a_scene_of_the_same_kind():
     scene = draw(HELD_OUT, 448)
     assert scene.image.size == (448, 448)
     assert all(item.mask.shape == (448, 448) for item in scene.objects)
+
+
+def test_fine_scenes_hold_more_and_smaller_things_than_usual_ones():
+    usual = [draw(seed) for seed in SEEDS]
+    fine = [draw(seed, 448, world=FINE) for seed in SEEDS]
+
+    def smallest(scenes, unit: float) -> float:
+        return min(max(np.ptp(np.nonzero(o.mask), 1)) / unit for s in scenes for o in s.objects)
+
+    assert max(len(scene.objects) for scene in usual) <= 6 < max(len(s.objects) for s in fine) <= 10
+    assert smallest(fine, 2) < 16 < smallest(usual, 1) + 6
+    letters = [scene.print.height_px / 2 for scene in fine if scene.print]
+    assert min(letters) < 10
+    assert max(letters) <= 26

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from models.loader import CODEC_FILE
-from training.nano import answer, build, dense, tokenizer
+from training.nano import answer, build, checkpoint, dense, tokenizer
 from training.nano.codes import SceneCodes, code_bells, drawn_loss, writer
 from training.nano.model import PATCH, config
 from training.nano.point import Pointer
@@ -197,7 +197,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, nano_checkp
         options = build.read_arguments(command)
         state: dict = {"stage": "look", "step": 0}
         for steps in stops:
-            trained = build.resume_from(nano_checkpoint, 224, None, "cpu")
+            trained = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu")
             if state["step"]:
                 trained.model.load_state_dict(state["model"])
                 trained.heads.load_state_dict(state["heads"])
@@ -207,7 +207,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, nano_checkp
 
     whole, stopped = train(tmp_path / "whole", (4,)), train(tmp_path / "stopped", (1, 4))
     assert all(torch.equal(stopped[name], value) for name, value in whole.items())
-    before = build.resume_from(nano_checkpoint, 224, None, "cpu").model.state_dict()
+    before = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu").model.state_dict()
     assert not all(torch.equal(before[name], value) for name, value in whole.items())
 
 
@@ -230,7 +230,7 @@ def test_the_whole_build_runs_and_learns(tmp_path, nano_checkpoint):
     assert [line["stage"] for line in lines][-2:] == ["finish", "finish"]
     assert (tmp_path / "out" / "model.safetensors.index.json").exists()
     assert max(f.stat().st_size for f in (tmp_path / "out").iterdir()) < 10_000_000
-    again = build.resume_from(tmp_path / "out", 224, None, "cpu")
+    again = checkpoint.resume_from(tmp_path / "out", 224, None, "cpu")
     assert {n for n, _ in again.parameters() if n.startswith("heads.")}
     assert torch.equal(
         again.model.lm_head.weight, again.model.model.language_model.embed_tokens.weight

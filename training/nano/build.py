@@ -12,37 +12,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
-from transformers import (
-    AutoProcessor,
-    PaliGemmaForConditionalGeneration,
-    PaliGemmaProcessor,
-    PreTrainedTokenizerBase,
-)
 
 from models.mask_codec import MaskCodec
-from training.nano import answer, dense, look, rows, sprites, tokenizer
+from training.nano import answer, look, rows
+from training.nano.checkpoint import Nano, export, make_processor, resume_from, start
 from training.nano.codes import code_bells
-from training.nano.data import Batches, load, pixels_of
-from training.nano.grow import grow
-from training.nano.model import PATCH, Optimizers, config, new
-from training.nano.scenes import BACKGROUNDS, CHARACTERS, draw
-from training.nano.tasks import examples, vocabulary
-from training.nano.wordings import Asker
+from training.nano.data import Batches, load
+from training.nano.model import Optimizers
 
 LOG_EVERY = 20
 SAVE_EVERY_S = 240
 WARMUP = 60
 STAGES = ("look", "answer", "finish")
-HEADS_FILE = "dense_heads.safetensors"  # beside the weights; only training reads it
 
 
 @dataclass(frozen=True)
@@ -69,80 +56,6 @@ class Stage:
         return rising * max(0.02, falling)
 
 
-@dataclass
-class Nano:
-    """Everything that trains, and what it needs to read text."""
-
-    model: PaliGemmaForConditionalGeneration
-    heads: dense.Heads
-    processor: PaliGemmaProcessor
-
-    def parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
-        """Named parameters of the model and of the heads."""
-        heads = [(f"heads.{n}", p) for n, p in self.heads.named_parameters()]
-        return [*self.model.named_parameters(), *heads]
-
-
-def corpus(scenes: int) -> list[str]:
-    """Prompts and answers of `scenes` scenes, and every word there is."""
-    texts = vocabulary() * 8
-    for seed in range(scenes):
-        scene = draw(seed)
-        if scene.objects:
-            rng = np.random.default_rng(seed)
-            for example in examples(scene, rng, None, Asker(rng)):
-                texts += [example.prefix, example.suffix]
-    return [text for text in texts if "<loc" not in text]
-
-
-def new_heads(pieces: PreTrainedTokenizerBase, ids: rows.Vocabulary) -> dense.Heads:
-    """Fresh dense heads that read names, letters and colours with the tokens of `pieces`."""
-
-    def tokens(text: str) -> list[int]:
-        return pieces(text, add_special_tokens=False)["input_ids"]
-
-    return dense.Heads(
-        [tokens(f" {noun.name}") for noun in sprites.nouns()],
-        [pieces.convert_tokens_to_ids(c) for c in CHARACTERS],
-        [tokens(f" {colour}")[0] for colour in BACKGROUNDS],
-        list(ids.locations),
-        list(ids.codes),
-    )
-
-
-def resume_from(folder: Path, resolution: int, renewed: Path | None, device: str) -> Nano:
-    """An exported nano with its dense heads, in float32, for pictures of `resolution` pixels.
-
-    `renewed` is the folder of the processor that takes the place of its own.
-    """
-    old = AutoProcessor.from_pretrained(folder)
-    processor = AutoProcessor.from_pretrained(renewed or folder)
-    processor = tokenizer.processor(processor.tokenizer, resolution, PATCH)
-    model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    heads = new_heads(processor.tokenizer, rows.Vocabulary.of(processor.tokenizer))
-    heads.load_state_dict(load_file(folder / HEADS_FILE))
-    return Nano(
-        grow(model, old, processor, resolution).to(device), heads.float().to(device), processor
-    )
-
-
-def make_processor(resolution: int, folder: Path, corpus_scenes: int) -> None:
-    """A new tokenizer around the texts of scenes, unless `folder` holds one already."""
-    if not folder.exists():
-        made = tokenizer.processor(tokenizer.train(corpus(corpus_scenes)), resolution, PATCH)
-        made.save_pretrained(folder)
-
-
-def start(resolution: int, folder: Path, device: str) -> Nano:
-    """A fresh nano around the processor in `folder`."""
-    processor = AutoProcessor.from_pretrained(folder)
-    ids = rows.Vocabulary.of(processor.tokenizer)
-    pixels = torch.from_numpy(np.stack([pixels_of(draw(seed, resolution)) for seed in range(96)]))
-    settings = config(resolution, processor.tokenizer.get_vocab())
-    model = new(settings, pixels, list(ids.locations)).to(device)
-    return Nano(model, new_heads(processor.tokenizer, ids).to(device), processor)
-
-
 def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace) -> DataLoader:
     """The loader of a stage from step `first` on; each stage draws from seeds of its own."""
     if stage.name == "look":
@@ -153,7 +66,15 @@ def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace)
             nano.processor.tokenizer, str(arguments.codec), arguments.text_budget, 3, exact_every
         )
     offset = STAGES.index(stage.name) * 100_000_000
-    source = Batches(make, stage.batch, first, stage.steps - first, arguments.resolution, offset)
+    source = Batches(
+        make,
+        stage.batch,
+        first,
+        stage.steps - first,
+        arguments.resolution,
+        offset,
+        arguments.fine_share,
+    )
     return load(source, arguments.workers)
 
 
@@ -174,8 +95,8 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
             loss, report = look.loss(nano.model, nano.heads, batch, bells)
         else:
             loss, report = answer.loss(
-                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread, bells, codec,
-                frozen=stage.name == "answer" and step < arguments.freeze_steps,
+                nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread, bells,
+                codec, frozen=stage.name == "answer" and step < arguments.freeze_steps,
             )  # fmt: skip
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
@@ -214,35 +135,6 @@ def save_state(nano: Nano, stage: Stage, step: int, optimizers: Optimizers, work
     (work / "state.tmp").replace(work / "state.pt")
 
 
-def export(nano: Nano, out: Path) -> None:
-    """The checkpoint as `from_pretrained` reads it: bf16 shards under 10 MB and the processor."""
-    copy = PaliGemmaForConditionalGeneration(nano.model.config)
-    copy.load_state_dict(nano.model.state_dict())
-    copy.tie_weights()
-    copy = copy.to(torch.bfloat16).eval()
-    copy.generation_config.update(
-        max_new_tokens=128,
-        pad_token_id=0,
-        bos_token_id=2,
-        eos_token_id=1,
-        cache_implementation="dynamic",
-    )
-    aside = out.with_name(out.name + ".new")
-    shutil.rmtree(aside, ignore_errors=True)
-    copy.save_pretrained(aside, max_shard_size="9MB")
-    heads = {n: p.to(torch.bfloat16).contiguous() for n, p in nano.heads.state_dict().items()}
-    save_file(heads, aside / HEADS_FILE)
-    nano.processor.save_pretrained(aside)
-    # Whole or not at all: the old weights go when the new ones are written.
-    out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("model*.safetensors*"):
-        old.unlink()
-    for file in aside.iterdir():
-        file.chmod(0o644)
-        file.replace(out / file.name)
-    aside.rmdir()
-
-
 def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """Every option with its unit, from `given` or the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -256,6 +148,9 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--new-tokenizer", action="store_true", help="with --init: learn the words of now"
     )
     parser.add_argument("--resolution", type=int, default=224, help="pixels a side")
+    parser.add_argument(
+        "--fine-share", type=float, default=0.0, help="share of scenes of small things and print"
+    )
     parser.add_argument("--look-steps", type=int, default=1600, help="steps of the first stage")
     parser.add_argument("--answer-steps", type=int, default=4000, help="steps of the second stage")
     parser.add_argument("--finish-steps", type=int, default=700, help="steps of the last stage")
@@ -328,7 +223,7 @@ def main() -> None:
             if state["step"] < stage.steps:
                 run(stage, nano, state, arguments)
             state = {"stage": stage.name, "step": 0}
-    export(nano, arguments.out)
+    export(nano, arguments.out, arguments.codec)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from training.nano.scenes import Scene, draw
+from training.nano.scenes import FINE, USUAL, Scene, draw
 
 
 def pixels_of(scene: Scene) -> np.ndarray:
@@ -29,7 +29,10 @@ def _end_with_parent() -> None:
 
 
 class Batches(IterableDataset):
-    """`count` batches of consecutive seeds from number `first` on; `make(scenes)` shapes one."""
+    """`count` batches of consecutive seeds from number `first` on; `make(scenes)` shapes one.
+
+    A share `fine` of the scenes is of the FINE world.
+    """
 
     def __init__(
         self,
@@ -39,9 +42,15 @@ class Batches(IterableDataset):
         count: int,
         resolution: int,
         offset: int,
+        fine: float = 0.0,
     ):
         self.make, self.size, self.first, self.count = make, size, first, count
-        self.resolution, self.offset = resolution, offset
+        self.resolution, self.offset, self.fine = resolution, offset, fine
+
+    def scene(self, seed: int) -> Scene:
+        """The scene of `seed`, in the one world or the other."""
+        fine = np.random.default_rng((seed, 1)).random() < self.fine
+        return draw(seed, self.resolution, world=FINE if fine else USUAL)
 
     def __iter__(self) -> Iterator[dict]:
         torch.set_num_threads(1)
@@ -51,7 +60,7 @@ class Batches(IterableDataset):
         part, parts = (worker.id, worker.num_workers) if worker else (0, 1)
         for number in range(self.first + part, self.first + self.count, parts):
             seeds = range(self.offset + number * self.size, self.offset + (number + 1) * self.size)
-            scenes = [draw(seed, self.resolution) for seed in seeds]
+            scenes = [self.scene(seed) for seed in seeds]
             yield self.make([scene for scene in scenes if scene.objects])
 
 

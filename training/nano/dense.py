@@ -21,6 +21,7 @@ from training.nano.scenes import BACKGROUNDS, CHARACTERS, Scene
 CELLS = 4  # a patch is CELLS × CELLS cells in the occupancy target
 EDGE_BINS = 128
 MIN_COVER = 0.12
+MOST_COUNTED = 7  # as many objects or more are one class
 
 
 def targets(scene: Scene, codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -30,7 +31,7 @@ def targets(scene: Scene, codes: np.ndarray) -> dict[str, np.ndarray]:
     the box of that object, yxyx as fractions; `cells` float32[P, 16] its pixels in the patch;
     `codes` int64[P, 4] the mask code at the middle of each quarter of the patch; `center`
     float32[P] 1 where an object's center lies; `letters` int64[P, 2] left and right half,
-    0 = none; `background` int64[1]; `count` int64[1].
+    0 = none; `background` int64[1]; `count` int64[1], MOST_COUNTED at most.
     """
     size = scene.image.width
     side = size // PATCH
@@ -60,7 +61,7 @@ def targets(scene: Scene, codes: np.ndarray) -> dict[str, np.ndarray]:
         "center": center,
         "letters": _letters(scene, side),
         "background": np.array([list(BACKGROUNDS).index(scene.background)]),
-        "count": np.array([len(scene.objects)]),
+        "count": np.array([min(len(scene.objects), MOST_COUNTED)]),
     }
 
 
@@ -115,7 +116,7 @@ class Heads(nn.Module):
         self.no_letter = nn.Linear(WIDTH, 2)
         self.cells = nn.Linear(WIDTH, CELLS * CELLS)
         self.center = nn.Linear(WIDTH, 1)
-        self.count = nn.Linear(WIDTH, 8)
+        self.count = nn.Linear(WIDTH, MOST_COUNTED + 1)
         self.scale = nn.Parameter(torch.full((4,), 3.0))
 
     def forward(self, features: torch.Tensor, table: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -1,8 +1,9 @@
 """Scenes: pictures of everyday objects, drawn from a seed, of which everything is known.
 
-A scene holds one to six objects in one of four art styles each, on a background of a named colour,
-often with a printed word or code. `draw` is deterministic: the same seed and options give the same
-pixels. Seeds from HELD_OUT on are for tests and tables and are never trained on.
+A scene holds a few objects in one of four art styles each, on a background of a named colour,
+often with a printed word or code; how many and how small, its `World` says. `draw` is
+deterministic: the same seed and options give the same pixels. Seeds from HELD_OUT on are for tests
+and tables and are never trained on.
 """
 
 from __future__ import annotations
@@ -52,6 +53,40 @@ WORDS = (
     "SILVER SMILE SNOW SOUTH SPRING STAR STOP STREET SUGAR SUMMER SUN TABLE TAXI TEA TIGER TIME "
     "TOWN TRAIN TREE VALLEY VIDEO WATER WEST WILD WINDOW WINTER WORLD YELLOW YOUNG ZEBRA ZERO ZONE"
 ).split()
+
+
+@dataclass(frozen=True)
+class World:
+    """What scenes hold; sizes in pixels of a picture of RESOLUTION.
+
+    `counts` are the chances of one object, two and so on; `smallest` and `largest` bound the longer
+    side of an object, `largest` by how many there are at most; `letters` bounds the height of
+    capitals.
+    """
+
+    counts: tuple[float, ...]
+    smallest: float
+    largest: tuple[tuple[int, float], ...]
+    letters: tuple[float, float]
+
+    def largest_of(self, count: int) -> float:
+        """The longest side where there are `count` objects."""
+        return next(side for most, side in self.largest if count <= most)
+
+
+USUAL = World(
+    counts=(0.16, 0.2, 0.2, 0.18, 0.14, 0.12),
+    smallest=24,
+    largest=((3, 140), (6, 96)),
+    letters=(12, 46),
+)
+# What 224 pixels are too few for.
+FINE = World(
+    counts=(0.04, 0.06, 0.08, 0.1, 0.12, 0.12, 0.12, 0.12, 0.12, 0.12),
+    smallest=12,
+    largest=((3, 140), (6, 96), (10, 64)),
+    letters=(7, 24),
+)
 
 
 @dataclass(frozen=True)
@@ -203,12 +238,14 @@ def _text(rng: np.random.Generator) -> str:
     return "".join(_pick(rng, CHARACTERS) for _ in range(int(rng.integers(2, 7))))
 
 
-def _print(rng: np.random.Generator, canvas: _Canvas, colour: str) -> Print | None:
+def _print(
+    rng: np.random.Generator, canvas: _Canvas, colour: str, letters: tuple[float, float]
+) -> Print | None:
     """Prints a word or code first, so that objects are placed around it."""
     size = canvas.image.width
     unit = size / RESOLUTION
     text = _text(rng)
-    cap_height = float(np.exp(rng.uniform(np.log(12), np.log(46)))) * unit
+    cap_height = float(np.exp(rng.uniform(*np.log(letters)))) * unit
     name = _pick(rng, FONTS)
     font = _font(name, max(6, round(cap_height / 0.71)))
     left, top, right, bottom = font.getbbox(text)
@@ -224,12 +261,12 @@ def _print(rng: np.random.Generator, canvas: _Canvas, colour: str) -> Print | No
     ImageDraw.Draw(canvas.image).text((x - left, y - top), text, font=font, fill=INKS[ink])
     edges = [font.getlength(text[: i + 1]) for i in range(len(text))]
     starts = [0.0, *edges[:-1]]
-    letters = tuple(
+    placed = tuple(
         (c, x - left + a, x - left + b) for c, a, b in zip(text, starts, edges, strict=True)
     )
     pad = max(1, round(2 * unit))
     canvas.owner[max(0, y - pad) : y + height + pad, max(0, x - pad) : x + width + pad] = 0
-    return Print(text, ink, int(height), (x, y, x + width, y + height), letters)
+    return Print(text, ink, int(height), (x, y, x + width, y + height), placed)
 
 
 def _nouns_for(
@@ -250,21 +287,24 @@ def _visible(owner: np.ndarray, index: int, noun: sprites.Noun, style: str) -> S
 
 
 def draw(
-    seed: int, resolution: int = RESOLUTION, styles: tuple[str, ...] = sprites.STYLES
+    seed: int,
+    resolution: int = RESOLUTION,
+    styles: tuple[str, ...] = sprites.STYLES,
+    world: World = USUAL,
 ) -> Scene:
-    """The scene of `seed`: `resolution` pixels a side, objects drawn in `styles`."""
+    """The scene of `seed` in a world: `resolution` pixels a side, objects drawn in `styles`."""
     rng = np.random.default_rng(seed)
     unit = resolution / RESOLUTION
     colour = _pick(rng, list(BACKGROUNDS))
     owner = np.full((resolution, resolution), -1, np.int8)
     canvas = _Canvas(_background(rng, colour, resolution), owner)
-    count = 1 + int(rng.choice(6, p=(0.16, 0.2, 0.2, 0.18, 0.14, 0.12)))
+    count = 1 + int(rng.choice(len(world.counts), p=world.counts))
     # 1. The word takes index 0 of the owners, and may not be hidden at all.
-    word = _print(rng, canvas, colour) if rng.random() < 0.7 else None
+    word = _print(rng, canvas, colour, world.letters) if rng.random() < 0.7 else None
     visible = [0]
     # 2. Objects, from large to small so that small ones are not buried.
-    largest = 140 if count <= 3 else 96
-    sides = sorted(np.exp(rng.uniform(np.log(24), np.log(largest), count)) * unit, reverse=True)
+    low, high = np.log((world.smallest, world.largest_of(count)))
+    sides = sorted(np.exp(rng.uniform(low, high, count)) * unit, reverse=True)
     placed = []
     kinds = _nouns_for(rng, count, sprites.drawn_in(styles))
     for noun, side in zip(kinds, sides, strict=True):
@@ -274,7 +314,7 @@ def draw(
         if _place(rng, canvas, art, visible):
             placed.append((index, noun, style))
         elif not placed and side == sides[-1]:
-            art = _sprite(rng, noun, style, round(26 * unit))
+            art = _sprite(rng, noun, style, round((world.smallest + 2) * unit))
             if _place(rng, canvas, art, visible):
                 placed.append((index, noun, style))
     objects = [_visible(owner, *entry) for entry in placed]

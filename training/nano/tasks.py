@@ -28,7 +28,7 @@ LANGUAGES = tuple(
     "en de es fr it pt ru ja zh ar bn cs da el fa fi fil he hi hr hu id ko nl no pl ro sv sw te th "
     "tr uk vi".split()
 )
-NUMBERS = ("no", "a", "two", "three", "four", "five", "six")
+NUMBERS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NOTHING = "none"
 USUAL = Asker()
 NO_TEXT = "no text"

@@ -1,0 +1,138 @@
+"""A nano with all that trains: made new, taken from a checkpoint, and written as one.
+
+A checkpoint is the folder that `from_pretrained` reads, with the dense heads and the mask codec.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoProcessor,
+    PaliGemmaForConditionalGeneration,
+    PaliGemmaProcessor,
+    PreTrainedTokenizerBase,
+)
+
+from models.loader import CODEC_FILE
+from training.nano import dense, rows, sprites, tokenizer
+from training.nano.data import pixels_of
+from training.nano.grow import grow
+from training.nano.model import PATCH, config, new
+from training.nano.scenes import BACKGROUNDS, CHARACTERS, draw
+from training.nano.tasks import examples, vocabulary
+from training.nano.wordings import Asker
+
+HEADS_FILE = "dense_heads.safetensors"  # beside the weights; only training reads it
+
+
+@dataclass
+class Nano:
+    """Everything that trains, and what it needs to read text."""
+
+    model: PaliGemmaForConditionalGeneration
+    heads: dense.Heads
+    processor: PaliGemmaProcessor
+
+    def parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
+        """Named parameters of the model and of the heads."""
+        heads = [(f"heads.{n}", p) for n, p in self.heads.named_parameters()]
+        return [*self.model.named_parameters(), *heads]
+
+
+def corpus(scenes: int) -> list[str]:
+    """Prompts and answers of `scenes` scenes, and every word there is."""
+    texts = vocabulary() * 8
+    for seed in range(scenes):
+        scene = draw(seed)
+        if scene.objects:
+            rng = np.random.default_rng(seed)
+            for example in examples(scene, rng, None, Asker(rng)):
+                texts += [example.prefix, example.suffix]
+    return [text for text in texts if "<loc" not in text]
+
+
+def new_heads(pieces: PreTrainedTokenizerBase, ids: rows.Vocabulary) -> dense.Heads:
+    """Fresh dense heads that read names, letters and colours with the tokens of `pieces`."""
+
+    def tokens(text: str) -> list[int]:
+        return pieces(text, add_special_tokens=False)["input_ids"]
+
+    return dense.Heads(
+        [tokens(f" {noun.name}") for noun in sprites.nouns()],
+        [pieces.convert_tokens_to_ids(c) for c in CHARACTERS],
+        [tokens(f" {colour}")[0] for colour in BACKGROUNDS],
+        list(ids.locations),
+        list(ids.codes),
+    )
+
+
+def resume_from(folder: Path, resolution: int, renewed: Path | None, device: str) -> Nano:
+    """An exported nano with its dense heads, in float32, for pictures of `resolution` pixels.
+
+    `renewed` is the folder of the processor that takes the place of its own.
+    """
+    old = AutoProcessor.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(renewed or folder)
+    processor = tokenizer.processor(processor.tokenizer, resolution, PATCH)
+    model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    heads = new_heads(processor.tokenizer, rows.Vocabulary.of(processor.tokenizer))
+    heads.load_state_dict(load_file(folder / HEADS_FILE))
+    return Nano(
+        grow(model, old, processor, resolution).to(device), heads.float().to(device), processor
+    )
+
+
+def make_processor(resolution: int, folder: Path, corpus_scenes: int) -> None:
+    """A new tokenizer around the texts of scenes, unless `folder` holds one already."""
+    if not folder.exists():
+        made = tokenizer.processor(tokenizer.train(corpus(corpus_scenes)), resolution, PATCH)
+        made.save_pretrained(folder)
+
+
+def start(resolution: int, folder: Path, device: str) -> Nano:
+    """A fresh nano around the processor in `folder`."""
+    processor = AutoProcessor.from_pretrained(folder)
+    ids = rows.Vocabulary.of(processor.tokenizer)
+    pixels = torch.from_numpy(np.stack([pixels_of(draw(seed, resolution)) for seed in range(96)]))
+    settings = config(resolution, processor.tokenizer.get_vocab())
+    model = new(settings, pixels, list(ids.locations)).to(device)
+    return Nano(model, new_heads(processor.tokenizer, ids).to(device), processor)
+
+
+def export(nano: Nano, out: Path, codec: Path) -> None:
+    """The checkpoint as `from_pretrained` reads it: bf16 shards under 10 MB and the processor.
+
+    And beside it the mask codec that its codes are of.
+    """
+    copy = PaliGemmaForConditionalGeneration(nano.model.config)
+    copy.load_state_dict(nano.model.state_dict())
+    copy.tie_weights()
+    copy = copy.to(torch.bfloat16).eval()
+    copy.generation_config.update(
+        max_new_tokens=128,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=1,
+        cache_implementation="dynamic",
+    )
+    aside = out.with_name(out.name + ".new")
+    shutil.rmtree(aside, ignore_errors=True)
+    copy.save_pretrained(aside, max_shard_size="9MB")
+    heads = {n: p.to(torch.bfloat16).contiguous() for n, p in nano.heads.state_dict().items()}
+    save_file(heads, aside / HEADS_FILE)
+    nano.processor.save_pretrained(aside)
+    shutil.copy(codec, aside / CODEC_FILE)
+    # Whole or not at all: the old weights go when the new ones are written.
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("model*.safetensors*"):
+        old.unlink()
+    for file in aside.iterdir():
+        file.chmod(0o644)
+        file.replace(out / file.name)
+    aside.rmdir()

@@ -1,0 +1,116 @@
+"""Makes nano from nothing: art, mask codec, both checkpoints, examples and tables.
+
+    python -m training.nano.make                                   # hours on two cores
+    python -m training.nano.make --short --work build/short --out build/short   # minutes
+
+Runs the commands of this folder and of `evaluation` one after the other. A step that is done leaves
+a mark in the work folder and is not run again; one that was stopped goes on where it stopped. The
+short run takes the art that is committed, trains a little, and measures what came of it: it is for
+trying that everything works, and its checkpoints know next to nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SIZES = (224, 448)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A module to run with its arguments; `name` is that of its mark."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+
+    def run(self, work: Path) -> None:
+        """Runs it unless its mark is there; CalledProcessError where it fails."""
+        mark = work / f"{self.name}.done"
+        if mark.exists():
+            return
+        print(f"== {self.name}: {self.module} {' '.join(self.arguments)}", flush=True)
+        subprocess.run([sys.executable, "-m", self.module, *self.arguments], check=True)
+        mark.touch()
+
+
+# Steps of each stage, by resolution; what a short run takes instead, with its scenes a step.
+TRAINED = {
+    224: {"look": 4000, "answer": 3000, "finish": 1100, "freeze": 1200},
+    448: {"look": 600, "answer": 600, "finish": 600, "freeze": 100},
+}
+TRIED = {
+    224: {"look": 220, "answer": 60, "finish": 20, "freeze": 20},
+    448: {"look": 6, "answer": 2, "finish": 2, "freeze": 0},
+}
+TRIED_BATCHES = {224: (16, 8, 8), 448: (8, 4, 4)}
+FINE_SHARE = 0.5  # of the scenes at 448 pixels
+
+
+def steps(work: Path, out: Path, short: bool) -> list[Step]:
+    """All steps in order, for checkpoints in folders of `out`."""
+    codec = out / "nano-224" / "mask_codec.safetensors"
+    art = [] if short else [Step("art", "training.nano.art", ())]
+    outlines = ("--steps", "40" if short else "2000", "--out", str(codec))
+    found = [*art, Step("codec", "training.nano.train_codec", outlines)]
+    found += [
+        Step(f"nano-{size}", "training.nano.build", tuple(build(work, out, codec, size, short)))
+        for size in SIZES
+    ]
+    if not short:
+        found.append(Step("examples", "evaluation.examples", ("--checkpoint", "nano-224")))
+    for size in SIZES:
+        found += measure(work, out, size, short)
+    return found
+
+
+def build(work: Path, out: Path, codec: Path, size: int, short: bool) -> list[str]:
+    """The arguments of `training.nano.build` for a size; each goes on from the one before."""
+    given = ["--work", str(work / f"nano-{size}"), "--out", str(out / f"nano-{size}")]
+    given += ["--codec", str(codec), "--resolution", str(size)]
+    for stage, count in (TRIED if short else TRAINED)[size].items():
+        given += [f"--{stage}-steps", str(count)]
+    if size != SIZES[0]:
+        given += ["--init", str(out / f"nano-{SIZES[0]}"), "--fine-share", str(FINE_SHARE)]
+    if short:
+        for stage, scenes in zip(("look", "answer", "finish"), TRIED_BATCHES[size], strict=True):
+            given += [f"--{stage}-batch", str(scenes)]
+        given += ["--corpus", "200"]
+    return given
+
+
+def measure(work: Path, out: Path, size: int, short: bool) -> list[Step]:
+    """Scores of a size, and what it gets wrong; a full run puts them into the documents."""
+    folder, scores = out / f"nano-{size}", str(work / f"nano-{size}.json")
+    given = ["--checkpoint", str(folder), "--json", scores]
+    if short:
+        scenes = ("--scenes", "24" if size == SIZES[0] else "4")
+        return [Step(f"scores-{size}", "evaluation.evaluate", (*given, *scenes))]
+    card = str(folder / "README.md")
+    given += ["--unseen", "500", "--fine", "500", "--write", card, "README.md"]
+    shown = (scores, "--picture", str(folder / "failures.webp"), "--write", card)
+    return [
+        Step(f"scores-{size}", "evaluation.evaluate", tuple(given)),
+        Step(f"failures-{size}", "evaluation.failures", shown),
+    ]
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--work", type=Path, default=Path("build/nano"), help="states and marks")
+    parser.add_argument("--out", type=Path, default=Path("models"), help="the checkpoints' folder")
+    parser.add_argument("--short", action="store_true", help="minutes, to see that all of it works")
+    options = parser.parse_args(given)
+    options.work.mkdir(parents=True, exist_ok=True)
+    for step in steps(options.work, options.out, options.short):
+        step.run(options.work)
+
+
+if __name__ == "__main__":
+    main()
