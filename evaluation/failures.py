@@ -71,8 +71,8 @@ def worst(scores: dict, count: int = SCENES) -> list[tuple[int, list[dict]]]:
     by_seed: dict[int, list[dict]] = defaultdict(list)
     for misses in scores["wrong"].values():
         for miss in misses:
-            words = miss["prefix"].split()
-            if words[0] not in ("cap", "caption", "describe") or words[1] == "en":
+            task, about = miss["prefix"].split()[0], miss["prefix"].split()[-1]
+            if task not in ("cap", "caption") or about == "en" or "<loc" in about:
                 by_seed[miss["seed"]].append(miss)
     return sorted(by_seed.items(), key=lambda item: (-len(item[1]), item[0]))[:count]
 

@@ -34,7 +34,10 @@ VARIANT_NAMES = {
     "pt": "pt – to fine-tune",
     "ft-docci": "ft-docci – long captions",
 }
-NANO_LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "ru", "ja", "zh")  # of its captions
+NANO_LANGUAGES = tuple(  # of its captions
+    "en de es fr it pt ru ja zh ar bn cs da el fa fi fil he hi hr hu id ko nl no pl "
+    "ro sv sw te th tr uk vi".split()
+)
 DEFAULT_PRECISION = "auto"
 # Maximum tokens, temperature, top-k, top-p, beams and seed, in the order of `Handlers.answer`.
 DEFAULT_DECODING = (0, 0, 0, 1, 1, 0)
@@ -79,16 +82,13 @@ def language_limit(size: str, task: str, language: str) -> str:
     if size != "nano":
         return ""
     if task in (Task.CAPTION, Task.CAP):
-        known, does = NANO_LANGUAGES, "captions"
+        known, what = NANO_LANGUAGES, f"nano has no captions in {LANGUAGES[language]}."
     elif task in (Task.DESCRIBE, Task.ANSWER, Task.QUESTION):
-        known, does = ("en",), "does this task"
+        known, what = ("en",), "nano does this task in English only."
     else:
         return ""
-    if language in known:
-        return ""
-    names = [LANGUAGES[code] for code in known]
-    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-    return f"nano {does} in {listed} only. Choose another language, or 3B or larger under Model."
+    remedy = "Choose another language, or 3B or larger under Model."
+    return "" if language in known else f"{what} {remedy}"
 
 
 def size_choices() -> list[Choice]:

@@ -10,11 +10,16 @@ _OBJECTS = (
     "carrot, mushroom, avocado, tomato, eggplant, croissant, pretzel, hamburger, pizza, hot "
     "dog, taco, doughnut, cookie, cupcake, lollipop, egg, beer mug, teapot, cactus, "
     "sunflower, tulip, rose, palm tree, evergreen tree, automobile, bus, ambulance, fire "
-    "engine, tractor, bicycle, motor scooter, locomotive, helicopter, rocket, ship, "
-    "sailboat, skateboard, house, castle, balloon, wrapped gift, trophy, basketball, kite, "
-    "game die, teddy bear, guitar, violin, trumpet, drum, camera, television, laptop, "
-    "mobile phone, light bulb, key, hammer, magnet, telescope, microscope, watch, pencil, "
-    "bell, crown, top hat, t-shirt, dress, backpack, chair, door, broom, ghost, robot"
+    "engine, tractor, bicycle, motor scooter, locomotive, helicopter, rocket, ship, sailboat, "
+    "skateboard, house, castle, balloon, wrapped gift, trophy, basketball, kite, game die, "
+    "teddy bear, guitar, violin, trumpet, drum, camera, television, laptop, mobile phone, "
+    "light bulb, key, hammer, magnet, telescope, microscope, watch, pencil, bell, crown, top "
+    "hat, t-shirt, dress, backpack, chair, door, broom, ghost, robot, ewe, goat, deer, "
+    "two-hump camel, lion, tiger, koala, bat, eagle, swan, peacock, lady beetle, spider, "
+    "lobster, kiwi fruit, coconut, ear of corn, hot pepper, onion, cheese wedge, soft ice "
+    "cream, birthday cake, wine glass, maple leaf, delivery truck, taxi, police car, "
+    "airplane, motorcycle, flying saucer, anchor, tent, axe, wrench, candle, umbrella, soccer "
+    "ball, american football, alarm clock, jack-o-lantern, alien, star, saxophone, ladder"
 )
 OBJECTS = tuple(_OBJECTS.split(", "))
 BACKGROUNDS = tuple("red orange yellow green blue purple pink brown gray white".split())
