@@ -23,7 +23,7 @@ from training.nano.rows import IGNORED, Vocabulary
 
 POINTING_LAYERS = (1, 2, 3)  # of the text model: their first head is taught where to look
 POINTING_SHARE = 0.5
-DRAWN_SHARE = 1.0
+DRAWN_SHARE = 2.0
 
 
 def attention_mask(batch: dict[str, torch.Tensor], image_tokens: int) -> torch.Tensor:

@@ -24,11 +24,11 @@ IGNORED = -1
 LOCATION_SHARE, CODE_SHARE = 3.0, 1.5  # weight of such a token relative to one of a word
 LONGEST_EXACT = 72  # text tokens of a row of its own
 WEIGHTS = {  # how often a kind is drawn, relative to 1
-    "cap": 0.8, "caption": 3.0, "describe": 0.8, "question": 0.4, "ocr": 3.0, "is there": 1.2,
+    "cap": 0.8, "caption": 4.0, "describe": 0.8, "question": 0.4, "ocr": 3.0, "is there": 1.2,
     "relation": 1.5, "segment one": 4.0, "segment several": 0.7, "segment absent": 0.1,
     "detect absent": 0.2, "detect one": 2.0, "region": 0.4, "largest": 0.7, "where": 0.3,
     "how many": 0.8, "what": 0.7, "background": 0.2,
-    **{f"caption {language}": 2.0 for language in LANGUAGES[1:]},
+    **{f"{task} {language}": 2.0 for task in ("cap", "caption") for language in LANGUAGES[1:]},
 }  # fmt: skip
 
 

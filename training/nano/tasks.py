@@ -29,6 +29,7 @@ LANGUAGES = tuple(
     "tr uk vi".split()
 )
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+OTHER_CAPTIONS, OTHER_CAPS = 6, 3  # of a scene, each in another language than English
 NOTHING = "none"
 USUAL = Asker()
 NO_TEXT = "no text"
@@ -141,20 +142,20 @@ def describe(scene: Scene) -> str:
 
 
 def captions(scene: Scene, rng: np.random.Generator) -> list[Example]:
-    """One caption of each length in English and two in other languages."""
+    """One caption of each length in English and some in other languages."""
     found = [
         Example("cap", "cap", "cap en", cap(scene)),
         Example("caption", "caption", "caption en", caption(scene)),
         Example("describe", "describe", "describe en", describe(scene)),
     ]
-    for language in rng.permutation(LANGUAGES[1:])[:2]:
-        found.append(
-            Example(
-                "caption", f"caption {language}", f"caption {language}", caption(scene, language)
-            )
-        )
-    language = str(rng.choice(LANGUAGES[1:]))
-    found.append(Example("cap", f"cap {language}", f"cap {language}", cap(scene, language)))
+    others = [str(language) for language in rng.permutation(LANGUAGES[1:])]
+    for task, write, languages in (
+        ("caption", caption, others[:OTHER_CAPTIONS]),
+        ("cap", cap, others[OTHER_CAPTIONS : OTHER_CAPTIONS + OTHER_CAPS]),
+    ):
+        for language in languages:
+            asked = f"{task} {language}"
+            found.append(Example(task, asked, asked, write(scene, language)))
     return found
 
 
