@@ -87,7 +87,7 @@ SHAPES = {
     "nano": Shape(
         Vision(layers=6, width=256, mlp=1024, heads=4, patch=16),
         # Narrower heads than these cannot carry the four edges of a box.
-        Text(5, 256, 1024, heads=4, key_heads=2, head_dim=128, query_scalar=128, vocabulary=5153),
+        Text(5, 256, 1024, heads=4, key_heads=2, head_dim=128, query_scalar=128, vocabulary=9153),
     ),
     "3B": Shape(_SO400M, Text(26, 2304, 9216, 8, 4, 256, 256, _VOCABULARY)),
     "10B": Shape(_SO400M, Text(42, 3584, 14336, 16, 8, 256, 256, _VOCABULARY)),

@@ -1,0 +1,53 @@
+"""nano as it is shipped: small, and at an end with every picture, also where it knows nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation.predict import Answerer, Prompt, load
+from models import catalog
+from models.checkpoints import BUILT_IN
+
+NANOS = [each.name for each in BUILT_IN if each.size == "nano"]
+PHOTOGRAPHS = sorted((Path(__file__).parents[2] / "examples").glob("photo-*.jpg"))
+PROMPTS = (
+    "cap en",
+    "caption en",
+    "caption de",
+    "caption ja",
+    "describe en",
+    "answer en what is this?",
+    "answer en how many objects are there?",
+    "question en yes",
+    "ocr",
+    "detect cat ; cup",
+    "segment cat",
+    "caption <loc0100><loc0100><loc0800><loc0900>",
+    "what is this about?",
+)
+
+
+@pytest.fixture(scope="module", params=NANOS)
+def answerer(request) -> Answerer:
+    return load(request.param)
+
+
+def test_every_answer_to_a_photograph_or_to_noise_comes_to_an_end(answerer):
+    pictures = [Image.open(path).convert("RGB") for path in PHOTOGRAPHS]
+    noise = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
+    pictures += [Image.fromarray(noise), Image.new("RGB", (5, 5))]
+    assert len(pictures) == 4
+    prompts = [Prompt(i, prefix, 20) for i in range(len(pictures)) for prefix in PROMPTS]
+    for prompt, answer in zip(prompts, answerer.answers(pictures, prompts, 13), strict=True):
+        assert answer.finished, (prompt.image, prompt.prefix, answer.text)
+
+
+@pytest.mark.parametrize("name", NANOS)
+def test_a_checkpoint_is_small_and_needs_no_large_file_storage(name):
+    sizes = [file.stat().st_size for file in catalog.find(name).path.iterdir() if file.is_file()]
+    assert sum(sizes) < 60_000_000
+    assert max(sizes) < 10_000_000
