@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,13 @@ import pytest
 import torch
 
 from models.loader import CODEC_FILE
-from training.nano import answer, build, checkpoint, dense, tokenizer
+from training.nano import answer, build, checkpoint, dense, sprites, tokenizer
 from training.nano.codes import SceneCodes, code_bells, drawn_loss, writer
 from training.nano.model import PATCH, config
 from training.nano.point import Pointer
 from training.nano.rows import IGNORED, Maker, Vocabulary
 from training.nano.scenes import HELD_OUT, draw
-from training.nano.tasks import examples
+from training.nano.tasks import LANGUAGES, Example, caption, examples, tally
 
 CODEC = build.read_arguments([]).codec
 SCENES = range(HELD_OUT + 100, HELD_OUT + 104)
@@ -127,6 +129,29 @@ def test_a_text_points_at_what_it_speaks_of(make, scenes):
                     seen = [p for o in scene.objects if o.name == kind for p in [o.mask]]
                     blocks = np.any(seen, 0).reshape(side, PATCH, side, PATCH).any((1, 3))
                     assert set(np.flatnonzero(on)) <= set(np.flatnonzero(blocks))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_caption_points_at_each_of_its_objects_in_turn(language):
+    """Scenes of two kinds, each kind of the world beside the next one."""
+    kinds = [noun.name for noun in sprites.nouns()]
+    scene = next(s for s in map(draw, SCENES) if len(tally(s)) > 1)
+    there = list(tally(scene))[:2]
+    pointer = Pointer(scene)
+    pointer.named = lambda name: np.array([kinds.index(name)])
+    pairs = [*pairwise(kinds), ("bat", "duck")]  # in Swahili "popo na bata", with "a bat" in it
+    for first, second in pairs:
+        renamed = dict(zip(there, (first, second), strict=True))
+        objects = tuple(
+            replace(each, noun=sprites.nouns()[kinds.index(renamed[each.name])])
+            for each in scene.objects
+            if each.name in renamed
+        )
+        pointer.scene = replace(scene, objects=objects)
+        text = caption(pointer.scene, language)
+        spans = list(pointer.said(Example("caption", f"caption {language}", "", text)))
+        assert [kinds[int(span.on[0])] for span in spans] == list(tally(pointer.scene))
+        assert all(a.end <= b.start for a, b in pairwise(spans))
 
 
 def test_near_locations_are_nearly_right(nano):

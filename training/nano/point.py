@@ -135,8 +135,9 @@ class Pointer:
     def _listed(self, suffix: str, language: str) -> Iterator[Span]:
         own, start = tasks.names(language), 0
         for name, count in tasks.tally(self.scene).items():
-            forms = (tasks.counted(name, count), f"{count} × {own[name]}", own[name])
-            form = next(f for f in forms if f in suffix[start:])
+            # English words can stand inside those of other languages: "a bat" in "a bata".
+            several = tasks.counted(name, count) if language == "en" else f"{count} × {own[name]}"
+            form = several if several in suffix[start:] else own[name]
             start = suffix.index(form, start)
             yield Span(start, start + len(form), self.named(name))
             start += len(form)
