@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--unseen", type=int, default=0, help="scenes in the held-out art style")
     parser.add_argument("--fine", type=int, default=0, help="scenes of small things and print")
-    parser.add_argument("--batch", type=int, default=16, help="prompts at once")
+    parser.add_argument("--batch", type=int, default=32, help="prompts at once")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument(

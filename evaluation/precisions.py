@@ -19,7 +19,7 @@ from evaluation.predict import load
 def table(scores: Mapping[str, dict], markdown: bool = True) -> str:
     """Measures down, precisions across; `scores` are those of `evaluate` by precision."""
     columns = [
-        {(row["task"], row["measure"]): row for row in each["rows"] if row["needed"] is not None}
+        {(row["task"], row["measure"]): row for row in each["rows"] if report.has_goal(row)}
         for each in scores.values()
     ]
     rows = [

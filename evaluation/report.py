@@ -8,6 +8,11 @@ from collections.abc import Sequence
 _LANGUAGE = re.compile(r"caption [a-z]{2,3}$")
 
 
+def has_goal(row: dict) -> bool:
+    """Whether a row is one of the main ones: it has a goal, and is not of a single language."""
+    return row["needed"] is not None and not _LANGUAGE.match(row["task"])
+
+
 def tables(scores: dict, markdown: bool = False, needed_only: bool = False) -> str:
     """All that `evaluation.evaluate` found: about the run, by task, by art style.
 
@@ -28,7 +33,7 @@ def tables(scores: dict, markdown: bool = False, needed_only: bool = False) -> s
             _verdict(row),
         )
         for row in scores["rows"]
-        if not needed_only or (row["needed"] is not None and not _LANGUAGE.match(row["task"]))
+        if not needed_only or has_goal(row)
     ]
     head = ("task", "measure", "value", "95 % interval", "n", "needed")
     tail = (

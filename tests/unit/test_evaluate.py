@@ -200,7 +200,8 @@ def test_tables_replace_what_stands_between_their_marks(tmp_path):
 def test_precisions_stand_side_by_side():
     def scores(value: float) -> dict:
         row = {"task": "ocr", "measure": "exact", "value": value, "count": 7, "needed": 0.5}
-        return {"rows": [row, row | {"task": "cap", "needed": None}]}
+        others = [row | {"task": "cap", "needed": None}, row | {"task": "caption fil"}]
+        return {"rows": [row, *others]}
 
     lines = precisions.table({"bf16": scores(0.75), "nf4": scores(0.5)}).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
