@@ -25,8 +25,8 @@ ZERO_GPU_BYTES = {"large": 48_000_000_000, "xlarge": 96_000_000_000}
 LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
 # Of float32 scores that attention holds at one time. A CPU keeps so many in its caches.
 ATTENTION_BLOCK_BYTES = {"cpu": 4_000_000, "cuda": 64_000_000}
-# Bytes beside the tensors: tokenizer, mask codec, buffers of the kernels, of which each length of text adds
-# some. Measured with nano.
+# Bytes beside the tensors: tokenizer, mask codec, and buffers of the kernels, which every length of
+# text adds to. Measured with nano.
 BESIDE = 51_000_000
 
 
