@@ -142,7 +142,7 @@ def smaller(
 
 def gigabytes(number: int) -> str:
     """Bytes as people read them."""
-    return f"{number / 1e6:.0f} MB" if number < 10**8 else f"{number / 1e9:.1f} GB"
+    return f"{number / 1e6:.0f} MB" if number < 10**9 else f"{number / 1e9:.1f} GB"
 
 
 def _check_decoding(decoding: Decoding) -> None:
