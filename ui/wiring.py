@@ -51,9 +51,10 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         outputs=inputs.image_note,
         concurrency_id="inspect",
         concurrency_limit=INSPECTED_AT_ONCE,
+        # Removing a picture is an input too: what is uploaded right after it must be looked at.
+        trigger_mode="always_last",
         **PRIVATE,
     ).failure(fn=handlers.refuse_picture, outputs=inputs.image_note, **AT_ONCE)
-    inputs.image.clear(fn=lambda: "", outputs=inputs.image_note, **AT_ONCE)
     fields = [inputs.language, inputs.question, inputs.answer, inputs.objects]
     inputs.task.change(
         fn=handlers.show_inputs,

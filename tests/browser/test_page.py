@@ -183,6 +183,8 @@ def test_a_picture_of_too_many_pixels_says_how_many_and_ends_the_old_answer(
     run(page)
     expect(page.locator("#status")).to_contain_text("52 million pixels")
     expect(page.get_by_label("Answer", exact=True)).to_have_value("")
+    page.locator("#picture").get_by_role("button", name=remove).first.click()
+    expect(page.locator("#picture-note .notice")).to_have_count(0)
 
 
 def test_running_without_a_picture_says_what_to_do(page):
