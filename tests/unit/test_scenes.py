@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.nano import sprites
-from training.nano.scenes import BACKGROUNDS, CHARACTERS, FINE, HELD_OUT, draw
+from training.nano.scenes import BACKGROUNDS, BARE, CHARACTERS, FINE, HELD_OUT, draw
 
 SEEDS = range(HELD_OUT, HELD_OUT + 40)
 
@@ -77,3 +77,9 @@ def test_fine_scenes_hold_more_and_smaller_things_than_usual_ones():
     letters = [scene.print.height_px / 2 for scene in fine if scene.print]
     assert min(letters) < 10
     assert max(letters) <= 26
+
+
+def test_bare_scenes_hold_no_object_and_at_times_a_print():
+    bare = [draw(seed, world=BARE) for seed in SEEDS]
+    assert not any(scene.objects for scene in bare)
+    assert {scene.print is None for scene in bare} == {True, False}

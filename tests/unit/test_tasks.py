@@ -9,8 +9,9 @@ import pytest
 
 from models import prompts
 from models.tokens import parse_detections
-from training.nano import tasks
-from training.nano.scenes import HELD_OUT, draw
+from training.nano import empty, tasks
+from training.nano.scenes import BARE, HELD_OUT, draw
+from training.nano.wordings import Asker
 
 CODES = "<seg005>" * 16
 
@@ -105,3 +106,20 @@ def test_english_counts_are_grammatical():
     assert tasks.counted("butterfly", 4) == "four butterflies"
     assert tasks.counted("tomato", 2) == "two tomatoes"
     assert tasks.counted("fish", 2) == "two fish"
+
+
+def test_what_is_asked_about_nothing_is_in_the_prompt_grammar_and_in_every_language():
+    assert set(empty.NOTHING) == set(tasks.LANGUAGES)
+    for seed in range(HELD_OUT, HELD_OUT + 8):
+        scene, rng = draw(seed, world=BARE), np.random.default_rng(seed)
+        asked = empty.examples(scene, rng, Asker(rng))
+        assert {e.task for e in asked} == {
+            "cap", "caption", "describe", "answer", "question", "ocr", "detect", "segment",
+        }  # fmt: skip
+        for example in asked:
+            assert prompts.parse(example.prefix).task != prompts.Task.FREE
+        captions = {e.prefix: e.suffix for e in asked}
+        assert captions["caption en"].endswith(
+            f"no objects on {tasks.counted(scene.background, 1)} background"
+        )
+        assert captions["ocr"] == (scene.print.text if scene.print else tasks.NO_TEXT)

@@ -16,10 +16,11 @@ import torch
 from models.loader import CODEC_FILE
 from training.nano import answer, build, checkpoint, dense, sprites, tokenizer
 from training.nano.codes import SceneCodes, code_bells, drawn_loss, writer
+from training.nano.data import BARE_SHARE, Batches
 from training.nano.model import PATCH, config
 from training.nano.point import Pointer
 from training.nano.rows import IGNORED, Maker, Vocabulary
-from training.nano.scenes import HELD_OUT, draw
+from training.nano.scenes import BARE, HELD_OUT, draw
 from training.nano.tasks import LANGUAGES, Example, caption, examples, tally
 
 CODEC = build.read_arguments([]).codec
@@ -152,6 +153,23 @@ def test_a_caption_points_at_each_of_its_objects_in_turn(language):
         spans = list(pointer.said(Example("caption", f"caption {language}", "", text)))
         assert [kinds[int(span.on[0])] for span in spans] == list(tally(pointer.scene))
         assert all(a.end <= b.start for a, b in pairwise(spans))
+
+
+def test_scenes_without_objects_are_trained_on_beside_others(nano, make, scenes, nano_checkpoint):
+    drawn = Batches(list, 400, 0, 1, 224, HELD_OUT)
+    bare = sum(not scene.objects for scene in next(iter(drawn)))
+    assert bare / 400 == pytest.approx(BARE_SHARE, abs=0.02)
+    mixed = [scenes[0], draw(HELD_OUT, world=BARE), draw(HELD_OUT + 1, world=BARE)]
+    for exact in (False, True):
+        batch = make(exact)(mixed)
+        assert not batch["noun"][1:].any()
+        assert not batch["count"][1:].any()
+        heads = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu").heads
+        bells, codec = code_bells(nano.codec.codebook), nano.codec
+        ids = Vocabulary.of(nano.processor.tokenizer)
+        with torch.no_grad():
+            loss, _ = answer.loss(nano.model, heads, batch, ids, 0.1, 4.0, bells, codec)
+        assert torch.isfinite(loss)
 
 
 def test_near_locations_are_nearly_right(nano):

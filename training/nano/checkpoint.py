@@ -22,6 +22,7 @@ from transformers import (
 from models.loader import CODEC_FILE
 from training.nano import dense, rows, sprites, tokenizer
 from training.nano.data import pixels_of
+from training.nano.empty import NOTHING
 from training.nano.grow import grow
 from training.nano.model import PATCH, config, new
 from training.nano.scenes import BACKGROUNDS, CHARACTERS, draw
@@ -47,7 +48,7 @@ class Nano:
 
 def corpus(scenes: int) -> list[str]:
     """Prompts and answers of `scenes` scenes, and every word there is."""
-    texts = vocabulary() * 8
+    texts = [*vocabulary(), *NOTHING.values()] * 8
     for seed in range(scenes):
         scene = draw(seed)
         if scene.objects:

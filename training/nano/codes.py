@@ -33,6 +33,8 @@ class SceneCodes:
 
     def __call__(self, scene: Scene) -> np.ndarray:
         """int64[objects, 16], each in [0, 128), in the order of the scene's objects."""
+        if not scene.objects:
+            return np.zeros((0, CODES_PER_MASK), np.int64)
         if self.codec is None:
             self.codec = MaskCodec.load(self.path)
         with torch.no_grad():

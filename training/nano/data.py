@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from training.nano.scenes import FINE, USUAL, Scene, draw
+from training.nano.scenes import BARE, FINE, USUAL, Scene, draw
+
+BARE_SHARE = 0.03  # of the scenes
 
 
 def pixels_of(scene: Scene) -> np.ndarray:
@@ -31,7 +33,7 @@ def _end_with_parent() -> None:
 class Batches(IterableDataset):
     """`count` batches of consecutive seeds from number `first` on; `make(scenes)` shapes one.
 
-    A share `fine` of the scenes is of the FINE world.
+    A share `fine` of the scenes is of the FINE world, BARE_SHARE are bare.
     """
 
     def __init__(
@@ -48,9 +50,9 @@ class Batches(IterableDataset):
         self.resolution, self.offset, self.fine = resolution, offset, fine
 
     def scene(self, seed: int) -> Scene:
-        """The scene of `seed`, in the one world or the other."""
-        fine = np.random.default_rng((seed, 1)).random() < self.fine
-        return draw(seed, self.resolution, world=FINE if fine else USUAL)
+        """The scene of `seed`, in one of the worlds."""
+        fine, bare = np.random.default_rng((seed, 1)).random(2) < (self.fine, BARE_SHARE)
+        return draw(seed, self.resolution, world=BARE if bare else FINE if fine else USUAL)
 
     def __iter__(self) -> Iterator[dict]:
         torch.set_num_threads(1)
@@ -60,8 +62,7 @@ class Batches(IterableDataset):
         part, parts = (worker.id, worker.num_workers) if worker else (0, 1)
         for number in range(self.first + part, self.first + self.count, parts):
             seeds = range(self.offset + number * self.size, self.offset + (number + 1) * self.size)
-            scenes = [self.scene(seed) for seed in seeds]
-            yield self.make([scene for scene in scenes if scene.objects])
+            yield self.make([self.scene(seed) for seed in seeds])
 
 
 def load(batches: Batches, workers: int) -> DataLoader:

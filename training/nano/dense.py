@@ -35,7 +35,8 @@ def targets(scene: Scene, codes: np.ndarray) -> dict[str, np.ndarray]:
     """
     size = scene.image.width
     side = size // PATCH
-    masks = np.stack([o.mask for o in scene.objects])  # (objects, size, size)
+    # A last row stands for nothing, so that a scene without objects has one.
+    masks = np.stack([*(o.mask for o in scene.objects), np.zeros((size, size), bool)])
     cells = masks.reshape(len(masks), side, CELLS, PATCH // CELLS, side, CELLS, PATCH // CELLS)
     cells = cells.mean((3, 6), dtype=np.float32).transpose(0, 1, 3, 2, 4)  # (objects, y, x, cy, cx)
     cells = cells.reshape(len(masks), side * side, CELLS * CELLS)
@@ -43,8 +44,10 @@ def targets(scene: Scene, codes: np.ndarray) -> dict[str, np.ndarray]:
     owner = cover.argmax(0)
     shown = cover.max(0) >= MIN_COVER
     index = np.arange(side * side)
-    numbers = np.array([1 + o.noun.index for o in scene.objects])
-    boxes = np.array([o.box_xyxy_px for o in scene.objects], np.float32)[:, [1, 0, 3, 2]] / size
+    numbers = np.array([*(1 + o.noun.index for o in scene.objects), 0])
+    boxes = np.array([*(o.box_xyxy_px for o in scene.objects), (0, 0, size, size)], np.float32)
+    boxes = boxes[:, [1, 0, 3, 2]] / size
+    codes = np.pad(codes, ((0, 1), (0, 0)))
     patches_of = np.bincount(owner[shown], minlength=len(masks))
     center = np.zeros(side * side, np.float32)
     for item in scene.objects:

@@ -39,9 +39,9 @@ class Pointer:
     def __init__(self, scene: Scene):
         self.scene = scene
         side = scene.image.width // PATCH
-        masks = np.stack([o.mask for o in scene.objects])
-        cover = masks.reshape(len(masks), side, PATCH, side, PATCH).mean((2, 4), dtype=np.float32)
-        self.cover = cover.reshape(len(masks), -1)
+        shape = (len(scene.objects), side, PATCH, side, PATCH)
+        masks = np.array([o.mask for o in scene.objects], bool).reshape(shape)
+        self.cover = masks.mean((2, 4), dtype=np.float32).reshape(len(masks), side * side)
         self.by_box = {encode_box(tasks.box_norm(scene, o)): i for i, o in enumerate(scene.objects)}
 
     def objects(self, numbers: list[int]) -> np.ndarray:
@@ -85,6 +85,8 @@ class Pointer:
             yield from self._listed(suffix, example.kind.partition(" ")[2] or "en")
         elif task == "region":
             yield Span(0, len(suffix), self.objects([self.by_box[example.prefix.split()[1]]]))
+        elif not self.scene.objects:
+            return
         elif example.kind in ("what", "largest"):
             yield Span(0, len(suffix), self.named(suffix))
         elif example.kind in ("where", "is there", "how many") and suffix != "no":
@@ -124,7 +126,7 @@ class Pointer:
             start += 1
 
     def _described(self, suffix: str) -> Iterator[Span]:
-        start = suffix.index(". ") + 2
+        start = suffix.index(".") + 2
         for number in range(len(self.scene.objects)):
             end = suffix.find(".", start) + 1
             yield Span(start, end, self.objects([number]))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from training.nano import look
+from training.nano import empty, look
 from training.nano.codes import SceneCodes, writer
 from training.nano.point import Pointer, Span
 from training.nano.scenes import Scene
@@ -114,7 +114,11 @@ class Maker:
 
     def choose(self, scene: Scene, codes: np.ndarray, rng: np.random.Generator) -> Iterator[Prompt]:
         """Prompts of a scene in random order, kinds of more weight earlier."""
-        found = examples(scene, rng, writer(codes), Asker(rng))
+        put = Asker(rng)
+        if scene.objects:
+            found = examples(scene, rng, writer(codes), put)
+        else:
+            found = empty.examples(scene, rng, put)
         kinds: dict[str, int] = {}
         for example in found:
             kinds[example.kind] = kinds.get(example.kind, 0) + 1

@@ -59,9 +59,9 @@ WORDS = (
 class World:
     """What scenes hold; sizes in pixels of a picture of RESOLUTION.
 
-    `counts` are the chances of one object, two and so on; `smallest` and `largest` bound the longer
-    side of an object, `largest` by how many there are at most; `letters` bounds the height of
-    capitals.
+    `counts` are the chances of one object, two and so on, () of none at all; `smallest` and
+    `largest` bound the longer side of an object, `largest` by how many there are at most; `letters`
+    bounds the height of capitals.
     """
 
     counts: tuple[float, ...]
@@ -87,6 +87,7 @@ FINE = World(
     largest=((3, 140), (6, 96), (10, 64)),
     letters=(7, 24),
 )
+BARE = World(counts=(), smallest=24, largest=((0, 24),), letters=(12, 46))
 
 
 @dataclass(frozen=True)
@@ -273,9 +274,10 @@ def _nouns_for(
     rng: np.random.Generator, count: int, nouns: Sequence[sprites.Noun]
 ) -> list[sprites.Noun]:
     """Kinds for `count` objects; repeats are common, so that counting means something."""
-    kinds = [_pick(rng, nouns)]
+    kinds: list[sprites.Noun] = []
     while len(kinds) < count:
-        kinds.append(_pick(rng, kinds) if rng.random() < 0.35 else _pick(rng, nouns))
+        repeats = kinds and rng.random() < 0.35
+        kinds.append(_pick(rng, kinds if repeats else nouns))
     return kinds
 
 
@@ -298,7 +300,7 @@ def draw(
     colour = _pick(rng, list(BACKGROUNDS))
     owner = np.full((resolution, resolution), -1, np.int8)
     canvas = _Canvas(_background(rng, colour, resolution), owner)
-    count = 1 + int(rng.choice(len(world.counts), p=world.counts))
+    count = 1 + int(rng.choice(len(world.counts), p=world.counts)) if world.counts else 0
     # 1. The word takes index 0 of the owners, and may not be hidden at all.
     word = _print(rng, canvas, colour, world.letters) if rng.random() < 0.7 else None
     visible = [0]

@@ -29,7 +29,7 @@ LANGUAGES = tuple(
     "tr uk vi".split()
 )
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-OTHER_CAPTIONS, OTHER_CAPS = 6, 3  # of a scene, each in another language than English
+OTHER_CAPTIONS, OTHER_CAPS = 12, 6  # of a scene, each in another language than English
 NOTHING = "none"
 USUAL = Asker()
 NO_TEXT = "no text"
