@@ -2,7 +2,7 @@
 
     python -m evaluation.evaluate --checkpoint nano-224
     python -m evaluation.evaluate --checkpoint /a/folder --scenes 100 --json scores.json
-    python -m evaluation.evaluate --unseen 500 --fine 500 --write models/nano-224/README.md
+    python -m evaluation.evaluate --unseen 500 --fine 500 --bare 200 --json scores.json
 
 Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
 prompts of all tasks, greedily; `evaluation.report` prints what comes of it.
@@ -25,8 +25,8 @@ import torch
 from evaluation import documents, report
 from evaluation.predict import Answer, Answerer, Prompt, load, timer
 from evaluation.score import GOALS, SMALL_PRINT, USUAL_WORDS, Asked, score
-from training.nano import tasks
-from training.nano.scenes import FINE, HELD_OUT, USUAL, Scene, World, draw
+from training.nano import empty, tasks
+from training.nano.scenes import BARE, FINE, HELD_OUT, USUAL, Scene, World, draw
 from training.nano.sprites import HELD_OUT_STYLE, STYLES
 from training.nano.tasks import Example
 from training.nano.wordings import Stranger
@@ -39,6 +39,11 @@ IN_ANY_STYLE = {
     ("answer", "accuracy"),
     ("detect", "AP50"),
     ("segment", "mean IoU"),
+}
+OF_NOTHING = {
+    ("caption", "exact"),
+    ("answer", "accuracy"),
+    ("detect and segment", "absent kinds left alone"),
 }
 SMALL = {*GOALS, ("ocr", SMALL_PRINT.replace("exact", "character error rate"))}
 
@@ -82,9 +87,14 @@ def choose(scene: Scene, rng: np.random.Generator) -> list[Example]:
     Questions are put in words that were never trained on, some again in the usual ones.
     Within a group every kind is taken once before any is taken twice.
     """
-    usual = tasks.examples(scene, rng, lambda scene, item: ANY_CODES)
+    if scene.objects:
+        usual = tasks.examples(scene, rng, lambda scene, item: ANY_CODES)
+        unusual = tasks.answers(scene, rng, Stranger())
+    else:
+        usual = empty.examples(scene, rng)
+        unusual = empty.answers(scene, rng, Stranger())
     found = [replace(e, task=USUAL_WORDS) if e.task == "answer" else e for e in usual]
-    found += tasks.answers(scene, rng, Stranger())
+    found += unusual
     chosen: list[Example] = []
     for share in SHARES:
         pool = [e for e in found if group_of(e) == share.group]
@@ -134,7 +144,7 @@ def evaluate(
     for start in range(0, count, SCENES_AT_ONCE):
         stop = min(start + SCENES_AT_ONCE, count)
         scenes = [draw(first + i, resolution, styles, world) for i in range(start, stop)]
-        scenes = [scene for scene in scenes if scene.objects]
+        scenes = [scene for scene in scenes if scene.objects or world is BARE]
         asked += ask(answerer, scenes, batch, f"scenes {start}–{stop} of {count}: ")
     print(file=sys.stderr)
     scores = score(asked, answerer.codec)
@@ -174,6 +184,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--unseen", type=int, default=0, help="scenes in the held-out art style")
     parser.add_argument("--fine", type=int, default=0, help="scenes of small things and print")
+    parser.add_argument("--bare", type=int, default=0, help="scenes without objects")
     parser.add_argument("--batch", type=int, default=32, help="prompts at once")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
@@ -191,6 +202,9 @@ def main() -> None:
         scores["rows"] += beyond(unseen, f"unseen art style {HELD_OUT_STYLE}", IN_ANY_STYLE)
     if options.fine:
         scores["rows"] += beyond(ask_about(options.fine, world=FINE), "small things", SMALL)
+    if options.bare:
+        bare = ask_about(options.bare, world=BARE)
+        scores["rows"] += beyond(bare, "pictures without objects", OF_NOTHING)
     if options.json:
         options.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False))
     print(report.tables(scores, markdown=options.markdown))

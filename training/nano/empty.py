@@ -10,7 +10,7 @@ import numpy as np
 
 from training.nano import tasks
 from training.nano.scenes import Scene
-from training.nano.tasks import Example
+from training.nano.tasks import USUAL, Example
 from training.nano.wordings import Asker
 
 NO_OBJECTS = "no objects"
@@ -25,19 +25,19 @@ NOTHING = {
 }  # fmt: skip
 
 
-def examples(scene: Scene, rng: np.random.Generator, put: Asker) -> list[Example]:
+def examples(scene: Scene, rng: np.random.Generator, put: Asker = USUAL) -> list[Example]:
     """Every task that a scene without objects answers."""
-    some = [str(name) for name in rng.choice(list(tasks.names("en")), 4, replace=False)]
+    some = [str(name) for name in rng.choice(list(tasks.names("en")), 3, replace=False)]
     count_all = tasks.how_many(scene)[0].prefix.removeprefix("answer en ")
     return [
         *captions(scene, rng),
-        *answers(scene, some[0], put),
+        *answers(scene, rng, put),
         Example("question", "question", "question en 0", count_all),
         *tasks.ocr(scene),
         *(
             Example(task, f"{task} absent", f"{task} {asked}", tasks.NOTHING)
             for task in ("detect", "segment")
-            for asked in (some[1], " ; ".join(some[2:]))
+            for asked in (some[0], " ; ".join(some[1:]))
         ),
     ]
 
@@ -58,8 +58,9 @@ def captions(scene: Scene, rng: np.random.Generator) -> list[Example]:
     return found
 
 
-def answers(scene: Scene, absent: str, put: Asker) -> list[Example]:
+def answers(scene: Scene, rng: np.random.Generator, put: Asker = USUAL) -> list[Example]:
     """Questions, one of them about an object that is not there."""
+    absent = str(rng.choice(list(tasks.names("en"))))
     asked = {
         "what": (put("this"), NOTHING["en"]),
         "how many": (put("all"), "0"),
