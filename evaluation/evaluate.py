@@ -2,7 +2,7 @@
 
     python -m evaluation.evaluate --checkpoint nano-224
     python -m evaluation.evaluate --checkpoint /a/folder --scenes 100 --json scores.json
-    python -m evaluation.evaluate --unseen 500 --fine 500 --bare 200 --json scores.json
+    python -m evaluation.evaluate --unseen 300 --fine 500 --bare 100 --json scores.json
 
 Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
 prompts of all tasks, greedily; `evaluation.report` prints what comes of it.
@@ -59,7 +59,8 @@ class Share:
 SHARES = (
     Share("caption", 1),
     Share("caption in another language", 1),
-    Share("cap", 0.5),
+    Share("cap", 0.25),
+    Share("cap in another language", 0.25),
     Share("describe", 0.25),
     Share("answer", 4),
     Share(USUAL_WORDS, 2),
@@ -76,8 +77,8 @@ def group_of(example: Example) -> str:
     """The group of `SHARES` that an example is drawn from."""
     if example.kind.endswith(" absent"):
         return "absent"
-    if example.task == "caption" and example.prefix != "caption en":
-        return "caption in another language"
+    if example.task in ("cap", "caption") and not example.prefix.endswith(" en"):
+        return f"{example.task} in another language"
     return example.task
 
 

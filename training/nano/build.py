@@ -2,7 +2,7 @@
 
     python -m training.nano.build --work build/nano-224 --out models/nano-224
 
-Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (every other batch under the
+Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (every fourth batch under the
 exact prefix mask, falling rate). The state is saved every few minutes and a second start goes on
 from it; `--init` starts from a checkpoint that was exported before. Runs on two CPU cores or one
 GPU; logs a JSON line every LOG_EVERY steps to `log.jsonl` in the work folder.
@@ -175,12 +175,12 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--spread", type=float, default=12.0, help="width of soft <loc> targets, in bins"
     )
-    parser.add_argument("--text-budget", type=int, default=224, help="text tokens a row")
+    parser.add_argument("--text-budget", type=int, default=480, help="text tokens a row")
     parser.add_argument(
         "--answer-exact-every", type=int, default=6, help="every n-th batch has exact rows"
     )
     parser.add_argument(
-        "--finish-exact-every", type=int, default=2, help="the same for the last stage"
+        "--finish-exact-every", type=int, default=4, help="the same for the last stage"
     )
     parser.add_argument(
         "--corpus", type=int, default=2500, help="scenes whose texts teach the tokenizer"

@@ -42,15 +42,16 @@ class Step:
 # Steps of each stage, by resolution; what a short run takes instead, with its scenes a step.
 TRAINED = {
     224: {"look": 4000, "answer": 3000, "finish": 1100, "freeze": 1200},
-    448: {"look": 600, "answer": 600, "finish": 600, "freeze": 100},
+    448: {"look": 600, "answer": 600, "finish": 1000, "freeze": 100},
 }
 TRIED = {
     224: {"look": 100, "answer": 30, "finish": 4, "freeze": 10},
     448: {"look": 2, "answer": 1, "finish": 2, "freeze": 0},
 }
+BATCHES = {224: (32, 16, 16), 448: (16, 8, 8)}
 TRIED_BATCHES = {224: (16, 8, 8), 448: (4, 2, 2)}
 TRIED_SCENES = {224: 6, 448: 2}  # for the scores
-DOCUMENTED = (224,)  # sizes that are shipped, with marks for their tables in card and README
+DOCUMENTED = (224, 448)  # sizes that are shipped, with marks for their tables in card and README
 FINE_SHARE = 0.5  # of the scenes at 448 pixels
 
 
@@ -65,7 +66,7 @@ def steps(work: Path, out: Path, short: bool) -> list[Step]:
         for size in SIZES
     ]
     if not short:
-        found.append(Step("examples", "evaluation.examples", ("--checkpoint", "nano-224")))
+        found.append(Step("examples", "evaluation.examples", ()))
     for size in SIZES:
         found += measure(work, out, size, short)
     return found
@@ -79,11 +80,10 @@ def build(work: Path, out: Path, codec: Path, size: int, short: bool) -> list[st
         given += [f"--{stage}-steps", str(count)]
     if size != SIZES[0]:
         given += ["--init", str(out / f"nano-{SIZES[0]}"), "--fine-share", str(FINE_SHARE)]
-    if short:
-        for stage, scenes in zip(("look", "answer", "finish"), TRIED_BATCHES[size], strict=True):
-            given += [f"--{stage}-batch", str(scenes)]
-        given += ["--corpus", "200"]
-    return given
+    batches = (TRIED_BATCHES if short else BATCHES)[size]
+    for stage, scenes in zip(("look", "answer", "finish"), batches, strict=True):
+        given += [f"--{stage}-batch", str(scenes)]
+    return [*given, "--corpus", "200"] if short else given
 
 
 def measure(work: Path, out: Path, size: int, short: bool) -> list[Step]:
@@ -93,7 +93,7 @@ def measure(work: Path, out: Path, size: int, short: bool) -> list[Step]:
     if short:
         scenes = ("--scenes", str(TRIED_SCENES[size]))
         return [Step(f"scores-{size}", "evaluation.evaluate", (*given, *scenes))]
-    given += ["--unseen", "500", "--fine", "500"]
+    given += ["--unseen", "300", "--fine", "500", "--bare", "100"]
     if size not in DOCUMENTED:
         return [Step(f"scores-{size}", "evaluation.evaluate", tuple(given))]
     card = str(folder / "README.md")
