@@ -1,7 +1,8 @@
 """Greedy answers to many prompts at once, for tables rather than for a person who waits.
 
 The image features of a scene are computed once and shared by all its prompts; prompts run in padded
-batches of about equal length. It knows nothing of scores and of what the answers should be.
+batches of about equal length, with `generate` and this project's attention, which at 448 pixels
+saves a third of the time. It knows nothing of scores and of what the answers should be.
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import nn
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from models.attention import attend
 from models.catalog import find
 from models.device import best_device, resolve_precision
 from models.loader import CODEC_FILE, Loader, read_model
 from models.mask_codec import MaskCodec
 from models.prompts import default_max_new_tokens, parse
+
+IN_BLOCKS = "in-blocks"  # the name under which transformers finds this project's attention
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,7 @@ def load(checkpoint: str, precision: str = "auto") -> Answerer:
     """
     if not Path(checkpoint).is_dir():
         loaded = Loader().load(checkpoint, precision)
+        _attend_in_blocks(loaded.model)
         return Answerer(loaded.name, loaded.model, loaded.processor, loaded.codec)
 
     folder, device = Path(checkpoint), best_device()
@@ -176,7 +184,36 @@ def load(checkpoint: str, precision: str = "auto") -> Answerer:
     processor = PaliGemmaProcessor.from_pretrained(folder)
     codecs = (place / CODEC_FILE for place in (folder, find("nano-224").path))
     codec = next((MaskCodec.load(path) for path in codecs if path.exists()), None)
+    _attend_in_blocks(model)
     return Answerer(folder.name, model.eval(), processor, codec)
+
+
+def _attend_in_blocks(model: PaliGemmaForConditionalGeneration) -> None:
+    """Lets the text model attend by `models.attention`."""
+    ALL_ATTENTION_FUNCTIONS.register(IN_BLOCKS, _attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(IN_BLOCKS, eager_mask)
+    model.model.language_model.config._attn_implementation = IN_BLOCKS
+
+
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    scaling: float,
+    softcap: float | None = None,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """What transformers asks for, where every query sees all keys but the padding.
+
+    So it is when answering: picture and prefix see all of each other, a new token all before it.
+    `attention_mask` is float(rows, 1, queries, keys), 0 where a key is seen; padding stands first,
+    so the last query tells which keys are.
+    """
+    hidden = attention_mask[:, 0, -1, : key.shape[2]] < 0
+    mixed = attend(query, key, value, scaling, softcap, hidden)
+    return mixed.transpose(1, 2).contiguous(), None
 
 
 def timer() -> Callable[[], float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from transformers import PaliGemmaForConditionalGeneration
 
 from evaluation.predict import Answerer, Prompt, load
 from models import catalog
@@ -51,3 +52,16 @@ def test_a_checkpoint_is_small_and_needs_no_large_file_storage(name):
     sizes = [file.stat().st_size for file in catalog.find(name).path.iterdir() if file.is_file()]
     assert sum(sizes) < 60_000_000
     assert max(sizes) < 10_000_000
+
+
+def test_answers_in_batches_are_those_of_plain_generate(answerer):
+    pictures = [Image.open(path).convert("RGB") for path in PHOTOGRAPHS]
+    prompts = [Prompt(i % len(pictures), prefix, 9) for i, prefix in enumerate(PROMPTS)]
+    plain = PaliGemmaForConditionalGeneration.from_pretrained(catalog.find(answerer.name).path)
+    for prompt, answer in zip(prompts, answerer.answers(pictures, prompts, 5), strict=True):
+        inputs = answerer.processor(
+            images=pictures[prompt.image], text=f"<image>{prompt.prefix}", return_tensors="pt"
+        )
+        ids = plain.generate(**inputs, do_sample=False, max_new_tokens=200)[0]
+        new = ids[inputs["input_ids"].shape[1] :]
+        assert answer.text == answerer.processor.decode(new, skip_special_tokens=True).strip()

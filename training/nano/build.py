@@ -2,9 +2,9 @@
 
     python -m training.nano.build --work build/nano-224 --out models/nano-224
 
-Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (every fourth batch under the
-exact prefix mask, falling rate). The state is saved every few minutes and a second start goes on
-from it; `--init` starts from a checkpoint that was exported before. Runs on two CPU cores or one
+Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (every fourth batch under
+the exact prefix mask, falling rate). The state is saved every few minutes and a second start goes
+on from it; `--init` starts from a checkpoint that was exported before. Runs on two CPU cores or one
 GPU; logs a JSON line every LOG_EVERY steps to `log.jsonl` in the work folder.
 """
 
