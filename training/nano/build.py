@@ -65,7 +65,7 @@ def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace)
         make = rows.Maker(
             nano.processor.tokenizer, str(arguments.codec), arguments.text_budget, 3, exact_every
         )
-    offset = STAGES.index(stage.name) * 100_000_000
+    offset = STAGES.index(stage.name) * 100_000_000 + arguments.skip_scenes
     source = Batches(
         make,
         stage.batch,
@@ -150,6 +150,9 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--resolution", type=int, default=224, help="pixels a side")
     parser.add_argument(
         "--fine-share", type=float, default=0.0, help="share of scenes of small things and print"
+    )
+    parser.add_argument(
+        "--skip-scenes", type=int, default=0, help="with --init: how many a stage has had before"
     )
     parser.add_argument("--look-steps", type=int, default=1600, help="steps of the first stage")
     parser.add_argument("--answer-steps", type=int, default=4000, help="steps of the second stage")
