@@ -23,7 +23,8 @@ import numpy as np
 import torch
 
 from evaluation import documents, report
-from evaluation.predict import Answer, Answerer, Prompt, load, timer
+from evaluation.kept import Kept, digest
+from evaluation.predict import Answerer, Prompt, load
 from evaluation.score import GOALS, SMALL_PRINT, USUAL_WORDS, Asked, score
 from training.nano import empty, tasks
 from training.nano.scenes import BARE, FINE, HELD_OUT, USUAL, Scene, World, draw
@@ -31,7 +32,8 @@ from training.nano.sprites import HELD_OUT_STYLE, STYLES
 from training.nano.tasks import Example
 from training.nano.wordings import Stranger
 
-SCENES_AT_ONCE = 200
+SCENES_AT_ONCE = 100
+NOWHERE = Kept(None)
 # Stands for the mask in a true answer: scores compare masks, not codes, so only its length counts.
 ANY_CODES = "<seg000>" * 16
 IN_ANY_STYLE = {
@@ -108,7 +110,13 @@ def choose(scene: Scene, rng: np.random.Generator) -> list[Example]:
     return chosen
 
 
-def ask(answerer: Answerer, scenes: Sequence[Scene], batch: int, told: str = "") -> list[Asked]:
+def ask(
+    answerer: Answerer,
+    scenes: Sequence[Scene],
+    batch: int,
+    told: str = "",
+    kept: Kept = NOWHERE,
+) -> list[Asked]:
     """Puts each scene's prompts to the model; `told` is what progress on stderr begins with."""
     asked = [
         (number, example)
@@ -123,7 +131,10 @@ def ask(answerer: Answerer, scenes: Sequence[Scene], batch: int, told: str = "")
     def progress(done: int) -> None:
         print(f"\r{told}{done}/{len(prompts)} prompts", end="", file=sys.stderr, flush=True)
 
-    answers: list[Answer] = answerer.answers([s.image for s in scenes], prompts, batch, progress)
+    images = [scene.image for scene in scenes]
+    answers = kept.answers(
+        images, prompts, lambda: answerer.answers(images, prompts, batch, progress)
+    )
     return [
         Asked(scenes[number], example, answer)
         for (number, example), answer in zip(asked, answers, strict=True)
@@ -138,15 +149,15 @@ def evaluate(
     first: int = HELD_OUT,
     styles: tuple[str, ...] = STYLES,
     world: World = USUAL,
+    kept: Kept = NOWHERE,
 ) -> dict:
     """Scores over `count` scenes from seed `first` on, as a JSON-able dict."""
     asked: list[Asked] = []
-    seconds = timer()
     for start in range(0, count, SCENES_AT_ONCE):
         stop = min(start + SCENES_AT_ONCE, count)
         scenes = [draw(first + i, resolution, styles, world) for i in range(start, stop)]
         scenes = [scene for scene in scenes if scene.objects or world is BARE]
-        asked += ask(answerer, scenes, batch, f"scenes {start}–{stop} of {count}: ")
+        asked += ask(answerer, scenes, batch, f"scenes {start}–{stop} of {count}: ", kept)
     print(file=sys.stderr)
     scores = score(asked, answerer.codec)
     return {
@@ -155,7 +166,6 @@ def evaluate(
         "first_seed": first,
         "resolution": resolution,
         "prompts": len(asked),
-        "seconds": round(seconds(), 1),
         "dtype": str(answerer.model.dtype).removeprefix("torch."),
         "device": str(answerer.model.device),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
@@ -187,6 +197,7 @@ def main() -> None:
     parser.add_argument("--fine", type=int, default=0, help="scenes of small things and print")
     parser.add_argument("--bare", type=int, default=0, help="scenes without objects")
     parser.add_argument("--batch", type=int, default=32, help="prompts at once")
+    parser.add_argument("--work", type=Path, help="a folder for answers, to go on from")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument(
@@ -196,8 +207,9 @@ def main() -> None:
     options = parser.parse_args()
     answerer = load(options.checkpoint, options.precision)
     resolution = answerer.model.config.vision_config.image_size
-    scores = evaluate(answerer, options.scenes, options.batch, resolution)
-    ask_about = partial(evaluate, answerer, batch=options.batch, resolution=resolution)
+    kept = Kept(options.work, digest(answerer.model)) if options.work else NOWHERE
+    ask_about = partial(evaluate, answerer, batch=options.batch, resolution=resolution, kept=kept)
+    scores = ask_about(options.scenes)
     if options.unseen:
         unseen = ask_about(options.unseen, styles=(HELD_OUT_STYLE,))
         scores["rows"] += beyond(unseen, f"unseen art style {HELD_OUT_STYLE}", IN_ANY_STYLE)

@@ -21,7 +21,7 @@ def tables(scores: dict, markdown: bool = False, needed_only: bool = False) -> s
     about = (
         f"{scores['checkpoint']}: {scores['prompts']} prompts on {scores['scenes']} scenes from "
         f"seed {scores['first_seed']} on, {scores['resolution']} px, greedy, {scores['dtype']} on "
-        f"{scores['device']} ({scores['machine']}), {scores['seconds']:.0f} s"
+        f"{scores['device']} ({scores['machine']})"
     )
     rows = [
         (

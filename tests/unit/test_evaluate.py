@@ -139,7 +139,6 @@ def test_scores_survive_json_and_print_as_tables(right, codec):
         "first_seed": HELD_OUT,
         "resolution": 224,
         "prompts": len(right),
-        "seconds": 1.0,
         "dtype": "none",
         "device": "none",
         "machine": "none",
