@@ -1,6 +1,6 @@
 """Makes the examples of the page: held-out scenes, one per task, that nano answers right.
 
-    python -m evaluation.examples --checkpoint nano-224 --out examples
+    python -m evaluation.examples --out examples
 
 Looks through scenes from seed HELD_OUT + 10,000,000 on, in order, and keeps for each task the first
 one that suits it and is answered as it should be. So the examples show nano at its best; how often
@@ -20,10 +20,11 @@ import numpy as np
 
 from evaluation.metrics import box_iou
 from evaluation.predict import Answerer, Prompt, load
+from models import catalog
 from models.schema import Box
 from models.tokens import parse_detections, readable
 from training.nano import tasks
-from training.nano.scenes import HELD_OUT, Scene, draw
+from training.nano.scenes import FINE, HELD_OUT, RESOLUTION, USUAL, Scene, draw
 from training.nano.tasks import Example
 
 FIRST = HELD_OUT + 10_000_000
@@ -32,13 +33,21 @@ GOOD_BOX = 0.7
 
 @dataclass(frozen=True)
 class Wanted:
-    """An example to find: its file name, title, kind of prompt, and which scenes suit it."""
+    """An example to find: its file name, title, kind of prompt, which scenes suit it, whose it is.
+
+    What nano-448 is shown with is of the fine world.
+    """
 
     name: str
     title: str
     kind: str
     suits: Callable[[Scene], bool]
-    expect: str = ""
+    checkpoint: str = "nano-224"
+
+    def draw(self, seed: int) -> Scene:
+        """A scene of the size and world of the checkpoint."""
+        resolution = catalog.find(self.checkpoint).resolution
+        return draw(seed, resolution, world=FINE if resolution > RESOLUTION else USUAL)
 
 
 def _objects(low: int, high: int) -> Callable[[Scene], bool]:
@@ -47,6 +56,10 @@ def _objects(low: int, high: int) -> Callable[[Scene], bool]:
 
 def _printed(scene: Scene) -> bool:
     return scene.print is not None and scene.print.height_px >= 30 and len(scene.print.text) >= 4
+
+
+def _finely_printed(scene: Scene) -> bool:
+    return scene.print is not None and scene.print.height_px < 22 and len(scene.print.text) >= 5
 
 
 WANTED = (
@@ -62,6 +75,8 @@ WANTED = (
     Wanted("segment", "Boxes and masks", "segment one", _objects(2, 3)),
     Wanted("ask", "Make up a question", "question", _objects(2, 4)),
     Wanted("region", "Caption a box", "region", _objects(3, 4)),
+    Wanted("crowd", "Many things, at 448 px", "caption", _objects(7, 10), "nano-448"),
+    Wanted("read-small", "Small print, at 448 px", "ocr", _finely_printed, "nano-448"),
 )
 
 
@@ -91,7 +106,7 @@ def _corners(box: Box) -> tuple[float, float, float, float]:
 def candidates(wanted: Wanted, first: int) -> Iterator[tuple[Scene, Example]]:
     """Scenes that suit, each with one prompt of the wanted kind."""
     for seed in range(first, first + 2000):
-        scene = draw(seed)
+        scene = wanted.draw(seed)
         if scene.objects and wanted.suits(scene):
             found = tasks.examples(scene, np.random.default_rng(seed), lambda s, o: "<seg000>" * 16)
             chosen = [e for e in found if e.kind == wanted.kind]
@@ -112,14 +127,14 @@ def find(answerer: Answerer, wanted: Wanted, first: int) -> tuple[Scene, Example
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--checkpoint", default="nano-224")
     parser.add_argument("--out", type=Path, default=Path("examples"))
     options = parser.parse_args()
-    answerer = load(options.checkpoint, "auto")
+    answerers = {name: load(name, "auto") for name in {each.checkpoint for each in WANTED}}
     index = options.out / "examples.json"
     kept = [e for e in json.loads(index.read_text()) if e["image"].endswith(".jpg")]
     entries = []
     for number, wanted in enumerate(WANTED):
+        answerer = answerers[wanted.checkpoint]
         scene, example, answer = find(answerer, wanted, FIRST + 10_000 * number)
         scene.image.save(options.out / f"{wanted.name}.png", optimize=True)
         entries.append(
@@ -130,7 +145,7 @@ def main() -> None:
                 "prompt": example.prefix,
                 "expect": readable(answer),
                 "answer": answer,
-                "checkpoint": options.checkpoint,
+                "checkpoint": wanted.checkpoint,
                 "seed": scene.seed,
             }
         )

@@ -84,12 +84,15 @@ def _real(size: str, variant: str, resolution: int) -> Checkpoint:
     )
 
 
-NANO = Checkpoint(
-    name="nano-224",
-    size="nano",
-    variant="mix",
-    resolution=224,
-    shape=SHAPES["nano"],
-    path=_HERE / "nano-224",
+def _nano(resolution: int) -> Checkpoint:
+    name = f"nano-{resolution}"
+    shape = SHAPES["nano"]
+    return Checkpoint(name, "nano", "mix", resolution, shape, path=_HERE / name)
+
+
+NANO = _nano(224)
+BUILT_IN: tuple[Checkpoint, ...] = (
+    NANO,
+    _nano(448),
+    *(_real(*choice) for choice in _REAL_GRID),
 )
-BUILT_IN: tuple[Checkpoint, ...] = (NANO, *(_real(*choice) for choice in _REAL_GRID))

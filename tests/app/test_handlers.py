@@ -127,7 +127,7 @@ def test_every_checkpoint_can_be_chosen_and_nothing_else():
 def test_a_wish_settles_on_the_nearest_checkpoint_that_exists():
     assert choices.settle("28B", "ft-docci", "448").checkpoint.name == "28b-mix-448"
     assert choices.settle("3B", "ft-docci", "224").checkpoint.name == "3b-ft-docci-448"
-    assert choices.settle("nano", "pt", "896").checkpoint.name == "nano-224"
+    assert choices.settle("nano", "pt", "896").checkpoint.name == "nano-448"
 
 
 def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):

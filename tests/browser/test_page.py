@@ -215,7 +215,7 @@ def test_the_prompt_is_shown_while_it_is_written_and_nothing_typed_is_lost(page)
 def test_the_pickers_offer_only_what_exists(page):
     page.get_by_role("button", name=re.compile("^Model: nano")).click()
     resolutions = page.get_by_role("group", name="Resolution").get_by_role("radio")
-    expect(resolutions).to_have_count(1)
+    expect(resolutions).to_have_count(2)
     page.get_by_label("3B", exact=True).check()
     expect(resolutions).to_have_count(2)
     page.get_by_label("pt – to fine-tune").check()

@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 def test_nothing_listed_leaves_the_built_in_ones(deploy):
     assert deploy() == deployment.Deployment()
-    assert len(catalog.checkpoints()) == 18
+    assert len(catalog.checkpoints()) == 19
     assert catalog.default().name == "nano-224"
 
 

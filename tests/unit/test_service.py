@@ -297,7 +297,7 @@ def test_what_would_fit_is_named():
         "3b-pt-896",
     )
     assert checks.smaller(chosen, "bf16", offered, 7 * 10**9, False) == ("3b-pt-896",)
-    assert checks.smaller(chosen, "nf4", offered, 10**9, False) == ("nano-224",)
+    assert checks.smaller(chosen, "nf4", offered, 10**9, False) == ("nano-448",)
     assert checks.smaller(chosen, "nf4", offered, 10**6, False) == ()
     error = checks.too_little_memory(chosen, "bf16", offered, 7 * 10**9, False)
     assert str(error).endswith("7.0 GB can be had. Choose 3b-pt-896.")
