@@ -1,0 +1,136 @@
+"""Annotations in COCO's format -> `detect` and `segment` prompts with their true answers.
+
+An item is a picture and one kind of object in it: the prefix names the kind, the suffix has every
+object of it from the top down, with `<loc>` and, for masks, `<seg>` tokens. Crowds (`iscrowd`) are
+left out, as they are no single object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.checkpoints import NANO
+from models.loader import CODEC_FILE
+from models.mask_codec import MaskCodec, crop
+from models.schema import Box, UserError
+from models.tokens import encode_box, encode_codes
+from training.data import Item, Truth
+
+MASKS_AT_ONCE = 64
+NANOS_CODEC = NANO.path / CODEC_FILE
+
+
+def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None) -> list[Item]:
+    """One item per picture and kind, in the file's order; UserError naming what is wrong.
+
+    `images` is the folder of the pictures, the annotations' own where None; `codec` the file of the
+    mask codec that masks are written with, nano's where None.
+    """
+    folder = images or file.parent
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        names = {each["id"]: str(each["name"]) for each in content["categories"]}
+        pictures = {each["id"]: each for each in content["images"]}
+        grouped = _grouped(content["annotations"])
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} is no COCO file: {type(error).__name__} {error}.",
+            "It needs images, annotations and categories.",
+        ) from None
+    items = []
+    for (image, category), found in grouped.items():
+        if image not in pictures or category not in names:
+            raise UserError(f"{file} has an annotation of an image or category it does not have.")
+        picture, name = pictures[image], names[category]
+        path = folder / picture["file_name"]
+        if not path.is_file():
+            raise UserError(
+                f"{path}, named in {file.name}, is not there.", "Give the folder of the images."
+            )
+        truths = [_truth(each, picture, name, masks) for each in found]
+        truths = sorted(
+            (each for each in truths if each is not None),
+            key=lambda each: (each.box.y_min, each.box.x_min),
+        )
+        if truths:
+            items.append((path, picture, name, tuple(truths)))
+    codes = _codes(items, codec or NANOS_CODEC) if masks else None
+    return [
+        Item(
+            path,
+            f"{'segment' if masks else 'detect'} {name}",
+            " ; ".join(
+                encode_box(truth.box) + (next(codes) if codes else "") + f" {name}"
+                for truth in truths
+            ),
+            truths=truths,
+        )
+        for path, _, name, truths in items
+    ]
+
+
+def _grouped(annotations: Sequence[dict]) -> dict[tuple[int, int], list[dict]]:
+    grouped: dict[tuple[int, int], list[dict]] = defaultdict(list)
+    for each in annotations:
+        if not each.get("iscrowd"):
+            grouped[each["image_id"], each["category_id"]].append(each)
+    return grouped
+
+
+def _truth(annotation: dict, picture: dict, label: str, masks: bool) -> Truth | None:
+    """An object whose box is cut at the picture's edges; None where nothing is left of it."""
+    width, height = picture["width"], picture["height"]
+    x, y, w, h = annotation["bbox"]
+    box = Box(
+        y_min=max(y, 0) / height,
+        x_min=max(x, 0) / width,
+        y_max=min(y + h, height) / height,
+        x_max=min(x + w, width) / width,
+    )
+    # Edges that fall on one <loc> are no box.
+    if min(box.y_max - box.y_min, box.x_max - box.x_min) < 1 / 1023:
+        return None
+    if not masks:
+        return Truth(label, box)
+    outline = annotation.get("segmentation")
+    if not outline:
+        raise UserError(
+            f"Annotation {annotation.get('id')} has no segmentation.", "Train on detect instead."
+        )
+    return Truth(label, box, partial(_mask, outline, height, width))
+
+
+def _mask(outline: Any, height: int, width: int) -> np.ndarray:
+    """bool[height, width] of polygons or of run lengths, counted or compressed."""
+    from pycocotools import mask as coder
+
+    if isinstance(outline, list):
+        rle = coder.merge(coder.frPyObjects(outline, height, width))
+    elif isinstance(outline["counts"], list):
+        rle = coder.frPyObjects(outline, height, width)
+    else:
+        rle = outline
+    return coder.decode(rle).astype(bool)
+
+
+def _codes(items: Sequence[tuple[Path, dict, str, tuple[Truth, ...]]], file: Path) -> Iterator[str]:
+    """The `<seg>` tokens of all objects in order."""
+    codec = MaskCodec.load(file)
+    objects = [(truth, picture) for _, picture, _, truths in items for truth in truths]
+    for start in range(0, len(objects), MASKS_AT_ONCE):
+        inside = [
+            crop(truth.mask(), truth.box.to_xyxy_px(picture["width"], picture["height"]))
+            for truth, picture in objects[start : start + MASKS_AT_ONCE]
+        ]
+        for codes in codec.encode(torch.from_numpy(np.stack(inside))[:, None]).tolist():
+            yield encode_codes(codes)
