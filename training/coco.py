@@ -22,7 +22,7 @@ from models.loader import CODEC_FILE
 from models.mask_codec import MaskCodec, crop
 from models.schema import Box, UserError
 from models.tokens import encode_box, encode_codes
-from training.data import Item, Truth
+from training.items import Item, Truth
 
 MASKS_AT_ONCE = 64
 NANOS_CODEC = NANO.path / CODEC_FILE

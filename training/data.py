@@ -15,51 +15,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from models.images import open_image
-from models.schema import Box, UserError
+from models.schema import UserError
+from training import coco
+from training.items import Item
 
 COCO_TASKS = ("detect", "segment")
 SPLIT_SEED = 42
-
-
-@dataclass(frozen=True)
-class Truth:
-    """An object that is in a picture. `mask` gives bool[height, width] of the whole picture."""
-
-    label: str
-    box: Box
-    mask: Callable[[], np.ndarray] | None = None
-
-
-@dataclass(frozen=True)
-class Item:
-    """A picture, what is asked about it and what shall come.
-
-    `suffix` is what a model learns to write. `answers` are all that people gave, `truths` all
-    objects that the prefix asks for; both are empty where the source has none.
-    """
-
-    picture: Path | Callable[[], Any]
-    prefix: str
-    suffix: str
-    answers: tuple[str, ...] = ()
-    truths: tuple[Truth, ...] = ()
-
-    def open(self) -> Image.Image:
-        """The picture in RGB, upright; UserError where it cannot be read."""
-        source = self.picture() if callable(self.picture) else self.picture
-        if isinstance(source, Image.Image):
-            return source.convert("RGB")
-        return open_image(source).image
 
 
 @dataclass(frozen=True)
@@ -116,8 +85,6 @@ def read(source: Source) -> Sequence[Item]:
     elif source.name.endswith(".jsonl"):
         items = _jsonl(Path(source.name))
     elif source.name.endswith(".json"):
-        from training import coco
-
         if source.task not in COCO_TASKS:
             raise UserError(
                 f"The task is {source.task!r}.", f"Choose one of {', '.join(COCO_TASKS)}."
