@@ -118,7 +118,7 @@ def read_model(
         folder,
         dtype=dtype,
         device_map=placed if is_direct else None,
-        quantization_config=_quantization(precision, dtype),
+        quantization_config=quantization(precision, dtype),
         use_safetensors=True,
         local_files_only=True,
     )
@@ -162,7 +162,7 @@ def _return_memory() -> None:
         trim(0)
 
 
-def _quantization(precision: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+def quantization(precision: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:
     """The settings of 8-bit and 4-bit: the announcement's, for the text model's layers alone."""
     if precision not in QUANTIZED:
         return None

@@ -1,0 +1,101 @@
+"""The model card of a fine-tune: data, settings, what was learnt, and room for its scores.
+
+`evaluation.compare --write` puts the scores between the marks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import peft
+import torch
+import transformers
+
+from models import catalog
+from training.options import Options
+
+# What says nothing about the result.
+_LEFT_OUT = frozenset("out push public save_steps log_steps workers merge".split())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: `items` seen in all, `steps`, `seconds` of learning (those of earlier
+    starts not among them), `loss` in nats per suffix token over the last steps, and how many
+    parameters `learnt` of `parameters`."""
+
+    items: int
+    steps: int
+    seconds: float
+    loss: float
+    learnt: int
+    parameters: int
+    machine: str
+
+
+def machine(device: torch.device) -> str:
+    """The hardware in words."""
+    if device.type == "cuda":
+        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(device)}"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def write(options: Options, outcome: Outcome, folder: Path, command: str) -> None:
+    """`README.md` in `folder`, with the metadata that the Hub reads."""
+    chosen = catalog.find(options.checkpoint)
+    is_adapter = options.method != "full"
+    base = [f"base_model: {chosen.hub_id}"] if chosen.hub_id else []
+    library = "peft" if is_adapter else "transformers"
+    front = ["---", *base, f"library_name: {library}", "pipeline_tag: image-text-to-text"]
+    front += ["tags:", "  - paligemma2", *(["  - lora"] if is_adapter else []), "---"]
+    name = Path(options.data).name
+    what = f"A {_METHOD[options.method]} of {chosen.name} on {name}"
+    changed = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(options)
+        if field.name not in _LEFT_OUT
+    }
+    changed["rate"] = options.learning_rate
+    if is_adapter:
+        changed["alpha"] = options.scale
+    settings = [
+        f"| {key} | {' '.join(value) if isinstance(value, list) else value} |"
+        for key, value in changed.items()
+        if value not in (None, "", [], False) or key == "dropout"
+    ]
+    versions = f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
+    versions += f", peft {peft.__version__}, datasets {datasets.__version__}"
+    learnt = (
+        f"{outcome.learnt:,} of {outcome.parameters:,} parameters learnt from {outcome.items:,} "
+        f"items in {outcome.steps:,} steps and {outcome.seconds / 60:.1f} minutes "
+        f"({outcome.machine}; {versions}). The loss of the last steps was {outcome.loss:.4f} nats "
+        "per token of a suffix."
+    )
+    text = f"""
+# {what}
+
+`{command}`
+
+{textwrap.fill(learnt, 100)}
+
+| setting | value |
+|---|---|
+{chr(10).join(settings)}
+
+## Scores
+
+<!-- compared {name} -->
+
+Not measured yet; `python -m evaluation.compare` writes them here.
+
+<!-- /compared {name} -->
+"""
+    (folder / "README.md").write_text("\n".join(front) + "\n" + text, "utf-8")
+
+
+_METHOD = {"lora": "LoRA", "qlora": "QLoRA", "full": "full fine-tune"}

@@ -1,0 +1,251 @@
+"""Fine-tunes a checkpoint on your own pictures and answers.
+
+    python -m training.finetune --method lora --checkpoint nano-224 --data easy-vqa
+    python -m training.finetune --data mine.jsonl --checkpoint 3b-pt-448 --method qlora
+    python -m training.finetune --data instances.json --task segment --epochs 10
+    accelerate launch --num_processes 4 -m training.finetune --checkpoint 3b-pt-448 \\
+        --data vqav2-small --autocast --checkpointing
+
+What comes of it is in OUT: `adapter` (or `model`, of a full fine-tune) with a card, `merged` on
+request. A run that was stopped goes on from its last state when the same command is given again,
+and ends with the weights that it would have had.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import (
+    HfArgumentParser,
+    PaliGemmaProcessor,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+
+from models.device import best_device
+from models.loader import Loader
+from models.schema import StatusEvent, UserError
+from training import adapt, card
+from training.collate import Collator, Items, suffix_loss
+from training.data import read
+from training.options import Options
+
+STATE = "trainer_state.json"  # the last file of a state that is written
+
+
+class Progress(TrainerCallback):
+    """A line now and then: step, loss, items a second, time left."""
+
+    def __init__(self, items_per_step: int):
+        self.items_per_step = items_per_step
+        self.began, self.first = 0.0, 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        self.began, self.first = time.monotonic(), state.global_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: object,
+    ) -> None:
+        done = state.global_step - self.first
+        if not state.is_world_process_zero or not logs or "loss" not in logs or not done:
+            return
+        pace = (time.monotonic() - self.began) / done
+        left = pace * (state.max_steps - state.global_step)
+        print(
+            f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.4f}  "
+            f"rate {float(logs['learning_rate']):.2e}  {self.items_per_step / pace:.1f} items/s  "
+            f"{_minutes(left)} left",
+            flush=True,
+        )
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min"
+
+
+def finetune(options: Options, command: str = "") -> Path:
+    """Run a fine-tune, or go on with it; the folder of what came of it.
+
+    UserError where the options contradict each other, the data cannot be read, or the checkpoint
+    cannot be had; all of that before a step is made. `command` is shown in the card.
+    """
+    options.check()
+    _check_push(options)
+    device = best_device()
+    folder, codec = Loader(device).fetch(options.checkpoint, _tell)
+    items = read(options.source(codec))
+    options.keep()
+    set_seed(options.seed)
+    processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
+    model = adapt.prepare(options, folder, device)
+    learnt, parameters = adapt.counts(model)
+    arguments = training_arguments(options)
+    at_once = options.batch * options.accumulate * arguments.world_size
+    steps = options.max_steps or math.ceil(len(items) * options.epochs / at_once)
+    print(f"{len(items):,} items, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn")
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=Items(items),
+        data_collator=Collator(processor, _dtype(model)),
+        compute_loss_func=suffix_loss,
+        callbacks=[Progress(at_once)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    began = time.monotonic()
+    trainer.train(resume_from_checkpoint=last_state(options.folder))
+    seconds = time.monotonic() - began
+    out = options.folder / ("model" if options.method == "full" else "adapter")
+    if trainer.is_world_process_zero():
+        losses = [each["loss"] for each in trainer.state.log_history if "loss" in each]
+        outcome = card.Outcome(
+            items=trainer.state.global_step * at_once,
+            steps=trainer.state.global_step,
+            seconds=seconds,
+            loss=losses[-1] if losses else float("nan"),
+            learnt=learnt,
+            parameters=parameters,
+            machine=card.machine(device),
+        )
+        _finish(trainer.accelerator.unwrap_model(trainer.model), processor, options, out, codec)
+        card.write(options, outcome, out, command)
+        if options.merge:
+            adapt.merge(out, processor, folder, codec, options.folder / "merged")
+        if options.push:
+            _push(options, out)
+    return out
+
+
+def training_arguments(options: Options) -> TrainingArguments:
+    """What transformers' Trainer is told."""
+    has_gpu = torch.cuda.is_available()
+    use_bf16 = not has_gpu or torch.cuda.is_bf16_supported()
+    return TrainingArguments(
+        output_dir=str(options.folder / "states"),
+        num_train_epochs=options.epochs,
+        max_steps=options.max_steps or -1,
+        per_device_train_batch_size=options.batch,
+        gradient_accumulation_steps=options.accumulate,
+        learning_rate=options.learning_rate,
+        warmup_steps=options.warmup,  # below 1 it is a share
+        lr_scheduler_type=options.schedule,
+        weight_decay=options.weight_decay,
+        optim=options.optimizer,
+        max_grad_norm=options.clip,
+        seed=options.seed,
+        data_seed=options.seed,
+        bf16=options.autocast and use_bf16,
+        fp16=options.autocast and not use_bf16,
+        use_cpu=not has_gpu,
+        dataloader_num_workers=options.workers,
+        dataloader_pin_memory=has_gpu,
+        save_strategy="steps",
+        save_steps=options.save_steps,
+        save_total_limit=2,
+        logging_steps=options.log_steps,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,  # items are no rows of columns
+        ddp_find_unused_parameters=False,
+    )
+
+
+def last_state(folder: Path) -> str | None:
+    """The newest whole state of a run; one that was being written when it was stopped is removed.
+
+    None where there is none yet.
+    """
+    whole = []
+    for each in (folder / "states").glob("checkpoint-*"):
+        if (each / STATE).is_file():
+            whole.append(each)
+        else:
+            shutil.rmtree(each)
+    return str(max(whole, key=lambda each: int(each.name.split("-")[1]))) if whole else None
+
+
+def _finish(
+    model: nn.Module, processor: PaliGemmaProcessor, options: Options, out: Path, codec: Path
+) -> None:
+    aside = out.with_name(out.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    adapt.save(model, processor, options, codec, aside)
+    shutil.rmtree(out, ignore_errors=True)
+    aside.rename(out)
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    """The format of the vision tower's first layer, which pictures must have."""
+    names = (name for name in model.state_dict() if "patch_embedding.weight" in name)
+    return model.state_dict()[next(names)].dtype
+
+
+def _tell(event: StatusEvent) -> None:
+    print(event.message, flush=True)
+
+
+def _check_push(options: Options) -> None:
+    """UserError where a push could not work, before hours are spent."""
+    if not options.push:
+        return
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+    try:
+        HfApi().whoami()
+    except (LocalTokenNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"The Hub does not know who pushes: {reason}",
+            "Set HF_TOKEN to a token that may write.",
+        ) from None
+
+
+def _push(options: Options, out: Path) -> None:
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    api.create_repo(options.push, private=not options.public, exist_ok=True)
+    api.upload_folder(repo_id=options.push, folder_path=out, commit_message="Add a fine-tune")
+    print(f"Pushed to {options.push}", flush=True)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Command line; 2 where the options, the data or the checkpoint cannot be used."""
+    given = sys.argv[1:] if given is None else given
+    parser = HfArgumentParser(Options, description=__doc__.split("\n")[0])
+    (options,) = parser.parse_args_into_dataclasses(list(given))
+    command = shlex.join(["python", "-m", "training.finetune", *given])
+    try:
+        out = finetune(options, command)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"The result is in {out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

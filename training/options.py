@@ -1,0 +1,238 @@
+"""The options of a fine-tune, each once, with its unit; contradictions are refused at the start.
+
+This module knows neither torch nor what the options do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from models.schema import UserError
+from training.data import COCO_TASKS, Source, source
+
+METHODS = ("lora", "qlora", "full")
+PARTS = ("vision_tower", "projector", "language_model")
+FILE = "options.json"
+# What may differ when a run goes on: nothing that changes the weights it ends with.
+_MAY_DIFFER = frozenset("merge push save_steps log_steps workers".split())
+
+
+def _option(default: Any, told: str) -> Any:
+    return field(default=default, metadata={"help": told})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `training.finetune` is told; the names are those of its command line."""
+
+    checkpoint: str = _option("nano-224", "a name of the catalog")
+    method: Literal["lora", "qlora", "full"] = _option(
+        "lora", "lora; qlora on a base in 4 bits (nf4); full: all weights that are not frozen"
+    )
+    data: str = _option("easy-vqa", "easy-vqa, FILE.jsonl, a COCO FILE.json, a preset or Hub id")
+    out: str = _option("", "folder for states and result; runs/METHOD-DATA where empty")
+
+    split: str | None = _option(None, "split of the data")
+    half: str | None = _option(None, "first or second: one half of the split")
+    task: str | None = _option(None, "of a COCO file: detect or segment")
+    images: str | None = _option(None, "folder of a COCO file's pictures; its own by default")
+    image_column: str | None = _option(None, "of a Hub dataset")
+    answer_column: str | None = _option(None, "of a Hub dataset; the commonest of several is taken")
+    template: str | None = _option(None, "prefix with columns in braces: 'answer en {question}'")
+    limit: int = _option(0, "items, from the beginning; 0: all")
+
+    freeze: list[str] = field(
+        default_factory=list,
+        metadata={"help": "parts that stay as they are: vision_tower projector language_model"},
+    )
+    rank: int = _option(8, "of the LoRA matrices")
+    alpha: float = _option(0.0, "of LoRA, whose updates count alpha / rank; 0: as the rank")
+    dropout: float = _option(0.0, "of LoRA, 0 to 1")
+
+    epochs: float = _option(1.0, "times through the data")
+    max_steps: int = _option(0, "steps, whatever the epochs say; 0: all of the epochs")
+    batch: int = _option(16, "items at once on a device")
+    accumulate: int = _option(1, "batches per step")
+    rate: float = _option(
+        0.0, "highest learning rate; 0: 2e-4 for LoRA (nano 2e-3), 2e-5 for full (nano 3e-4)"
+    )
+    warmup: float = _option(0.05, "share of the steps in which the rate rises, 0 to 1")
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = _option(
+        "cosine", "how the rate falls"
+    )
+    weight_decay: float = _option(0.0, "of AdamW")
+    optimizer: str = _option("adamw_torch", "a name of transformers' optimizers")
+    clip: float = _option(1.0, "largest norm of the gradient")
+    seed: int = _option(0, "of the order of the data and of new matrices")
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = _option(
+        "auto", "format of weights that do not learn; those that do are float32"
+    )
+    autocast: bool = _option(False, "compute in bfloat16 (float16 on a GPU without)")
+    checkpointing: bool = _option(False, "compute activations twice: less memory, a third slower")
+    workers: int = _option(0, "processes that read pictures")
+
+    save_steps: int = _option(200, "steps between states that a stopped run goes on from")
+    log_steps: int = _option(20, "steps between lines of progress")
+    merge: bool = _option(False, "also write the base with the adapter merged into it")
+    push: str = _option("", "owner/name on the Hub to put the result at; needs HF_TOKEN")
+    public: bool = _option(False, "push where everybody can read it")
+
+    @property
+    def folder(self) -> Path:
+        """Where states and result go."""
+        return Path(self.out or f"runs/{self.method}-{Path(self.data).stem}")
+
+    @property
+    def scale(self) -> float:
+        """LoRA's alpha."""
+        return self.alpha or float(self.rank)
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest rate: the given one, or one that suits the method and size."""
+        is_nano = self.checkpoint.startswith("nano")
+        usual = {"full": 3e-4 if is_nano else 2e-5}.get(self.method, 2e-3 if is_nano else 2e-4)
+        return self.rate or usual
+
+    def source(self, codec: Path | None = None) -> Source:
+        """The data; `codec` is the file of the checkpoint's mask codec."""
+        return source(
+            self.data,
+            split=self.split,
+            half=self.half,
+            task=self.task,
+            images=Path(self.images) if self.images else None,
+            codec=codec,
+            image=self.image_column,
+            answer=self.answer_column,
+            template=self.template,
+            limit=self.limit or None,
+        )
+
+    def check(self) -> None:
+        """UserError for a value out of range or two that contradict each other."""
+        for problem, remedy in self._problems():
+            raise UserError(problem, remedy)
+
+    def _problems(self) -> list[tuple[str, str]]:
+        found = []
+
+        def refuse(when: bool, problem: str, remedy: str) -> None:
+            if when:
+                found.append((problem, remedy))
+
+        is_full, is_coco = self.method == "full", self.data.endswith(".json")
+        refuse(
+            self.method not in METHODS,
+            f"There is no method {self.method!r}.",
+            f"Choose one of {', '.join(METHODS)}.",
+        )
+        unknown = sorted({*self.freeze} - {*PARTS})
+        refuse(
+            bool(unknown),
+            f"There is no part {', '.join(unknown)} to freeze.",
+            f"Choose of {', '.join(PARTS)}.",
+        )
+        refuse({*self.freeze} >= {*PARTS}, "Every part is frozen.", "Leave one to learn.")
+        refuse(
+            is_full and bool(self.merge),
+            "A full fine-tune has no adapter to merge.",
+            "Leave out --merge; the result is a whole checkpoint.",
+        )
+        refuse(
+            is_full and (self.rank != 8 or self.alpha != 0 or self.dropout != 0),
+            "Rank, alpha and dropout belong to LoRA, and full has none.",
+            "Leave them out, or use --method lora.",
+        )
+        refuse(
+            self.method == "qlora" and self.precision != "auto",
+            f"QLoRA keeps its base in 4 bits, not in {self.precision}.",
+            "Leave out --precision, or use --method lora.",
+        )
+        refuse(
+            is_full and self.precision in ("bf16", "fp16"),
+            f"Weights that learn are kept in float32, and in a full fine-tune all of them do; "
+            f"{self.precision} would lose small steps.",
+            "Use --autocast to compute in 16 bits.",
+        )
+        refuse(
+            self.task is not None and not is_coco,
+            "--task belongs to a COCO file.",
+            "Leave it out; other data have prefixes of their own.",
+        )
+        refuse(
+            is_coco and self.task not in (None, *COCO_TASKS),
+            f"The task is {self.task!r}.",
+            f"Choose one of {', '.join(COCO_TASKS)}.",
+        )
+        refuse(
+            self.images is not None and not is_coco,
+            "--images belongs to a COCO file.",
+            "Leave it out.",
+        )
+        is_hub = not is_coco and not self.data.endswith(".jsonl") and self.data != "easy-vqa"
+        named = [
+            name
+            for name in ("image_column", "answer_column", "template")
+            if getattr(self, name) is not None
+        ]
+        refuse(
+            bool(named) and not is_hub,
+            f"--{', --'.join(named)} belong to datasets with columns, and {self.data} has none.",
+            "Leave them out.",
+        )
+        refuse(
+            self.public and not self.push, "--public says how to push.", "Add --push owner/name."
+        )
+        refuse(
+            bool(self.push) and self.push.count("/") != 1,
+            f"{self.push!r} is no place on the Hub.",
+            "Write owner/name.",
+        )
+        found += self._out_of_range()
+        return found
+
+    def _out_of_range(self) -> list[tuple[str, str]]:
+        ranges = {
+            "rank": (1, 256),
+            "alpha": (0, 1000),
+            "dropout": (0, 0.9),
+            "epochs": (0.001, 1000),
+            "max_steps": (0, 10**9),
+            "batch": (1, 4096),
+            "accumulate": (1, 4096),
+            "rate": (0, 1),
+            "warmup": (0, 1),
+            "weight_decay": (0, 1),
+            "clip": (0.0001, 1000),
+            "limit": (0, 10**9),
+            "workers": (0, 64),
+            "save_steps": (1, 10**9),
+            "log_steps": (1, 10**9),
+        }
+        return [
+            (f"--{name} is {getattr(self, name)}.", f"It may be {low} to {high}.")
+            for name, (low, high) in ranges.items()
+            if not low <= getattr(self, name) <= high
+        ]
+
+    def keep(self) -> None:
+        """Write the options beside the states; UserError where the folder has another run's."""
+        file = self.folder / FILE
+        mine = dataclasses.asdict(self)
+        if file.exists():
+            other = json.loads(file.read_text("utf-8"))
+            differing = sorted(key for key, value in mine.items() if other.get(key) != value)
+            differing = [key for key in differing if key not in _MAY_DIFFER]
+            if differing:
+                raise UserError(
+                    f"{self.folder} has a run with other {', '.join(differing)}.",
+                    "Give another --out, or remove that folder.",
+                )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(mine, indent=1) + "\n", "utf-8")
