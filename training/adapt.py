@@ -31,17 +31,16 @@ PLACES = {
 def prepare(options: Options, folder: Path, device: torch.device) -> nn.Module:
     """The model in `folder` on `device`, with LoRA matrices where the method has them.
 
-    Weights that learn are float32, all others in the precision of the options, in 4 bits for
-    "qlora". UserError where nothing would learn or the precision cannot be had.
+    Weights that learn are float32, all others in the precision of the options; with "qlora" the
+    text model's are in 4 bits and computed with in that precision. UserError where nothing would
+    learn or the precision cannot be had.
     """
     chosen = catalog.find(options.checkpoint)
-    if options.method == "qlora":
-        precision = resolve_precision(chosen, "nf4", device)
-    elif options.method == "full":
-        precision = "fp32"
-    else:
-        precision = resolve_precision(chosen, options.precision, device)
-    dtype = dtype_of(precision, device)
+    kept = "fp32" if options.method == "full" else options.precision
+    dtype = dtype_of(resolve_precision(chosen, kept, device), device)
+    precision = "nf4" if options.method == "qlora" else kept
+    if precision == "nf4":
+        resolve_precision(chosen, precision, device)  # whether it can be had
     model = PaliGemmaForConditionalGeneration.from_pretrained(
         folder,
         dtype=dtype,

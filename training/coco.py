@@ -27,6 +27,8 @@ from training.items import Item, Truth
 MASKS_AT_ONCE = 64
 NANOS_CODEC = NANO.path / CODEC_FILE
 
+_Found = tuple[Path, dict, str, tuple[Truth, ...]]  # file, its entry, name of the kind, objects
+
 
 def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None) -> list[Item]:
     """One item per picture and kind, in the file's order; UserError naming what is wrong.
@@ -34,36 +36,15 @@ def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None
     `images` is the folder of the pictures, the annotations' own where None; `codec` the file of the
     mask codec that masks are written with, nano's where None.
     """
-    folder = images or file.parent
     try:
-        content = json.loads(file.read_text("utf-8"))
-        names = {each["id"]: str(each["name"]) for each in content["categories"]}
-        pictures = {each["id"]: each for each in content["images"]}
-        grouped = _grouped(content["annotations"])
+        items = list(_pictures(file, images or file.parent, masks))
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{file} is no COCO file: {type(error).__name__} {error}.",
-            "It needs images, annotations and categories.",
+            "It needs images, annotations with a bbox, and categories.",
         ) from None
-    items = []
-    for (image, category), found in grouped.items():
-        if image not in pictures or category not in names:
-            raise UserError(f"{file} has an annotation of an image or category it does not have.")
-        picture, name = pictures[image], names[category]
-        path = folder / picture["file_name"]
-        if not path.is_file():
-            raise UserError(
-                f"{path}, named in {file.name}, is not there.", "Give the folder of the images."
-            )
-        truths = [_truth(each, picture, name, masks) for each in found]
-        truths = sorted(
-            (each for each in truths if each is not None),
-            key=lambda each: (each.box.y_min, each.box.x_min),
-        )
-        if truths:
-            items.append((path, picture, name, tuple(truths)))
     codes = _codes(items, codec or NANOS_CODEC) if masks else None
     return [
         Item(
@@ -77,6 +58,27 @@ def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None
         )
         for path, _, name, truths in items
     ]
+
+
+def _pictures(file: Path, folder: Path, masks: bool) -> Iterator[_Found]:
+    """Each picture and kind with its objects from the top down."""
+    content = json.loads(file.read_text("utf-8"))
+    names = {each["id"]: str(each["name"]) for each in content["categories"]}
+    pictures = {each["id"]: each for each in content["images"]}
+    for (image, category), found in _grouped(content["annotations"]).items():
+        if image not in pictures or category not in names:
+            raise UserError(f"{file} has an annotation of an image or category it does not have.")
+        picture, name = pictures[image], names[category]
+        path = folder / picture["file_name"]
+        if not path.is_file():
+            raise UserError(
+                f"{path}, named in {file.name}, is not there.", "Give the folder of the images."
+            )
+        truths = (_truth(each, picture, name, masks) for each in found)
+        there = [each for each in truths if each is not None]
+        if there:
+            ordered = sorted(there, key=lambda each: (each.box.y_min, each.box.x_min))
+            yield path, picture, name, tuple(ordered)
 
 
 def _grouped(annotations: Sequence[dict]) -> dict[tuple[int, int], list[dict]]:

@@ -1,0 +1,229 @@
+"""Fine-tuning from end to end, a few steps at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import PaliGemmaForConditionalGeneration
+
+from models import adapters, catalog, deployment, lora
+from models.inputs import prepare
+from models.loader import Loader
+from models.schema import Request, UserError
+from models.service import LocalBackend
+from training import adapt
+from training.data import Source, read
+from training.finetune import finetune, last_state
+from training.options import Options
+
+ROOT = Path(__file__).parents[2]
+SHORT = Options(data="easy-vqa", limit=24, batch=4, max_steps=3, log_steps=1, rank=4)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The folder of an adapter that was trained for three steps."""
+    return finetune(replace(SHORT, out=str(tmp_path_factory.mktemp("lora"))), "the command")
+
+
+@pytest.fixture
+def deployed(monkeypatch):
+    """Offers checkpoints and adapters as a Space's variables do."""
+
+    def offer(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"PALIGEMMA_{name.upper()}", value)
+        deployment.current.cache_clear()
+
+    yield offer
+    monkeypatch.undo()
+    deployment.current.cache_clear()
+
+
+def ask(checkpoint: str, prompt: str, adapter: str | None = None) -> str:
+    backend = LocalBackend()
+    try:
+        picture = read(Source("easy-vqa", "test", limit=1))[0].open()
+        *_, result = backend.answer(Request(picture, prompt, checkpoint, adapter=adapter))
+        return result.text
+    finally:
+        backend.close()
+
+
+def test_an_adapter_is_a_plain_lora_of_the_base_with_a_card(trained):
+    found = lora.read(trained)
+    assert found.r == 4
+    config = json.loads((trained / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "nano-224"
+    card = (trained / "README.md").read_text()
+    assert "the command" in card
+    assert "<!-- compared easy-vqa -->" in card
+    assert "12 items in\n3 steps" in card.replace("in 3 steps", "in\n3 steps")
+
+
+def test_the_page_lists_the_adapter_and_answers_with_it(trained, deployed):
+    deployed(adapters=f"{trained}=nano-224")
+    name = trained.name
+    assert name in adapters.names("nano-224")
+    question = "answer en what color is the shape?"
+    model = Loader().load("nano-224")
+    assert adapters.select(model.model, "nano-224", name)
+    picture = read(Source("easy-vqa", "test", limit=1))[0].open()
+    inputs = prepare(model, picture, question)
+    out = model.model.generate(**inputs, do_sample=False, max_new_tokens=8)
+    new = out[0, inputs["input_ids"].shape[1] :]
+    text = model.processor.tokenizer.decode(new, skip_special_tokens=True).strip()
+    assert ask("nano-224", question, name) == text
+
+
+def test_a_merged_checkpoint_is_the_base_with_the_adapter(trained, tmp_path):
+    folder = catalog.find("nano-224").path
+    loaded = Loader().load("nano-224")
+    adapt.merge(
+        trained, loaded.processor, folder, folder / "mask_codec.safetensors", tmp_path / "merged"
+    )
+    model = PaliGemmaForConditionalGeneration.from_pretrained(tmp_path / "merged")
+    base = loaded.model.state_dict()
+    config = json.loads((trained / "adapter_config.json").read_text())
+    weights = load_file(trained / lora.WEIGHTS)
+    key = "model.language_model.layers.0.self_attn.q_proj"
+    a, b = (weights[f"base_model.model.{key}.lora_{side}.weight"] for side in "AB")
+    wanted = base[f"{key}.weight"] + config["lora_alpha"] / config["r"] * b @ a
+    found = model.state_dict()[f"{key}.weight"].float()
+    assert torch.allclose(found, wanted, atol=0.005 * float(wanted.abs().max()))  # bfloat16
+    assert (tmp_path / "merged" / "mask_codec.safetensors").exists()
+
+
+def test_frozen_parts_get_no_matrices_and_still_load(tmp_path, deployed):
+    out = finetune(replace(SHORT, out=str(tmp_path / "run"), freeze=["vision_tower"], max_steps=1))
+    keys = load_file(out / lora.WEIGHTS)
+    assert not any("vision_tower" in key for key in keys)
+    assert any("language_model" in key for key in keys)
+    assert any("multi_modal_projector" in key for key in keys)
+    deployed(adapters=f"{out}=nano-224")
+    assert ask("nano-224", "answer en what color is the shape?", "adapter")
+
+
+def test_a_full_fine_tune_is_a_checkpoint_whose_frozen_parts_are_the_bases(tmp_path, deployed):
+    options = replace(
+        SHORT, method="full", rank=8, out=str(tmp_path), freeze=["vision_tower"], max_steps=2
+    )
+    out = finetune(options)
+    base = Loader().load("nano-224").model.state_dict()
+    deployed(checkpoints=f"{out}=nano-224")
+    tuned = Loader().load("model").model.state_dict()
+    assert base.keys() == tuned.keys()
+    same = {key for key in base if torch.allclose(base[key].float(), tuned[key].float(), atol=1e-7)}
+    assert {key for key in base if "vision_tower" in key} <= same
+    assert "model.language_model.layers.0.mlp.up_proj.weight" not in same
+    assert ask("model", "answer en what color is the shape?")
+
+
+def test_qlora_learns_on_a_base_in_four_bits(tmp_path):
+    options = replace(SHORT, method="qlora", out=str(tmp_path), max_steps=8, rate=5e-3)
+    out = finetune(options)
+    states = json.loads((Path(last_state(tmp_path)) / "trainer_state.json").read_text())
+    losses = [each["loss"] for each in states["log_history"] if "loss" in each]
+    assert losses[-1] < losses[0] - 0.5
+    assert lora.read(out).r == 4
+
+
+def test_a_checkpointed_and_accumulated_step_is_the_plain_one(tmp_path):
+    """Same weights to rounding: four at once, or two twice with activations computed again."""
+    plain = replace(SHORT, batch=4, max_steps=2, out=str(tmp_path / "plain"))
+    folded = replace(plain, batch=2, accumulate=2, checkpointing=True, out=str(tmp_path / "folded"))
+    first, second = (load_file(finetune(each) / lora.WEIGHTS) for each in (plain, folded))
+    for key in first:
+        assert torch.allclose(first[key], second[key], atol=2e-4), key
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path):
+    """Killed by the system in the midst of things, it ends as one that was left alone."""
+    options = ["--data", "easy-vqa", "--limit", "40", "--batch", "2", "--max_steps", "8"]
+    options += ["--save_steps", "2", "--log_steps", "1", "--dropout", "0.1", "--rank", "2"]
+    command = [sys.executable, "-m", "training.finetune", *options]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*command, "--out", str(broken)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        for line in running.stdout:
+            if line.startswith("step 5/8"):
+                running.kill()
+                break
+    assert running.wait() != 0
+    assert last_state(broken).endswith("checkpoint-4")
+    for folder in (whole, broken):
+        subprocess.run([*command, "--out", str(folder)], cwd=ROOT, env=environment, check=True)
+    first, second = (load_file(each / "adapter" / lora.WEIGHTS) for each in (whole, broken))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_state_that_was_being_written_is_not_gone_on_from(tmp_path):
+    for name, is_whole in (
+        ("checkpoint-9", True),
+        ("checkpoint-10", True),
+        ("checkpoint-11", False),
+    ):
+        folder = tmp_path / "states" / name
+        folder.mkdir(parents=True)
+        if is_whole:
+            (folder / "trainer_state.json").write_text("{}")
+    assert last_state(tmp_path).endswith("checkpoint-10")
+    assert not (tmp_path / "states" / "checkpoint-11").exists()
+    assert last_state(tmp_path / "elsewhere") is None
+
+
+def test_data_and_checkpoint_are_looked_at_before_a_run_begins(tmp_path):
+    for given, word in (
+        ({"checkpoint": "5b"}, "nano-224"),
+        ({"data": str(tmp_path / "gone.jsonl")}, "cannot be read"),
+    ):
+        with pytest.raises(UserError, match=word):
+            finetune(replace(SHORT, out=str(tmp_path / "run"), **given))
+        assert not (tmp_path / "run").exists()
+
+
+def test_boxes_and_masks_of_a_coco_file_are_learnt(tmp_path):
+    """The loss on a picture of one's own falls; how much boxes get better is measured elsewhere."""
+    picture = Image.new("RGB", (96, 96), "white")
+    picture.paste("navy", (20, 30, 60, 80))
+    picture.save(tmp_path / "a.png")
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 96, "height": 96}],
+        "categories": [{"id": 1, "name": "slab"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [20, 30, 40, 50],
+                "segmentation": [[20, 30, 60, 30, 60, 80, 20, 80]],
+            }
+        ],
+    }
+    (tmp_path / "slabs.json").write_text(json.dumps(content))
+    for task in ("detect", "segment"):
+        options = replace(
+            SHORT, data=str(tmp_path / "slabs.json"), task=task, out=str(tmp_path / task)
+        )
+        finetune(replace(options, limit=0, batch=1, max_steps=12, save_steps=12))
+        state = Path(last_state(tmp_path / task)) / "trainer_state.json"
+        losses = [e["loss"] for e in json.loads(state.read_text())["log_history"] if "loss" in e]
+        assert losses[-1] < losses[0] / 2

@@ -1,0 +1,72 @@
+"""What a fine-tune may be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.schema import UserError
+from training.finetune import main
+from training.options import Options
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"method": "prefix"}, "lora, qlora, full"),
+        ({"freeze": ["tail"]}, "vision_tower"),
+        ({"freeze": ["vision_tower", "projector", "language_model"]}, "Every part"),
+        ({"method": "full", "merge": True}, "no adapter"),
+        ({"method": "full", "rank": 4}, "belong to LoRA"),
+        ({"method": "full", "precision": "bf16"}, "--autocast"),
+        ({"method": "qlora", "precision": "fp32"}, "4 bits"),
+        ({"task": "detect"}, "COCO"),
+        ({"data": "a.json", "task": "caption"}, "detect, segment"),
+        ({"images": "pictures"}, "COCO"),
+        ({"data": "a.jsonl", "template": "{question}"}, "columns"),
+        ({"public": True}, "--push"),
+        ({"push": "receipts"}, "owner/name"),
+        ({"rank": 0}, "1 to 256"),
+        ({"dropout": 1.0}, "0 to 0.9"),
+        ({"batch": 0}, "1 to"),
+        ({"save_steps": 0}, "1 to"),
+    ],
+)
+def test_contradictions_and_values_out_of_range_are_refused_in_words(given, word):
+    with pytest.raises(UserError, match=word):
+        Options(**given).check()
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+@pytest.mark.parametrize("freeze", [[], ["vision_tower"], ["vision_tower", "projector"]])
+def test_every_method_goes_with_every_part_frozen_but_the_last(method, freeze):
+    Options(method=method, freeze=freeze).check()
+
+
+def test_the_rate_suits_method_and_size_unless_it_is_given():
+    rates = [
+        Options(method=method, checkpoint=checkpoint).learning_rate
+        for checkpoint in ("nano-224", "3b-pt-224")
+        for method in ("lora", "full")
+    ]
+    assert rates == [2e-3, 3e-4, 2e-4, 2e-5]
+    assert Options(rate=0.5).learning_rate == 0.5
+
+
+def test_a_folder_keeps_to_the_options_of_its_run(tmp_path):
+    Options(out=str(tmp_path), rank=4).keep()
+    Options(out=str(tmp_path), rank=4, log_steps=1).keep()
+    with pytest.raises(UserError, match="rank"):
+        Options(out=str(tmp_path), rank=8).keep()
+
+
+def test_the_command_refuses_before_it_loads_anything(capsys):
+    assert main(["--method", "full", "--merge"]) == 2
+    assert "no adapter to merge" in capsys.readouterr().err
+
+
+def test_the_announcements_preset_is_one_half_of_the_validation_questions():
+    source = Options(data="vqav2-small", limit=10).source()
+    assert (source.name, source.split, source.half) == ("merve/vqav2-small", "validation", "first")
+    assert source.template == "answer en {question}"
+    assert source.answer == "multiple_choice_answer"
+    assert source.limit == 10
