@@ -1,7 +1,8 @@
 """A Hugging Face Hub on loopback, for the real huggingface_hub: small repositories, all its moods.
 
 It speaks the four calls of a download: what a revision is, its list of files, and HEAD and GET of
-one. Point HF_ENDPOINT at `url` before huggingface_hub is imported.
+one; what it takes is in `stand_in_uploads`. Point HF_ENDPOINT at `url` before huggingface_hub is
+imported.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+
+from tests.stand_in_uploads import OWNER, Uploads
 
 COMMIT = "c0ffee" + "0" * 34
 TOKEN, STRANGER = "hf_" + "a" * 34, "hf_" + "b" * 34  # who accepted the licences, and who did not
@@ -46,7 +49,7 @@ class Repository:
         return cls({each.name: each.read_bytes() for each in found}, **options)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Uploads):
     protocol_version = "HTTP/1.1"
     repositories: dict[str, Repository]
     asked: list[tuple[str, str, str | None]]
@@ -55,7 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(send_body=False)
 
     def do_GET(self) -> None:
-        self._answer(send_body=True)
+        if self.path != "/api/whoami-v2":
+            self._answer(send_body=True)
+        elif self.headers.get("Authorization") == f"Bearer {self.writer}":
+            self.reply({"name": OWNER, "type": "user", "orgs": [], "auth": {}})
+        else:
+            self.reply({"error": "Invalid username or password."}, 401)
 
     def log_message(self, *arguments: object) -> None:
         """Nothing is printed."""
@@ -156,22 +164,29 @@ def _digest(body: bytes) -> str:
 
 @dataclass(frozen=True)
 class Hub:
-    """Where it listens, and every call so far: method, path and the Authorization header."""
+    """Where it listens, and every call so far: method, path and the Authorization header.
+
+    `taken` are the files that were uploaded, by repository, and `private` whether it is.
+    """
 
     url: str
     asked: list[tuple[str, str, str | None]]
+    taken: dict[str, dict[str, bytes]]
+    private: dict[str, bool]
 
 
 @contextmanager
 def stand_in_hub(repositories: dict[str, Repository]) -> Iterator[Hub]:
     """Serves repositories by id, such as "google/paligemma2-3b-mix-224", until the block ends."""
     asked: list[tuple[str, str, str | None]] = []
-    handler = type("Handler", (_Handler,), {"repositories": repositories, "asked": asked})
+    own = {"repositories": repositories, "asked": asked, "writer": TOKEN, "sent": {}}
+    handler = type("Handler", (_Handler,), own | {"taken": {}, "private": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, name="stand-in-hub", daemon=True)
     thread.start()
     try:
-        yield Hub(f"http://127.0.0.1:{server.server_port}", asked)
+        url = f"http://127.0.0.1:{server.server_port}"
+        yield Hub(url, asked, handler.taken, handler.private)
     finally:
         server.shutdown()
         server.server_close()

@@ -170,3 +170,38 @@ def test_an_adapter_that_a_visitor_names_is_read_without_the_token(run, tmp_path
     assert texts[0] != texts[1]
     assert "me/secret is no public repository" in secret.stderr
     assert hub.asked and {sent for _, _, sent in hub.asked} == {None}
+
+
+def test_a_fine_tune_is_pushed_and_answers_from_there(run, tmp_path):
+    """Trained for a step, put on the Hub, and used by another machine under its id."""
+    out = tmp_path / "run"
+    tune = ("-m", "training.finetune", "--data", "easy-vqa", "--limit", "2", "--batch", "2")
+    tune += ("--rank", "2", "--out", str(out), "--push", "me/shapes")
+    with stand_in_hub({}) as hub:
+        pushed = run(hub, *tune, HF_TOKEN=TOKEN)
+        assert pushed.returncode == 0, pushed.stderr
+        assert hub.private == {"me/shapes": True}
+        files = hub.taken["me/shapes"]
+    assert files.keys() == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
+    assert (
+        files["adapter_model.safetensors"]
+        == (out / "adapter" / "adapter_model.safetensors").read_bytes()
+    )
+    picture = str(ROOT / "examples" / "caption.png")
+    request = json.dumps({"image": picture, "prompt": "answer en what?", "adapter": "me/shapes"})
+    (tmp_path / "requests.jsonl").write_text(request)
+    with stand_in_hub({"me/shapes": Repository(files)}) as hub:
+        ask = ("-m", "models.generate", "--jsonl", str(tmp_path / "requests.jsonl"))
+        answered = run(hub, *ask, PALIGEMMA_ADAPTERS="me/shapes=nano-224")
+    assert answered.returncode == 0, answered.stdout + answered.stderr
+    assert json.loads(answered.stdout)["text"]
+
+
+@pytest.mark.parametrize("token", ["", STRANGER])
+def test_a_push_that_nobody_may_make_is_refused_before_training(run, tmp_path, token):
+    tune = ("-m", "training.finetune", "--out", str(tmp_path / "run"), "--push", "me/shapes")
+    with stand_in_hub({}) as hub:
+        refused = run(hub, *tune, **({"HF_TOKEN": token} if token else {}))
+    assert refused.returncode == 2
+    assert "HF_TOKEN" in refused.stderr
+    assert not (tmp_path / "run").exists()
