@@ -1,7 +1,7 @@
 """The examples on the page, read from `examples/examples.json`.
 
-Each entry has "image" (a file beside the JSON), "prompt" and "expect", and may name "checkpoint"
-and "title". What the page's fields must hold is read from the prompt itself.
+Each entry has "image" (a file beside the JSON), "prompt" and "expect", and may name "checkpoint",
+"adapter" and "title". What the page's fields must hold is read from the prompt itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import catalog
+from models import adapters, catalog
 from models.checkpoints import Checkpoint
 from models.prompts import ParsedPrompt, parse
 
@@ -28,13 +28,14 @@ class Example:
     parsed: ParsedPrompt
     expect: str
     checkpoint: Checkpoint
+    adapter: str | None
     title: str
 
 
 def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
     """The examples of a folder, none where it has no examples.json.
 
-    Raises UserError for a prompt or checkpoint that does not exist and FileNotFoundError for a
+    Raises UserError for a prompt, checkpoint or adapter that does not exist and FileNotFoundError for a
     missing picture: a broken example must not reach the page.
     """
     index = folder / "examples.json"
@@ -47,12 +48,16 @@ def _example(folder: Path, entry: dict[str, str]) -> Example:
     image = folder / entry["image"]
     if not image.is_file():
         raise FileNotFoundError(f"{image}, named in examples.json, does not exist")
-    prompt = entry["prompt"]
+    prompt, adapter = entry["prompt"], entry.get("adapter")
+    checkpoint = catalog.find(entry.get("checkpoint", DEFAULT_CHECKPOINT))
+    if adapter:
+        adapters.check_name(checkpoint.name, adapter)
     return Example(
         image=image,
         prompt=prompt,
         parsed=parse(prompt),
         expect=entry.get("expect", ""),
-        checkpoint=catalog.find(entry.get("checkpoint", DEFAULT_CHECKPOINT)),
+        checkpoint=checkpoint,
+        adapter=adapter,
         title=entry.get("title") or re.sub(r"(<loc\d{4}>){4}", "(a box)", prompt),
     )

@@ -360,6 +360,9 @@ class Handlers:
             *DEFAULT_DECODING,
             markup.expected(example.expect),
             *self.choose(
-                checkpoint.size, checkpoint.variant, str(checkpoint.resolution), NO_ADAPTER
+                checkpoint.size,
+                checkpoint.variant,
+                str(checkpoint.resolution),
+                example.adapter or NO_ADAPTER,
             ),
         )

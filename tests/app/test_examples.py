@@ -42,7 +42,7 @@ def test_nano_answers_its_examples_as_they_say(backend):
     assert len(asked) >= 10
     for entry in asked:
         image = open_image(FOLDER / entry["image"]).image
-        *_, result = backend.answer(Request(image, entry["prompt"], entry["checkpoint"]))
+        *_, result = backend.answer(Request(image, entry["prompt"], entry["checkpoint"], adapter=entry.get("adapter")))
         assert same_answer(result.text, entry["answer"], least_iou=0.9), entry["image"]
         assert bool(result.detections) == ("<loc" in entry["answer"])
         if entry["task"] == "segment":
@@ -62,4 +62,12 @@ def test_a_broken_example_does_not_reach_the_page(tmp_path):
     entry = {"image": "gone.png", "prompt": "ocr", "checkpoint": "5b"}
     index.write_text(json.dumps([entry]))
     with pytest.raises(UserError, match="nano-224"):
+        read_examples(tmp_path)
+
+
+def test_an_example_may_name_an_adapter_that_exists(tmp_path):
+    (tmp_path / "a.png").write_bytes((FOLDER / "caption.png").read_bytes())
+    entry = {"image": "a.png", "prompt": "ocr", "checkpoint": "nano-224", "adapter": "gone"}
+    (tmp_path / "examples.json").write_text(json.dumps([entry]))
+    with pytest.raises(UserError, match="gone"):
         read_examples(tmp_path)
