@@ -35,8 +35,8 @@ class Example:
 def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
     """The examples of a folder, none where it has no examples.json.
 
-    Raises UserError for a prompt, checkpoint or adapter that does not exist and FileNotFoundError for a
-    missing picture: a broken example must not reach the page.
+    Raises UserError for a prompt, checkpoint or adapter that does not exist and FileNotFoundError
+    for a missing picture: a broken example must not reach the page.
     """
     index = folder / "examples.json"
     if not index.exists():

@@ -42,7 +42,9 @@ def test_nano_answers_its_examples_as_they_say(backend):
     assert len(asked) >= 10
     for entry in asked:
         image = open_image(FOLDER / entry["image"]).image
-        *_, result = backend.answer(Request(image, entry["prompt"], entry["checkpoint"], adapter=entry.get("adapter")))
+        *_, result = backend.answer(
+            Request(image, entry["prompt"], entry["checkpoint"], adapter=entry.get("adapter"))
+        )
         assert same_answer(result.text, entry["answer"], least_iou=0.9), entry["image"]
         assert bool(result.detections) == ("<loc" in entry["answer"])
         if entry["task"] == "segment":
