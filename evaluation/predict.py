@@ -209,10 +209,14 @@ def _attention(
 
     So it is when answering: picture and prefix see all of each other, a new token all before it.
     `attention_mask` is float(rows, 1, queries, keys), 0 where a key is seen; padding stands first,
-    so the last query tells which keys are.
+    so the last query tells which keys are. Of the last layer only the newest place is read.
     """
     hidden = attention_mask[:, 0, -1, : key.shape[2]] < 0
-    mixed = attend(query, key, value, scaling, softcap, hidden)
+    if module.layer_idx == module.config.num_hidden_layers - 1:
+        mixed = torch.zeros_like(query)
+        mixed[:, :, -1:] = attend(query[:, :, -1:], key, value, scaling, softcap, hidden)
+    else:
+        mixed = attend(query, key, value, scaling, softcap, hidden)
     return mixed.transpose(1, 2).contiguous(), None
 
 
