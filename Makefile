@@ -39,7 +39,7 @@ $(VENV)/.app-stamp: requirements.txt | $(VENV)/bin/python
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test-stamp: tests/requirements.txt evaluation/requirements.txt training/nano/requirements.txt $(VENV)/.app-stamp
+$(VENV)/.test-stamp: tests/requirements.txt evaluation/requirements.txt training/requirements.txt training/nano/requirements.txt $(VENV)/.app-stamp
 	$(PIP) -r requirements.txt -r tests/requirements.txt
 	@touch $@
 

@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import platform
-import shlex
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -113,7 +112,7 @@ def machine() -> dict[str, str]:
         "load_average": f"{os.getloadavg()[0]:.1f}",
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"transformers {transformers.__version__}",
-        "command": shlex.join(["python", "-m", "evaluation.benchmark", *sys.argv[1:]]),
+        "command": documents.command("evaluation.benchmark", sys.argv[1:]),
     }
 
 

@@ -6,7 +6,8 @@ A mark is a Markdown comment: `<!-- scores -->` … `<!-- /scores -->`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -23,3 +24,9 @@ def write(path: Path, tables: Mapping[str, str]) -> None:
     if not found:
         raise ValueError(f"{path} has none of the marks {', '.join(tables)}")
     path.write_text(text, "utf-8")
+
+
+def command(module: str, given: Sequence[str]) -> str:
+    """How a module was run, for a document: folders of the machine that ran it are left out."""
+    shown = [Path(each).name if Path(each).is_absolute() else each for each in given]
+    return shlex.join(["python", "-m", module, *shown])

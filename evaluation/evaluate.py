@@ -5,7 +5,8 @@
     python -m evaluation.evaluate --unseen 300 --fine 500 --bare 100 --json scores.json
 
 Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
-prompts of all tasks, greedily; `evaluation.report` prints what comes of it.
+prompts of all tasks, greedily; `evaluation.report` prints what comes of it. With `--data`, other
+pictures than scenes are asked about: then it is `evaluation.compare`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation import documents, report
+from evaluation import compare, documents, report
 from evaluation.kept import Kept, digest
 from evaluation.predict import Answerer, Prompt, load
 from evaluation.score import GOALS, SMALL_PRINT, USUAL_WORDS, Asked, score
@@ -203,6 +204,8 @@ def beyond(scores: dict, what: str, kept: Container[tuple[str, str]]) -> list[di
 
 def main() -> None:
     """Command line."""
+    if "--data" in sys.argv:
+        sys.exit(compare.main())
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name or a folder")
     parser.add_argument("--precision", default="auto")

@@ -95,6 +95,12 @@ def read(environment: Mapping[str, str]) -> Deployment:
     return Deployment(tuple(own), tuple(adapters), any_adapter, metrics, default)
 
 
+def folder_name(folder: Path) -> str:
+    """What a checkpoint or adapter in a folder is called: as the folder, or, where that says only
+    what it is, as `training.finetune` has it, as the one around it."""
+    return folder.parent.name if folder.name in ("adapter", "model", "merged") else folder.name
+
+
 def _is_on(environment: Mapping[str, str], variable: str) -> bool:
     wish = environment.get(variable, "").strip().lower()
     if wish not in ("", "0", "1", "false", "true"):
@@ -115,7 +121,7 @@ def _checkpoint(entry: str, source: str, like: Checkpoint) -> Checkpoint:
     where = _place(CHECKPOINTS, entry, source)
     if isinstance(where, Path):
         _check_shape(entry, where, like)
-        name, place = where.name, {"path": where, "hub_id": None}
+        name, place = folder_name(where), {"path": where, "hub_id": None}
     else:
         hub_id, _, revision = where.partition("@")
         name = hub_id.rpartition("/")[2]
@@ -130,7 +136,7 @@ def _adapter(entry: str, source: str, base: str) -> Adapter:
     if isinstance(where, Path):
         if not (where / "adapter_config.json").is_file():
             raise _bad(ADAPTERS, entry, f"{where} has no adapter_config.json", "")
-        return Adapter(where.name, base, path=where)
+        return Adapter(folder_name(where), base, path=where)
     hub_id, _, revision = where.partition("@")
     return Adapter(hub_id, base, hub_id=hub_id, revision=revision or None)
 

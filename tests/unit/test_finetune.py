@@ -74,7 +74,7 @@ def test_an_adapter_is_a_plain_lora_of_the_base_with_a_card(trained):
 
 def test_the_page_lists_the_adapter_and_answers_with_it(trained, deployed):
     deployed(adapters=f"{trained}=nano-224")
-    name = trained.name
+    name = trained.parent.name
     assert name in adapters.names("nano-224")
     question = "answer en what color is the shape?"
     model = Loader().load("nano-224")
@@ -112,22 +112,27 @@ def test_frozen_parts_get_no_matrices_and_still_load(tmp_path, deployed):
     assert any("language_model" in key for key in keys)
     assert any("multi_modal_projector" in key for key in keys)
     deployed(adapters=f"{out}=nano-224")
-    assert ask("nano-224", "answer en what color is the shape?", "adapter")
+    assert ask("nano-224", "answer en what color is the shape?", "run")
 
 
 def test_a_full_fine_tune_is_a_checkpoint_whose_frozen_parts_are_the_bases(tmp_path, deployed):
     options = replace(
-        SHORT, method="full", rank=8, out=str(tmp_path), freeze=["vision_tower"], max_steps=2
+        SHORT,
+        method="full",
+        rank=8,
+        out=str(tmp_path / "tuned"),
+        freeze=["vision_tower"],
+        max_steps=2,
     )
     out = finetune(options)
     base = Loader().load("nano-224").model.state_dict()
     deployed(checkpoints=f"{out}=nano-224")
-    tuned = Loader().load("model").model.state_dict()
+    tuned = Loader().load("tuned").model.state_dict()
     assert base.keys() == tuned.keys()
     same = {key for key in base if torch.allclose(base[key].float(), tuned[key].float(), atol=1e-7)}
     assert {key for key in base if "vision_tower" in key} <= same
     assert "model.language_model.layers.0.mlp.up_proj.weight" not in same
-    assert ask("model", "answer en what color is the shape?")
+    assert ask("tuned", "answer en what color is the shape?")
 
 
 def test_qlora_learns_on_a_base_in_four_bits(tmp_path):
