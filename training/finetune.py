@@ -35,7 +35,7 @@ from transformers import (
     set_seed,
 )
 
-from models.device import best_device
+from models.device import memory_watched
 from models.loader import Loader
 from models.schema import StatusEvent, UserError
 from training import adapt, card
@@ -87,23 +87,30 @@ def _minutes(seconds: float) -> str:
 def finetune(options: Options, command: str = "") -> Path:
     """Run a fine-tune, or go on with it; the folder of what came of it.
 
+    Under `accelerate launch` every process calls this, each on its own GPU.
+
     UserError where the options contradict each other, the data cannot be read, or the checkpoint
     cannot be had; all of that before a step is made. `command` is shown in the card.
     """
     options.check()
     _check_push(options)
-    device = best_device()
-    folder, codec = Loader(device).fetch(options.checkpoint, _tell)
+    arguments = training_arguments(options)
+    device, is_first = arguments.device, arguments.process_index == 0
+    folder, codec = Loader(device).fetch(options.checkpoint, _tell if is_first else _keep_quiet)
     items = read(options.source(codec))
-    options.keep()
+    if is_first:
+        options.keep()
     set_seed(options.seed)
     processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
     model = adapt.prepare(options, folder, device)
     learnt, parameters = adapt.counts(model)
-    arguments = training_arguments(options)
     at_once = options.batch * options.accumulate * arguments.world_size
     steps = options.max_steps or math.ceil(len(items) * options.epochs / at_once)
-    print(f"{len(items):,} items, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn")
+    about = (
+        f"{len(items):,} items, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn"
+    )
+    if is_first:
+        print(about, flush=True)
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -114,22 +121,26 @@ def finetune(options: Options, command: str = "") -> Path:
     )
     trainer.remove_callback(PrinterCallback)
     began = time.monotonic()
-    trainer.train(resume_from_checkpoint=last_state(options.folder))
-    seconds = time.monotonic() - began
+    with memory_watched(_too_much):
+        trainer.train(resume_from_checkpoint=last_state(options.folder))
     out = options.folder / ("model" if options.method == "full" else "adapter")
-    if trainer.is_world_process_zero():
+    if is_first:
         losses = [each["loss"] for each in trainer.state.log_history if "loss" in each]
         outcome = card.Outcome(
             items=trainer.state.global_step * at_once,
             steps=trainer.state.global_step,
-            seconds=seconds,
+            seconds=time.monotonic() - began,
             loss=losses[-1] if losses else float("nan"),
             learnt=learnt,
             parameters=parameters,
             machine=card.machine(device),
         )
-        _finish(trainer.accelerator.unwrap_model(trainer.model), processor, options, out, codec)
-        card.write(options, outcome, out, command)
+        aside = out.with_name(out.name + ".part")
+        shutil.rmtree(aside, ignore_errors=True)
+        adapt.save(model, processor, options, codec, aside)
+        card.write(options, outcome, aside, command)
+        shutil.rmtree(out, ignore_errors=True)
+        aside.rename(out)
         if options.merge:
             adapt.merge(out, processor, folder, codec, options.folder / "merged")
         if options.push:
@@ -182,18 +193,8 @@ def last_state(folder: Path) -> str | None:
         if (each / STATE).is_file():
             whole.append(each)
         else:
-            shutil.rmtree(each)
+            shutil.rmtree(each, ignore_errors=True)  # another process may be at it too
     return str(max(whole, key=lambda each: int(each.name.split("-")[1]))) if whole else None
-
-
-def _finish(
-    model: nn.Module, processor: PaliGemmaProcessor, options: Options, out: Path, codec: Path
-) -> None:
-    aside = out.with_name(out.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    adapt.save(model, processor, options, codec, aside)
-    shutil.rmtree(out, ignore_errors=True)
-    aside.rename(out)
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
@@ -204,6 +205,18 @@ def _dtype(model: nn.Module) -> torch.dtype:
 
 def _tell(event: StatusEvent) -> None:
     print(event.message, flush=True)
+
+
+def _too_much() -> UserError:
+    return UserError(
+        "There was not enough memory.",
+        "Use a smaller --batch with --accumulate, --checkpointing or --method qlora, and another "
+        "--out, as a run goes on only with the options that it began with.",
+    )
+
+
+def _keep_quiet(event: StatusEvent) -> None:
+    """Several processes would say the same."""
 
 
 def _check_push(options: Options) -> None:
@@ -243,6 +256,9 @@ def main(given: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from the last state.", file=sys.stderr)
+        return 130
     print(f"The result is in {out}.")
     return 0
 

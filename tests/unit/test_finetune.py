@@ -153,6 +153,23 @@ def test_a_checkpointed_and_accumulated_step_is_the_plain_one(tmp_path):
         assert torch.allclose(first[key], second[key], atol=2e-4), key
 
 
+def test_two_processes_learn_what_one_does_from_twice_the_batch(tmp_path):
+    """Through accelerate on a CPU: the same weights to rounding."""
+    options = ["-m", "training.finetune", "--data", "easy-vqa", "--limit", "16", "--rank", "2"]
+    options += ["--max_steps", "2", "--log_steps", "1"]
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    for name, batch, through in (("one", "4", []), ("two", "2", launch)):
+        given = [*through, *options, "--batch", batch, "--out", str(tmp_path / name)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, *given], cwd=ROOT, env=environment, check=True)
+    first, second = (
+        load_file(tmp_path / name / "adapter" / lora.WEIGHTS) for name in ("one", "two")
+    )
+    for key in first:
+        assert torch.allclose(first[key], second[key], atol=2e-4), key
+
+
 def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path):
     """Killed by the system in the midst of things, it ends as one that was left alone."""
     options = ["--data", "easy-vqa", "--limit", "40", "--batch", "2", "--max_steps", "8"]
