@@ -19,6 +19,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from models.mask_codec import MaskCodec
 from training.nano import dense
 from training.nano.codes import drawn_loss
+from training.nano.quick import format_of, quick
 from training.nano.rows import IGNORED, Vocabulary
 
 POINTING_LAYERS = (1, 2, 3)  # of the text model: their first head is taught where to look
@@ -132,8 +133,8 @@ def suffix_logits(
     where = torch.arange(1, count + 1, device=device).expand(len(image), -1)
     positions = torch.cat([where, batch["place"] + count + 1], 1)
     allowed = attention_mask(batch, count)[:, None]
-    bias = torch.zeros(allowed.shape, dtype=torch.bfloat16, device=device)
-    bias.masked_fill_(~allowed, torch.finfo(torch.bfloat16).min)
+    bias = torch.zeros(allowed.shape, dtype=format_of(device), device=device)
+    bias.masked_fill_(~allowed, torch.finfo(bias.dtype).min)
     pointing = Pointing(batch["point_row"], batch["point_at"], batch["point_on"].float())
     ALL_ATTENTION_FUNCTIONS.register("rows", attention)
     text.config._attn_implementation = "rows"
@@ -168,7 +169,7 @@ def loss(
     """Text loss plus shares of the others: dense, pointing, drawn masks; returns (loss, report)."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
-    with torch.autocast(device.type, torch.bfloat16):
+    with quick(device):
         logits, target, features, pointing = suffix_logits(model, batch, frozen)
         seen = heads(features, model.model.language_model.embed_tokens.weight)
     dense_loss, report = dense.loss(seen, batch, bells)

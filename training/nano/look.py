@@ -9,6 +9,7 @@ from transformers import PaliGemmaForConditionalGeneration
 from training.nano import dense
 from training.nano.codes import SceneCodes
 from training.nano.data import pixels_of
+from training.nano.quick import quick
 from training.nano.scenes import Scene
 
 
@@ -40,7 +41,7 @@ def loss(
     """Dense loss of a batch and what to log."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
-    with torch.autocast(device.type, torch.bfloat16):
+    with quick(device):
         features = model.get_image_features(batch["pixels"]).pooler_output
         logits = heads(features, model.model.language_model.embed_tokens.weight)
     return dense.loss(logits, batch, bells)
