@@ -74,6 +74,9 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--half", help="first or second: one half of the split")
     parser.add_argument("--task", help="of a COCO file: detect or segment")
     parser.add_argument("--images", type=Path, help="folder of a COCO file's pictures")
+    parser.add_argument("--image-column", help="of a Hub dataset")
+    parser.add_argument("--answer-column", help="of a Hub dataset")
+    parser.add_argument("--template", help="prefix with columns in braces")
     parser.add_argument("--limit", type=int, help="items, from the beginning")
     parser.add_argument("--systems", nargs="+", default=["nano-224"])
     parser.add_argument("--work", type=Path, help="a folder for answers, to go on from")
@@ -89,6 +92,9 @@ def main(given: Sequence[str] | None = None) -> int:
             half=options.half,
             task=options.task,
             images=options.images,
+            image=options.image_column,
+            answer=options.answer_column,
+            template=options.template,
             limit=options.limit,
         )
         items = read(chosen)
