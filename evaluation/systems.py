@@ -26,7 +26,7 @@ from evaluation.predict import Answer, Piece
 from models import adapters, catalog, deployment, lora
 from models.loader import Loader
 from models.prompts import default_max_new_tokens, parse, yields_boxes
-from models.schema import Decoding, Request, TokenEvent
+from models.schema import Decoding, Request, TokenEvent, UserError
 from models.service import LocalBackend
 from models.tokens import parse_detections
 from training.items import Item
@@ -48,9 +48,8 @@ class System:
     def label(self) -> str:
         """As it is written, with names in place of folders."""
         adapter = f"+{self.adapter}" if self.adapter else ""
-        return (
-            self.checkpoint + adapter + ("" if self.precision == "auto" else f"@{self.precision}")
-        )
+        precision = "" if self.precision == "auto" else f"@{self.precision}"
+        return self.checkpoint + adapter + precision
 
 
 def parse_systems(told: Sequence[str]) -> list[System]:
@@ -62,14 +61,17 @@ def parse_systems(told: Sequence[str]) -> list[System]:
     _deploy(parts)
     systems = []
     for checkpoint, adapter, precision in parts:
-        name = catalog.find(
-            _name(checkpoint.rpartition("=")[0]) if "=" in checkpoint else checkpoint
-        )
-        known = adapter and (_name(adapter) if _is_folder(adapter) else adapter)
+        source = checkpoint.rpartition("=")[0]
+        name = catalog.find(_name(source) if source else checkpoint).name
+        known = _name(adapter) if _is_folder(adapter) else adapter
         if known:
-            adapters.check_name(name.name, known)
+            adapters.check_name(name, known)
+        if _is_folder(adapter) and adapters.fetch(name, known) != Path(adapter).resolve():
+            raise UserError(
+                f"{name} has two adapters {known!r}.", "Call the folder of one of them otherwise."
+            )
         catalog.check_precision(precision)
-        systems.append(System(name.name, known or None, precision))
+        systems.append(System(name, known or None, precision))
     return systems
 
 
@@ -80,7 +82,7 @@ def _parts(told: str) -> tuple[str, str, str]:
 
 
 def _is_folder(place: str) -> bool:
-    return Path(place).is_dir()
+    return bool(place) and Path(place).is_dir()
 
 
 def _name(folder: str) -> str:

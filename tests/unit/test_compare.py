@@ -174,3 +174,14 @@ def test_a_system_is_read_from_its_parts():
     assert found.label == "nano-448@bf16"
     with pytest.raises(UserError, match="no adapter"):
         systems.parse_systems(["nano-224+gone"])
+
+
+def test_two_adapters_of_one_name_are_not_taken_for_one(tmp_path):
+    for run in ("a", "b"):
+        folder = tmp_path / run / "mine"
+        folder.mkdir(parents=True)
+        (folder / "adapter_config.json").write_text("{}")
+    told = [f"nano-224+{tmp_path}/{run}/mine" for run in ("a", "b")]
+    assert systems.parse_systems(told[:1])[0].label == "nano-224+mine"
+    with pytest.raises(UserError, match="two adapters 'mine'"):
+        systems.parse_systems(told)
