@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
-from evaluation import documents, limits, memory
+from evaluation import documents, limits, machine, memory
 from evaluation.predict import timer
 from evaluation.report import table
 from evaluation.ways import PROMPTS, Run, Way, in_own_thread, ours, plain
@@ -99,23 +96,6 @@ def second_question(mine: Way, resolution: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def machine() -> dict[str, str]:
-    """What the numbers depend on besides the code."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [row for row in info.read_text().splitlines() if row.startswith("model name")]
-        cpu = models[0].split(":", 1)[1].strip() if models else cpu
-    return {
-        "cpu": f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        "load_average": f"{os.getloadavg()[0]:.1f}",
-        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}",
-        "command": documents.command("evaluation.benchmark", sys.argv[1:]),
-    }
-
-
 def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -> dict:
     """All ways on one checkpoint, as a JSON-able dict; a precision may be "auto"."""
     checkpoint, device = find(name), best_device()
@@ -129,7 +109,7 @@ def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -
         ways.append(plain(name, precision, options.max_new_tokens))
     runs = compare(ways, options.answers, checkpoint.resolution)
     record = {
-        "machine": machine(),
+        "machine": machine.about("evaluation.benchmark", sys.argv[1:]),
         "checkpoint": name,
         "resolution": checkpoint.resolution,
         "answers": options.answers,

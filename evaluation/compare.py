@@ -1,123 +1,223 @@
-"""Several checkpoints, adapters and precisions on one set of items, side by side.
+"""How right systems are on somebody's data, side by side.
 
-    python -m evaluation.compare --data easy-vqa --split test \\
-        --systems nano-224 nano-224+easy-vqa nano-224+easy-vqa@nf4 --write README.md
-    python -m evaluation.compare --data instances.json --task segment --systems nano-224
-    python -m evaluation.compare --data textvqa --systems 3b-pt-224@bf16 3b-pt-224@nf4
+    python -m evaluation.compare --data easy-vqa --systems nano-224 nano-224+easy-vqa@nf4
+    python -m evaluation.compare --data boxes.json --task detect --images pictures \\
+        --systems nano-224 nano-224+runs/boxes/adapter runs/full=nano-224 --json scores.json
 
-`training.data` says what `--data` may be. Answers are kept in `--work`, so that a run that was
-stopped goes on.
+A system is a checkpoint, with +ADAPTER and @PRECISION where wanted; both may be folders. Data are
+as for fine-tuning. Which measures apply follows from the data. With --work, a run that was stopped
+goes on, and a second one asks nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import math
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-import torch
-import transformers
+from transformers.utils import logging
 
-from evaluation import documents, measures, plot, report
-from evaluation.systems import answers, parse_systems
-from models.device import best_device
-from models.loader import Loader
-from models.mask_codec import MaskCodec
+from evaluation import documents, machine, measures, plot, systems
+from evaluation.report import table
+from models.backend import Backend
 from models.schema import UserError
-from training.data import read, source
+from models.service import LocalBackend
+from training.data import COCO_TASKS, PRESETS, Source, read, source
+
+FAILED = 2
+NAME = "evaluation.compare"
 
 
-def table(columns: Mapping[str, Sequence[dict]], markdown: bool = True) -> str:
-    """Measures down, systems across, each value with its interval."""
-    names = dict.fromkeys(row["measure"] for rows in columns.values() for row in rows)
-    by_system = [{row["measure"]: row for row in rows} for rows in columns.values()]
-    lines = []
-    for name in names:
-        found = [each.get(name) for each in by_system]
-        count = next(str(row["count"]) for row in found if row)
-        lines.append((name, *(_cell(row) for row in found), count))
-    return report.table(("measure", *columns, "n"), lines, markdown)
+@dataclass(frozen=True)
+class Scores:
+    """The rows of one system, and what it computed in."""
+
+    name: str
+    precision: str
+    dtype: str
+    device: str
+    rows: list[dict]
 
 
-def _cell(row: dict | None) -> str:
-    if row is None:
-        return ""
-    low, high = (_number(row[edge]) for edge in ("low", "high"))
-    return f"{_number(row['value'])} ({low}–{high})"
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(FAILED, f"error: {message}\n")
+
+
+def data_name(data: str) -> str:
+    """How documents call the data: a file by its name, all else as it is given."""
+    return Path(data).name if data.endswith((".json", ".jsonl")) else documents.shown(data)
+
+
+def compare(
+    wanted: Sequence[systems.System],
+    data: Source,
+    chosen: Sequence[str] | None = None,
+    work: Path | None = None,
+    max_new_tokens: int | None = None,
+    open_backend: Callable[[], Backend] = LocalBackend,
+) -> dict:
+    """What each system scores on the data, as a JSON-able dict; UserError where it cannot be.
+
+    The other arguments are those of `measures.rows` and of `systems.answers`.
+    """
+    measures.check(chosen or ())
+    for system in wanted:
+        with systems.offered(system):
+            pass  # all names are looked at before any of them takes hours
+    items = list(read(data))
+    found = []
+    for system in wanted:
+        answered = systems.answers(system, items, work, max_new_tokens, open_backend)
+        found.append(
+            Scores(
+                documents.shown(system.text),
+                answered.precision,
+                answered.dtype,
+                answered.device,
+                measures.rows(items, answered.given, answered.codec, chosen),
+            )
+        )
+    return {
+        "data": data_name(data.name),
+        "split": "" if data.name.endswith((".json", ".jsonl")) else data.split,
+        "items": len(items),
+        "systems": [vars(each) for each in found],
+    }
+
+
+def render(record: dict, markdown: bool) -> str:
+    """A line about the run and the table: measures down, systems across."""
+    about, found = record["machine"], record["systems"]
+    split = f", {record['split']}" if record["split"] else ""
+    computed = ", ".join(
+        f"{each['name']} {each['precision']} ({each['dtype']})"
+        if each["precision"] != each["dtype"]
+        else f"{each['name']} {each['precision']}"
+        for each in found
+    )
+    where = about["gpu"] if found[0]["device"] == "cuda" else about["cpu"]
+    tick = "`" if markdown else ""
+    text = (
+        f"{record['data']}{split}: {record['items']} items, greedy; {computed}; on {where}; "
+        f"{about['versions']}; 95 % intervals by resampling items; {tick}{about['command']}{tick}"
+    )
+    counts: dict[str, int] = {}
+    for each in found:
+        for row in each["rows"]:
+            counts.setdefault(row["measure"], row["count"])
+    lines = [
+        (measure, str(count), *(_cell(each["rows"], measure) for each in found))
+        for measure, count in counts.items()
+    ]
+    head = ("measure", "n", *(each["name"] for each in found))
+    return f"{text}\n\n{table(head, lines, markdown)}"
+
+
+def _cell(rows: Sequence[dict], measure: str) -> str:
+    row = next((row for row in rows if row["measure"] == measure), None)
+    if row is None or math.isnan(row["value"]):
+        return "–"
+    return f"{_number(row['value'])} ({_number(row['low'])}–{_number(row['high'])})"
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.3f}"
 
 
-def about(name: str, count: int, command: str) -> str:
-    """What the table is of, and how it was made."""
-    device = best_device()
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    if device.type == "cpu":
-        where = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-    versions = f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
-    return (
-        f"{count:,} items of {name}, greedy, with 95 % intervals; {where}, {versions}; `{command}`"
-    )
-
-
-def main(given: Sequence[str] | None = None) -> int:
-    """Command line; 2 where the data or a system cannot be had."""
-    given = sys.argv[1:] if given is None else given
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", required=True, help="as for training.finetune")
-    parser.add_argument("--split", help="of the data")
-    parser.add_argument("--half", help="first or second: one half of the split")
-    parser.add_argument("--task", help="of a COCO file: detect or segment")
-    parser.add_argument("--images", type=Path, help="folder of a COCO file's pictures")
-    parser.add_argument("--image-column", help="of a Hub dataset")
-    parser.add_argument("--answer-column", help="of a Hub dataset")
-    parser.add_argument("--template", help="prefix with columns in braces")
-    parser.add_argument("--limit", type=int, help="items, from the beginning")
-    parser.add_argument("--systems", nargs="+", default=["nano-224"])
-    parser.add_argument("--work", type=Path, help="a folder for answers, to go on from")
-    parser.add_argument("--json", type=Path, help="write all rows here")
-    parser.add_argument("--plot", type=Path, help="draw the rows into this PNG")
-    parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
-    options = parser.parse_args(given)
+def main(
+    arguments: Sequence[str] | None = None, open_backend: Callable[[], Backend] = LocalBackend
+) -> int:
+    """Command line; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(arguments)
+    warnings.simplefilter("ignore")  # of libraries; every failure is told in our own words
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
-        systems = parse_systems(options.systems)
-        chosen = source(
-            options.data,
-            split=options.split,
-            half=options.half,
-            task=options.task,
-            images=options.images,
-            image=options.image_column,
-            answer=options.answer_column,
-            template=options.template,
-            limit=options.limit,
-        )
-        items = read(chosen)
-        columns = {}
-        for system in systems:
-            _, codec = Loader().fetch(system.checkpoint)
-            found = answers(system, items, options.work)
-            columns[system.label] = measures.rows(items, found, MaskCodec.load(codec))
+        _run(options, arguments, open_backend)
     except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    name = Path(options.data).name
-    command = documents.command("evaluation.compare", given)
-    print(table(columns, markdown=False))
-    if options.json:
-        content = {"data": name, "items": len(items), "systems": columns}
-        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    if options.plot:
-        plot.draw(columns, options.plot)
-    text = f"{about(name, len(items), command)}:\n\n{table(columns)}"
-    for document in options.write:
-        documents.write(document, {f"compared {name}": text})
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
     return 0
+
+
+def _run(
+    options: argparse.Namespace, arguments: Sequence[str], open_backend: Callable[[], Backend]
+) -> None:
+    mark = f"compared {data_name(options.data)}"
+    for document in options.write:
+        if not documents.has_marks(document, [mark]):
+            raise UserError(
+                f"{document} has no place for the table.",
+                f"Write <!-- {mark} --> … <!-- /{mark} -->.",
+            )
+    # A preset has its own split; all other data are scored on what was not trained on.
+    split = options.split or (None if options.data in PRESETS else "test")
+    data = source(
+        options.data,
+        split=split,
+        task=options.task,
+        images=options.images,
+        template=options.template,
+        image=options.image_column,
+        answer=options.answer_column,
+        limit=options.limit,
+    )
+    wanted = [systems.parse(text) for text in dict.fromkeys(options.systems)]
+    record = {
+        "machine": machine.about(NAME, arguments),
+        **compare(
+            wanted, data, options.measures, options.work, options.max_new_tokens, open_backend
+        ),
+    }
+    print(render(record, options.markdown))
+    if options.json:
+        options.json.write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
+    if options.plot:
+        title = f"{record['data']}, {record['items']} items"
+        plot.bars({each["name"]: each["rows"] for each in record["systems"]}, title, options.plot)
+    for document in options.write:
+        documents.write(document, {mark: render(record, markdown=True)})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog=f"python -m {NAME}", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    known = ", ".join(("easy-vqa", *PRESETS))
+    add("--data", required=True, help=f"{known}, a .jsonl or COCO .json file, or a dataset's id")
+    add("--split", help="of easy-vqa or a dataset; default: a preset's own, else test")
+    add("--limit", type=_count, help="only so many items, from the beginning")
+    add("--task", choices=COCO_TASKS, help="what COCO annotations are asked for")
+    add("--images", type=Path, help="the folder of a COCO file's pictures; default: its own")
+    add("--template", help='a dataset\'s prompts, such as "answer en {question}"')
+    add("--image-column", help="of a dataset")
+    add("--answer-column", help="of a dataset")
+    add("--systems", nargs="+", required=True, help="CHECKPOINT[+ADAPTER][@PRECISION]")
+    add("--measures", nargs="+", help=f"of {', '.join(measures.names())}; default: what suits")
+    add("--max-new-tokens", type=_count, help="default: what each task needs")
+    add("--work", type=Path, help="a folder for answers, to go on from")
+    add("--json", type=Path, help="write all scores here")
+    add("--markdown", action="store_true", help="print a Markdown table")
+    add("--plot", type=Path, help="write bars with intervals here, as PNG")
+    add("--write", type=Path, nargs="+", default=[], help="documents with marks for the table")
+    return parser
+
+
+def _count(text: str) -> int:
+    """A number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 if __name__ == "__main__":

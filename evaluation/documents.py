@@ -7,8 +7,27 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+# A path from the root or the home folder, alone or after what joins parts of an argument.
+_ABSOLUTE = re.compile(r"(^|[=+,])~?(?:/[^/=+,@]+)*/([^/=+,@]+)/?(?=$|[=+,@])")
+
+
+def command(module: str, arguments: Sequence[str]) -> str:
+    """The command line of a module, for documents: no folder of this machine is in it."""
+    return shlex.join(["python", "-m", module, *map(shown, arguments)])
+
+
+def shown(argument: str) -> str:
+    """An argument whose absolute paths are cut to their last part."""
+    return _ABSOLUTE.sub(r"\1\2", argument)
+
+
+def has_marks(path: Path, names: Iterable[str]) -> bool:
+    """Whether a document has the marks of any of these names; False where there is none."""
+    text = path.read_text("utf-8") if path.is_file() else ""
+    return any(_marks(name).search(text) for name in names)
 
 
 def write(path: Path, tables: Mapping[str, str]) -> None:
@@ -18,15 +37,13 @@ def write(path: Path, tables: Mapping[str, str]) -> None:
     """
     text, found = path.read_text("utf-8"), False
     for name, table in tables.items():
-        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        text, times = marks.subn(lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", text)
+        text, times = _marks(name).subn(lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", text)
         found = found or times > 0
     if not found:
         raise ValueError(f"{path} has none of the marks {', '.join(tables)}")
     path.write_text(text, "utf-8")
 
 
-def command(module: str, given: Sequence[str]) -> str:
-    """How a module was run, for a document: folders of the machine that ran it are left out."""
-    shown = [Path(each).name if Path(each).is_absolute() else each for each in given]
-    return shlex.join(["python", "-m", module, *shown])
+def _marks(name: str) -> re.Pattern[str]:
+    name = re.escape(name)
+    return re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

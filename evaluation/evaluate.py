@@ -3,6 +3,7 @@
     python -m evaluation.evaluate --checkpoint nano-224
     python -m evaluation.evaluate --checkpoint /a/folder --scenes 100 --json scores.json
     python -m evaluation.evaluate --unseen 300 --fine 500 --bare 100 --json scores.json
+    python -m evaluation.evaluate --data easy-vqa --split test --systems nano-224 nano-224@nf4
 
 Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
 prompts of all tasks, greedily; `evaluation.report` prints what comes of it. With `--data`, other
@@ -204,7 +205,7 @@ def beyond(scores: dict, what: str, kept: Container[tuple[str, str]]) -> list[di
 
 def main() -> None:
     """Command line."""
-    if "--data" in sys.argv:
+    if any(each.split("=")[0] == "--data" for each in sys.argv[1:]):
         sys.exit(compare.main())
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name or a folder")

@@ -18,10 +18,12 @@ from torch import nn
 
 from evaluation.predict import Answer, Piece
 
+_BLOCK_BYTES = 1 << 22
+
 
 @dataclass(frozen=True)
 class Kept:
-    """Answers of one model in `folder`, nowhere where that is None; `of` is `digest` of it."""
+    """Answers of one model in `folder`, nowhere where that is None; `of` tells it from others."""
 
     folder: Path | None
     of: str = ""
@@ -57,6 +59,17 @@ def digest(model: nn.Module) -> str:
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().flatten()
         found.update(flat.view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def digest_of_files(files: Iterable[Path]) -> str:
+    """A name for exactly these contents, whatever folder they are in."""
+    found = hashlib.sha256()
+    for file in sorted(files, key=lambda each: each.name):
+        found.update(f"{file.name} {file.stat().st_size}\n".encode())
+        with file.open("rb") as content:
+            while block := content.read(_BLOCK_BYTES):
+                found.update(block)
     return found.hexdigest()
 
 

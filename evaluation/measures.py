@@ -1,159 +1,295 @@
-"""From items and answers to the rows of a table: which measures apply, the items say.
+"""From items and the answers to them to rows: {"measure", "value", "low", "high", "count"}.
 
-A row is {"measure", "value", "low", "high", "count"}: a value with its 95 % interval over `count`
-items. This module knows no model.
+Which measures apply follows from the items; it knows no model and no file. Items of three kinds may
+come mixed: those that ask for objects, those that ask for a caption, and all others, which ask for
+a text that is right or wrong. Intervals are 95 %, by resampling items.
+
+Boxes and masks are true as the item's source has them, or else as its suffix writes them, whose
+masks are as coarse as their codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
+from PIL import Image
 
 from evaluation import metrics, text_metrics
+from evaluation.asking import Given
 from evaluation.metrics import Estimate, LabelledBox
-from evaluation.predict import Answer
-from models.mask_codec import MaskCodec, paste
-from models.prompts import Task, parse
+from models import objects, prompts
+from models.mask_codec import MaskCodec
+from models.prompts import Task
+from models.schema import Box, UserError
 from models.tokens import parse_detections
-from training.items import Item
+from training.data import Item
 
-FOUND_AT = 0.5  # the box IoU from which RefCOCO counts a box as right
-COLOURS = frozenset("black blue brown gray green red teal yellow".split())
-_CAPTIONS = frozenset((Task.CAP, Task.CAPTION, Task.DESCRIBE))
-
-Pair = tuple[Item, Answer]
+FOUND_AT = 0.5  # the box IoU from which RefCOCO counts an object as found
 
 
-def rows(items: Sequence[Item], answers: Sequence[Answer], codec: MaskCodec) -> list[dict]:
-    """All measures that apply to some of the items, with how much was invalid at the end."""
-    pairs = list(zip(items, answers, strict=True))
-    with_boxes = [pair for pair in pairs if pair[0].truths]
-    texts = [pair for pair in pairs if not pair[0].truths]
-    captions = [pair for pair in texts if parse(pair[0].prefix).task in _CAPTIONS]
-    others = [pair for pair in texts if parse(pair[0].prefix).task not in _CAPTIONS]
-    found = [*_answers(others), *_captions(captions), *_boxes(with_boxes, codec)]
-    cut = metrics.mean(float(not answer.finished) for answer in answers)
-    return [*found, _row("answers cut off", cut)]
+@dataclass(frozen=True)
+class Scored:
+    """An item with its answer. Masks are decoded only where they are asked for: they are large."""
+
+    item: Item
+    given: Given
+    codec: MaskCodec
+
+    @property
+    def text(self) -> str:
+        """The answer."""
+        return self.given.answer.text
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The true answers."""
+        return self.item.answers or (self.item.suffix,)
+
+    @cached_property
+    def true_boxes(self) -> list[LabelledBox]:
+        """The objects that there are."""
+        true = self.item.truths or parse_detections(self.item.suffix).objects
+        return [LabelledBox(each.label, self._pixels(each.box)) for each in true]
+
+    @cached_property
+    def given_boxes(self) -> list[LabelledBox]:
+        """The objects of the answer, with their scores."""
+        found = self.given.parsed()[0]
+        return [LabelledBox(each.label, self._pixels(each.box), score) for each, score in found]
+
+    def true_masks(self) -> list[tuple[str, np.ndarray]]:
+        """The masks that there are, in the size of the picture, with their labels."""
+        width, height = self.given.width, self.given.height
+        if self.item.truths:
+            masks = [(each.label, each.mask()) for each in self.item.truths if each.mask]
+            return [(label, _sized(mask, width, height)) for label, mask in masks]
+        found = objects.detect(self.item.suffix, self.codec, width, height)[0]
+        return [(each.label, each.mask) for each in found if each.mask is not None]
+
+    def given_masks(self) -> list[tuple[str, np.ndarray]]:
+        """The masks of the answer, with their labels."""
+        found = self.given.objects(self.codec)
+        return [(each.label, each.mask) for each, _ in found if each.mask is not None]
+
+    def _pixels(self, box: Box) -> metrics.Box:
+        return box.to_xyxy_px(self.given.width, self.given.height)
 
 
-def _row(measure: str, estimate: Estimate) -> dict:
-    return {"measure": measure, **vars(estimate)}
+def names() -> tuple[str, ...]:
+    """What can be asked for."""
+    return tuple(_MEASURES)
+
+
+def rows(
+    items: Sequence[Item],
+    given: Sequence[Given],
+    codec: MaskCodec,
+    wanted: Sequence[str] | None = None,
+) -> list[dict]:
+    """The rows of the measures that are `wanted`, of those that suit the items where None.
+
+    UserError where one is unknown or suits no item.
+    """
+    scored = [Scored(*pair, codec) for pair in zip(items, given, strict=True)]
+    check(wanted or ())
+    found = []
+    for name, (suits, is_usual, measure) in _MEASURES.items():
+        chosen = [each for each in scored if suits(each.item)]
+        if wanted is None:
+            chosen = [each for each in chosen if is_usual(each.item)]
+        elif name not in wanted:
+            continue
+        elif not chosen:
+            raise UserError(f"No item suits the measure {name}.", "Leave it out.")
+        if chosen:
+            found += [{"measure": label, **vars(value)} for label, value in measure(chosen)]
+    return found
+
+
+def check(wanted: Sequence[str]) -> None:
+    """UserError where a measure is unknown."""
+    for name in wanted:
+        if name not in _MEASURES:
+            raise UserError(f"There is no measure {name!r}.", f"Choose of {', '.join(_MEASURES)}.")
+
+
+Rows = Iterator[tuple[str, Estimate]]
+
+# What an item asks for
+
+
+def _asks_for_objects(item: Item) -> bool:
+    return bool(item.truths) or prompts.yields_boxes(prompts.parse(item.prefix).task)
+
+
+def _asks_for_masks(item: Item) -> bool:
+    return _asks_for_objects(item) and prompts.yields_masks(prompts.parse(item.prefix).task)
+
+
+def _asks_for_a_caption(item: Item) -> bool:
+    captions = (Task.CAP, Task.CAPTION, Task.DESCRIBE)
+    return not item.truths and prompts.parse(item.prefix).task in captions
+
+
+def _asks_for_a_text(item: Item) -> bool:
+    return not _asks_for_objects(item) and not _asks_for_a_caption(item)
+
+
+def _has_several_answers(item: Item) -> bool:
+    return len(item.answers) > 1
+
+
+def _is_yes_or_no(item: Item) -> bool:
+    is_text = _asks_for_a_text(item)
+    return is_text and text_metrics.kind_of_answer(item.suffix) == "yes or no"
+
+
+def _always(item: Item) -> bool:
+    return True
 
 
 # Texts
 
 
-def _answers(pairs: Sequence[Pair]) -> list[dict]:
-    if not pairs:
-        return []
-    true = [item.answers or (item.suffix,) for item, _ in pairs]
-    given = [answer.text for _, answer in pairs]
-    right = [float(metrics.is_exact(*each)) for each in zip(given, true, strict=True)]
-    found = [_row("exact", metrics.mean(right))]
-    if max(map(len, true)) > 1:
-        for name, measure in _OF_SEVERAL.items():
-            found.append(_row(name, metrics.mean(map(measure, given, true))))
-    for kind, belongs in _KINDS.items():
-        some = [v for (item, _), v in zip(pairs, right, strict=True) if belongs(item.suffix)]
-        if some and len(some) < len(pairs):
-            found.append(_row(f"exact, {kind}", metrics.mean(some)))
-    return [*found, *_yes_no([pair for pair in pairs if pair[0].suffix in ("yes", "no")])]
+def _vqa(scored: Sequence[Scored]) -> Rows:
+    yield "VQA accuracy", metrics.mean(_vqa_accuracy(each) for each in scored)
 
 
-_OF_SEVERAL = {"VQA accuracy": text_metrics.vqa_accuracy, "ANLS": text_metrics.anls}
-_KINDS: dict[str, Callable[[str], bool]] = {
-    "yes or no": lambda true: true in ("yes", "no"),
-    "colours": COLOURS.__contains__,
-    "others": lambda true: true not in COLOURS and true not in ("yes", "no"),
+def _exact(scored: Sequence[Scored]) -> Rows:
+    yield "exact match", metrics.mean(_is_exact(each) for each in scored)
+
+
+def _kinds(scored: Sequence[Scored]) -> Rows:
+    """By the kind of the true answer, where there are several kinds."""
+    by_kind: dict[str, list[float]] = defaultdict(list)
+    for each in scored:
+        right = _vqa_accuracy if _has_several_answers(each.item) else _is_exact
+        by_kind[text_metrics.kind_of_answer(each.item.suffix)].append(right(each))
+    if len(by_kind) > 1:
+        for kind in sorted(by_kind):
+            yield f"right where the answer is: {kind}", metrics.mean(by_kind[kind])
+
+
+def _yes_no(scored: Sequence[Scored]) -> Rows:
+    true = [text_metrics.yes_or_no(each.item.suffix) is True for each in scored]
+    found = text_metrics.yes_no([each.text for each in scored], true)
+    yield "yes or no: accuracy", found.accuracy
+    yield "yes or no: precision of yes", found.precision
+    yield "yes or no: recall of yes", found.recall
+    yield "yes or no: F1 of yes", found.f1
+    yield "yes or no: share of yes", found.yes
+    yield "yes or no: neither", found.invalid
+
+
+def _anls(scored: Sequence[Scored]) -> Rows:
+    yield "ANLS", metrics.mean(text_metrics.anls(each.text, each.answers) for each in scored)
+
+
+def _vqa_accuracy(each: Scored) -> float:
+    return text_metrics.vqa_accuracy(each.text, each.answers)
+
+
+def _is_exact(each: Scored) -> float:
+    return float(metrics.is_exact(each.text, each.answers))
+
+
+# Captions
+
+
+def _cider(scored: Sequence[Scored]) -> Rows:
+    texts, answers = [each.text for each in scored], [each.answers for each in scored]
+    yield "CIDEr, 0 to 10", metrics.mean(text_metrics.cider(texts, answers))
+
+
+def _length(scored: Sequence[Scored]) -> Rows:
+    """The first columns of the table of fine-tuned captions in arXiv 2412.03555."""
+    yield "characters", metrics.mean(len(each.text) for each in scored)
+    yield "sentences", metrics.mean(text_metrics.sentences(each.text) for each in scored)
+
+
+# Objects
+
+
+def _precision(scored: Sequence[Scored]) -> Rows:
+    """COCO's AP with every item as an image of its own: only what it asks for can be wrong."""
+    found = metrics.average_precision(
+        [each.true_boxes for each in scored], [each.given_boxes for each in scored]
+    )
+    yield "box AP", found.ap
+    yield "box AP50", found.ap50
+    yield "box AP75", found.ap75
+
+
+def _first_box(scored: Sequence[Scored]) -> Rows:
+    """RefCOCO's accuracy: of the one object there is, by the first box of the answer."""
+    right = []
+    for each in scored:
+        if len(each.true_boxes) == 1:
+            true, first = each.true_boxes[0].box_xyxy_px, each.given_boxes[:1]
+            right.append(any(metrics.box_iou(true, b.box_xyxy_px) >= FOUND_AT for b in first))
+    if right:
+        yield f"box of the one object, IoU ≥ {FOUND_AT}", metrics.mean(right)
+
+
+def _masks(scored: Sequence[Scored]) -> Rows:
+    """The IoU of each true mask with the given one of its label that fits best; 0 for a miss."""
+    ious: list[float] = []
+    for each in scored:
+        ious += metrics.matched_ious(each.true_masks(), each.given_masks(), metrics.mask_iou)
+    if ious:
+        yield "mask mIoU", metrics.mean(ious)
+
+
+def _sized(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A mask in the size of the picture; a very large one was opened smaller than it is."""
+    if mask.shape == (height, width):
+        return mask
+    resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(resized, bool)
+
+
+# What makes no sense
+
+
+def _senseless(scored: Sequence[Scored]) -> Rows:
+    """A box that is none, a mask that is none, or no mask where one is asked for."""
+    wrong = []
+    for each in scored:
+        found, invalid = each.given.parsed()
+        lacks_mask = _asks_for_masks(each.item) and any(thing.codes is None for thing, _ in found)
+        wrong.append(bool(invalid) or lacks_mask)
+    yield "answers with a box or mask that makes no sense", metrics.mean(wrong)
+
+
+def _cut_off(scored: Sequence[Scored]) -> Rows:
+    yield "answers cut off", metrics.mean(not each.given.answer.finished for each in scored)
+
+
+def _reads(item: Item) -> bool:
+    return _has_several_answers(item) or prompts.parse(item.prefix).task is Task.OCR
+
+
+def _has_one_answer(item: Item) -> bool:
+    return not _has_several_answers(item)
+
+
+# By name: which items suit it, which of those are usual for it, and its rows.
+_Suits = Callable[[Item], bool]
+_MEASURES: dict[str, tuple[_Suits, _Suits, Callable[[Sequence[Scored]], Rows]]] = {
+    "vqa": (_asks_for_a_text, _has_several_answers, _vqa),
+    "exact": (_asks_for_a_text, _has_one_answer, _exact),
+    "kinds": (_asks_for_a_text, _always, _kinds),
+    "yes-no": (_is_yes_or_no, _always, _yes_no),
+    "anls": (_asks_for_a_text, _reads, _anls),
+    "cider": (_asks_for_a_caption, _always, _cider),
+    "length": (_asks_for_a_caption, _always, _length),
+    "ap": (_asks_for_objects, _always, _precision),
+    "box": (_asks_for_objects, _always, _first_box),
+    "masks": (_asks_for_masks, _always, _masks),
+    "senseless": (_asks_for_objects, _always, _senseless),
+    "cut-off": (_always, _always, _cut_off),
 }
-
-
-def _yes_no(pairs: Sequence[Pair]) -> list[dict]:
-    if len({item.suffix for item, _ in pairs}) < 2:
-        return []
-    texts = np.array([(answer.text, item.suffix) for item, answer in pairs], object)
-
-    def rate(name: str) -> Estimate:
-        return metrics.bootstrap(
-            texts, lambda drawn: getattr(text_metrics.yes_no([tuple(row) for row in drawn]), name)
-        )
-
-    names = {"precision": "precision of yes", "recall": "recall of yes", "f1": "F1 of yes"}
-    found = [_row(told, rate(name)) for name, told in names.items()]
-    neither = text_metrics.yes_no([tuple(row) for row in texts]).invalid
-    share = [1.0] * neither + [0.0] * (len(pairs) - neither)
-    return [*found, _row("neither yes nor no", metrics.mean(share))]
-
-
-def _captions(pairs: Sequence[Pair]) -> list[dict]:
-    if not pairs:
-        return []
-    given = [answer.text for _, answer in pairs]
-    true = [item.answers or (item.suffix,) for item, _ in pairs]
-    return [
-        _row("CIDEr", metrics.mean(text_metrics.cider(given, true))),
-        _row("characters", metrics.mean(float(len(text)) for text in given)),
-        _row("sentences", metrics.mean(float(text_metrics.sentences(text)) for text in given)),
-    ]
-
-
-# Boxes and masks
-
-
-def _boxes(pairs: Sequence[Pair], codec: MaskCodec) -> list[dict]:
-    if not pairs:
-        return []
-    true, given, masks, best = [], [], [], []
-    invalid, whole = 0, 0
-    for item, answer in pairs:
-        width, height = item.open().size
-        wanted = [LabelledBox(t.label, t.box.to_xyxy_px(width, height)) for t in item.truths]
-        boxes, codes, wrong = _given(answer, width, height)
-        invalid, whole = invalid + wrong, whole + len(boxes)
-        true.append(wanted)
-        given.append(boxes)
-        if len(wanted) == 1:
-            first = boxes[0].box_xyxy_px if boxes else (0.0,) * 4
-            best.append(float(metrics.box_iou(wanted[0].box_xyxy_px, first) >= FOUND_AT))
-        if item.truths[0].mask is not None:
-            drawn = [
-                (box.label, _drawn(code, box, width, height, codec))
-                for box, code in zip(boxes, codes, strict=True)
-                if code is not None
-            ]
-            there = [(t.label, t.mask()) for t in item.truths]
-            masks += metrics.matched_ious(there, drawn, metrics.mask_iou)
-    found = metrics.average_precision(true, given)
-    result = [
-        _row("AP", found.ap),
-        _row("AP50", found.ap50),
-        _row("AP75", found.ap75),
-    ]
-    if best:
-        result.append(_row("box IoU ≥ 0.5, where there is one", metrics.mean(best)))
-    if masks:
-        result.append(_row("mask mean IoU", metrics.mean(masks)))
-    share = [1.0] * invalid + [0.0] * whole
-    return [*result, _row("boxes or masks that make no sense", metrics.mean(share))]
-
-
-def _given(
-    answer: Answer, width: int, height: int
-) -> tuple[list[LabelledBox], list[tuple[int, ...] | None], int]:
-    """The boxes of an answer in pixels, their mask codes, and how many made no sense."""
-    boxes, codes, invalid = [], [], 0
-    for piece in answer.pieces:
-        parsed = parse_detections(piece.text)
-        invalid += parsed.invalid
-        for each in parsed.objects:
-            boxes.append(LabelledBox(each.label, each.box.to_xyxy_px(width, height), piece.score))
-            codes.append(each.codes)
-    return boxes, codes, invalid
-
-
-def _drawn(
-    codes: tuple[int, ...], box: LabelledBox, width: int, height: int, codec: MaskCodec
-) -> np.ndarray:
-    return paste(codec.decode(torch.tensor([codes]))[0], box.box_xyxy_px, width, height)

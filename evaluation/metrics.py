@@ -44,13 +44,17 @@ class Estimate:
 def bootstrap(
     items: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int = 0
 ) -> Estimate:
-    """`statistic` of float[N, …] `items` with the interval that resampling whole items gives."""
+    """`statistic` of float[N, …] `items` with the interval that resampling whole items gives.
+
+    Draws that leave nothing to count, where it is NaN, have no part in the interval.
+    """
     if len(items) == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
     rng = np.random.default_rng(seed)
     drawn = [
         statistic(items[rng.integers(len(items), size=len(items))]) for _ in range(BOOTSTRAP_ROUNDS)
     ]
+    drawn = [each for each in drawn if not np.isnan(each)] or [float("nan")]
     low, high = np.percentile(drawn, (2.5, 97.5))
     return Estimate(float(statistic(items)), float(low), float(high), len(items))
 

@@ -1,198 +1,194 @@
-"""What is compared: a checkpoint, an adapter and a precision; and the answers of one to items.
+"""What is compared: a checkpoint, with an adapter or none, in a precision; and its answers.
 
-A system is written `CHECKPOINT[+ADAPTER][@PRECISION]`, such as `nano-224`, `nano-224+easy-vqa` or
-`nano-224+easy-vqa@nf4`. Both may be folders: `nano-224+runs/mine/adapter`, and, as in a
-deployment's list, `runs/full/model=nano-224`. Requests go through the engine, many at a time.
+A system is written `nano-224`, `nano-224+easy-vqa`, `nano-224@nf4` or `nano-224+easy-vqa@bf16`.
+The checkpoint may be `SOURCE=LIKE`, as a deployment's variable has it: a folder or a Hub id and the
+built-in checkpoint whose shape it has. The adapter may be a folder or a Hub id too.
+
+Answers come from the app's own backend, greedily. This module does not know what is right.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
-from PIL import Image
+import torch
 
-from evaluation.kept import Kept
-from evaluation.predict import Answer, Piece
-from models import adapters, catalog, deployment, lora
+from evaluation.asking import Choice, Given, answer, answers_to
+from evaluation.kept import Kept, digest_of_files
+from evaluation.predict import Answer
+from models import adapters, catalog, deployment, hub, lora
+from models.backend import Backend
+from models.device import best_device, dtype_of, resolve_precision
+from models.engine import MOST_ROWS
 from models.loader import Loader
-from models.prompts import default_max_new_tokens, parse, yields_boxes
-from models.schema import Decoding, Request, TokenEvent, UserError
+from models.mask_codec import MaskCodec
+from models.schema import Request, StatusEvent, UserError
 from models.service import LocalBackend
-from models.tokens import parse_detections
-from training.items import Item
+from training.data import Item
 
-AT_ONCE = 16  # requests that wait or run; the engine takes as many rows as suit the device
-CHUNK = 256  # items that are kept together
-PATIENCE_S = 3600.0  # the longest there is
+_MORE_THAN_ROWS = 2  # requests that wait for a row to end
 
 
 @dataclass(frozen=True)
 class System:
-    """Names of the catalog, of the checkpoint's adapters and of precisions."""
+    """What is asked. `checkpoint` is a catalog name or SOURCE=LIKE, `precision` may be "auto";
+    `text` is how it is written."""
 
+    text: str
     checkpoint: str
-    adapter: str | None
-    precision: str
-
-    @property
-    def label(self) -> str:
-        """As it is written, with names in place of folders."""
-        adapter = f"+{self.adapter}" if self.adapter else ""
-        precision = "" if self.precision == "auto" else f"@{self.precision}"
-        return self.checkpoint + adapter + precision
+    adapter: str | None = None
+    precision: str = "auto"
 
 
-def parse_systems(told: Sequence[str]) -> list[System]:
-    """Systems as they are written; UserError naming what does not exist.
+@dataclass(frozen=True)
+class Answered:
+    """All answers of a system, in the order of the items; `precision` of PRECISIONS, `dtype` is
+    what it computes in."""
 
-    Folders among them are added to the deployment of this process.
-    """
-    parts = [_parts(each) for each in told]
-    _deploy(parts)
-    systems = []
-    for checkpoint, adapter, precision in parts:
-        source = checkpoint.rpartition("=")[0]
-        name = catalog.find(_name(source) if source else checkpoint).name
-        known = _name(adapter) if _is_folder(adapter) else adapter
-        if known:
-            adapters.check_name(name, known)
-        if _is_folder(adapter) and adapters.fetch(name, known) != Path(adapter).resolve():
-            raise UserError(
-                f"{name} has two adapters {known!r}.", "Call the folder of one of them otherwise."
-            )
-        catalog.check_precision(precision)
-        systems.append(System(name, known or None, precision))
-    return systems
-
-
-def _parts(told: str) -> tuple[str, str, str]:
-    rest, _, precision = told.partition("@")
-    checkpoint, _, adapter = rest.partition("+")
-    return checkpoint, adapter, precision or "auto"
-
-
-def _is_folder(place: str) -> bool:
-    return bool(place) and Path(place).is_dir()
-
-
-def _name(folder: str) -> str:
-    return deployment.folder_name(Path(folder).resolve())
-
-
-def _deploy(parts: Sequence[tuple[str, str, str]]) -> None:
-    """Let the catalog know the folders among systems, as a deployment's variables would."""
-    checkpoints, own = [], []
-    for checkpoint, adapter, _ in parts:
-        source, _, like = checkpoint.rpartition("=")
-        if source:
-            checkpoints.append(f"{Path(source).resolve()}={like}")
-        if adapter and _is_folder(adapter):
-            own.append(f"{Path(adapter).resolve()}={_name(source) if source else checkpoint}")
-    for variable, entries in (
-        (deployment.CHECKPOINTS, checkpoints),
-        (deployment.ADAPTERS, own),
-    ):
-        given = [each for each in os.environ.get(variable, "").split("\n") if each]
-        os.environ[variable] = "\n".join(dict.fromkeys([*given, *entries]))
-    deployment.current.cache_clear()
-
-
-def answers(system: System, items: Sequence[Item], folder: Path | None) -> list[Answer]:
-    """Greedy answers in the order of `items`; those kept in `folder` are not asked again."""
-    kept = Kept(folder, _digest(system) if folder else "")
-    found: list[Answer] = []
-    backend = LocalBackend()
-    began, asked = time.monotonic(), 0
-    try:
-        for start in range(0, len(items), CHUNK):
-            some = [items[i] for i in range(start, min(start + CHUNK, len(items)))]
-            pictures = [item.open() for item in some]
-            prefixes = [item.prefix for item in some]
-            ask = _Asking(backend, system)
-            found += kept.answers(pictures, prefixes, partial(ask.all, pictures, prefixes))
-            asked += ask.asked
-            left = (time.monotonic() - began) / max(asked, 1) * (len(items) - len(found))
-            print(
-                f"\r{system.label}: {len(found)}/{len(items)}, {left / 60:.0f} min left ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-    finally:
-        backend.close()
-    print(file=sys.stderr)
-    return found
-
-
-@dataclass
-class _Asking:
-    """Puts requests to a backend and counts them."""
-
-    backend: LocalBackend
     system: System
-    asked: int = 0
+    precision: str
+    dtype: str
+    device: str
+    codec: MaskCodec
+    given: tuple[Given, ...]
 
-    def all(self, pictures: Sequence[Image.Image], prefixes: Sequence[str]) -> list[Answer]:
-        """The answers in order."""
-        self.asked += len(prefixes)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(self.one, pictures, prefixes))
 
-    def one(self, picture: Image.Image, prefix: str) -> Answer:
-        """One answer, with a score for each object where the task names some."""
-        task, checkpoint = parse(prefix).task, catalog.find(self.system.checkpoint)
-        is_scored = yields_boxes(task)
-        request = Request(
-            picture,
-            prefix,
-            self.system.checkpoint,
-            self.system.precision,
-            self.system.adapter,
-            Decoding(default_max_new_tokens(task, checkpoint.variant), logprobs=is_scored),
-            deadline_s=PATIENCE_S,
+def parse(text: str) -> System:
+    """The parts of a system; UserError where it has no checkpoint."""
+    rest, at, tail = text.rpartition("@")
+    # A revision of a Hub id has `=LIKE` after it.
+    is_precision = bool(at) and not set(tail) & set("=+/")
+    precision = tail if is_precision else "auto"
+    checkpoint, plus, adapter = (rest if is_precision else text).partition("+")
+    if not checkpoint or (plus and not adapter) or not precision:
+        raise UserError(
+            f"{text!r} is no system.", "Write CHECKPOINT, CHECKPOINT+ADAPTER or either @PRECISION."
         )
-        tokens: list[TokenEvent] = []
-        for event in self.backend.answer(request):
-            if isinstance(event, TokenEvent):
-                tokens.append(event)
-        pieces = tuple(_pieces(tokens)) if is_scored else ()
-        return Answer(event.text, pieces, event.finish_reason == "eos")
+    return System(text, checkpoint, adapter or None, precision)
 
 
-def _pieces(tokens: Sequence[TokenEvent]) -> Iterator[Piece]:
-    """The answer cut before the first `<loc>` of every object, with the mean of its tokens' log
-    probabilities as score, as `evaluation.predict` has it."""
-    starts = [
-        i
-        for i, token in enumerate(tokens)
-        if token.piece.lstrip().startswith("<loc") and (i == 0 or "<" not in tokens[i - 1].piece)
-    ]
-    for start, stop in pairwise([*starts, len(tokens)]):
-        text = "".join(token.piece for token in tokens[start:stop]).strip(" ;")
-        logs = [token.logprob for token in tokens[start:stop]]
-        if parse_detections(text).objects or parse_detections(text).invalid:
-            yield Piece(text, math.exp(sum(logs) / len(logs)))
+@contextmanager
+def offered(system: System) -> Iterator[Choice]:
+    """Makes a system's folders and Hub ids known to this process, while it lasts.
+
+    UserError naming what there is instead where a part does not exist or cannot run here.
+    """
+    variables = (deployment.CHECKPOINTS, deployment.ADAPTERS)
+    before = {name: os.environ.get(name) for name in variables}
+    try:
+        name = system.checkpoint
+        if "=" in name:
+            source, _, like = name.rpartition("=")
+            _add(deployment.CHECKPOINTS, f"{_place(source)}={like}")
+            name = deployment.current().checkpoints[-1].name
+        checkpoint = catalog.find(name)
+        adapter = None if system.adapter is None else _adapter(checkpoint.name, system.adapter)
+        precision = resolve_precision(checkpoint, system.precision, best_device())
+        yield Choice(checkpoint, adapter, precision)
+    finally:
+        for variable, value in before.items():
+            os.environ.pop(variable, None)
+            if value is not None:
+                os.environ[variable] = value
+        deployment.current.cache_clear()
 
 
-def _digest(system: System) -> str:
-    """A name for exactly these weights in this precision."""
-    found = hashlib.sha256(system.precision.encode())
-    folder, _ = Loader().fetch(system.checkpoint)
-    files = sorted(folder.glob("*.safetensors"))
-    if system.adapter:
-        place = adapters.fetch(system.checkpoint, system.adapter)
-        files += [place / each for each in lora.FILES]
-    for file in files:
-        with file.open("rb") as opened:
-            found.update(hashlib.file_digest(opened, "sha256").digest())
-    return found.hexdigest()
+def answers(
+    system: System,
+    items: Sequence[Item],
+    folder: Path | None = None,
+    max_new_tokens: int | None = None,
+    open_backend: Callable[[], Backend] = LocalBackend,
+) -> Answered:
+    """A system's answers to all items, those kept in `folder` or else asked and kept there.
+
+    `max_new_tokens` None allows what each task needs. The backend is opened only where something is
+    left to ask, and closed at the end. How far it is goes to stderr. UserError where the system
+    cannot answer.
+    """
+    with offered(system) as choice, ExitStack() as stack:
+        device = best_device()
+        weights, codec = Loader(device).fetch(choice.checkpoint.name, _tell)
+        kept = Kept(folder, _digest(choice, weights, device) if folder else "")
+        backend: list[Backend] = []
+
+        def ask(requests: Sequence[Request]) -> list[Answer]:
+            if not backend:
+                backend.append(stack.enter_context(closing(open_backend())))
+            pool = ThreadPoolExecutor(MOST_ROWS[device.type] + _MORE_THAN_ROWS)
+            with _ending(pool):
+                return list(pool.map(lambda request: answer(backend[0], request), requests))
+
+        found = answers_to(system.text, choice, items, kept, max_new_tokens, ask)
+        return Answered(
+            system=system,
+            precision=choice.precision,
+            dtype=str(dtype_of(choice.precision, device)).removeprefix("torch."),
+            device=device.type,
+            codec=MaskCodec.load(codec),
+            given=tuple(found),
+        )
+
+
+@contextmanager
+def _ending(pool: ThreadPoolExecutor) -> Iterator[None]:
+    """Lets no request begin once one has failed, and waits for those that run."""
+    try:
+        yield
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+# The environment
+
+
+def _add(variable: str, entry: str) -> None:
+    """One more entry of a deployment's list; UserError where it is a bad one."""
+    os.environ[variable] = "\n".join(filter(None, (os.environ.get(variable), entry)))
+    deployment.current.cache_clear()
+    deployment.current()
+
+
+def _place(source: str) -> str:
+    """A folder by its whole path, or a Hub id as it is; UserError where it can be neither."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
+    if source.startswith(("/", ".", "~")) or source.count("/") != 1:
+        raise UserError(f"There is no folder {source}.", "Check the path, or write a Hub id.")
+    return source
+
+
+def _adapter(checkpoint: str, wanted: str) -> str:
+    """The name under which an adapter can be asked for."""
+    is_name = "/" not in wanted and not Path(wanted).is_dir()
+    if is_name or wanted in adapters.names(checkpoint):
+        adapters.check_name(checkpoint, wanted)
+        return wanted
+    _add(deployment.ADAPTERS, f"{_place(wanted)}={checkpoint}")
+    added = deployment.current().adapters[-1]
+    if adapters.listed(checkpoint)[added.name] != added:
+        raise UserError(
+            f"{checkpoint} has another adapter called {added.name}.", f"Rename {wanted}."
+        )
+    return added.name
+
+
+def _digest(choice: Choice, weights: Path, device: torch.device) -> str:
+    """A name for these weights, computed with like this."""
+    files = [file for pattern in hub.CHECKPOINT_FILES for file in weights.glob(pattern)]
+    parts = [digest_of_files(files)]
+    if choice.adapter is not None:
+        folder = adapters.fetch(choice.checkpoint.name, choice.adapter, _tell)
+        parts.append(digest_of_files(folder / name for name in lora.FILES))
+    return " ".join([*parts, choice.precision, device.type])
+
+
+def _tell(event: StatusEvent) -> None:
+    print(f"\r{event.message}\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Scores of texts as other benchmarks define them: VQA accuracy, ANLS, POPE, CIDEr.
+"""How right a text is, from a given answer and the true ones.
 
-Every function here is pure, from a given text and true ones; `evaluation.metrics` has what nano's
-own scenes need and the intervals.
+Every function here is pure and knows neither models nor data. Each gives one number per answer,
+or per caption, so that an interval can be drawn around their mean; the exceptions say so.
 """
 
 from __future__ import annotations
@@ -9,101 +9,106 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from evaluation.metrics import edit_distance
+import numpy as np
 
-# VQA accuracy. The rules are those of the challenge's own program, `vqaEval.py` of
-# GT-Vision-Lab/VQA, so that numbers can be compared with published ones.
+from evaluation.metrics import Estimate, bootstrap, edit_distance, mean, normalized
 
-_PUNCTUATION = (*";:/'[]\"()=+\\_><@`,?",)
+VQA_ANSWERS = 10  # that VQA asks people for
+VQA_ENOUGH = 3  # of the others said the same
+ANLS_THRESHOLD = 0.5
+CIDER_LENGTHS = (1, 2, 3, 4)  # of n-grams, in words
+CIDER_SIGMA = 6.0
+
+# VQA accuracy
+
+_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
-_DIGITS = {
-    word: str(number)
-    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())
-} | {"none": "0"}
-_ARTICLES = frozenset(("a", "an", "the"))
-# Written without their apostrophe; only those in which it stands before these endings.
-_CONTRACTED = (
-    "aint arent cant couldve couldnt didnt doesnt dont hadnt hasnt havent hed hes howd howll hows "
-    "isnt itd itll mightnt mightve mustnt mustve neednt notve oughtnt shant shouldve shouldnt "
-    "somebodyll somebodys someoned someonell someones somethingd somethingll thats thered therere "
-    "theres theyd theyll theyre theyve wasnt weve werent whatll whatre whats whatve whens whered "
-    "wheres whereve whod wholl whos whove whyll whyre whys wont wouldve wouldnt yall youd youll "
-    "youre youve"
-).split()
-_ENDING = re.compile(r"(nt|ve|ll|re|d|s)$")
-ENOUGH = 3  # people who gave an answer make it wholly right
+_MOST_PERIODS = 32  # the official code hands re.UNICODE to `sub` where it takes a count
+_ARTICLES = frozenset({"a", "an", "the"})
+_NUMBERS = {word: str(number) for number, word in enumerate(
+    "zero one two three four five six seven eight nine ten".split()
+)} | {"none": "0"}  # fmt: skip
+_CONTRACTIONS = """
+    ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't
+    haven't he'd he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am might've mightn't
+    mightn't've must've mustn't needn't not've o'clock oughtn't 'ow's'at shan't she'd've should've
+    shouldn't shouldn't've somebody'd've somebody'll somebody's someone'd someone'd've someone'll
+    someone's something'd something'd've something'll that's there'd there'd've there're there's
+    they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're
+    what's what've when's where'd where's where've who'd who'd've who'll who's who've why'll why're
+    why's won't would've wouldn't wouldn't've y'all y'all'd've y'all'll you'd you'd've you'll you're
+    you've
+""".split()
+# Each is meant where one of its apostrophes is missing; the list has one word the wrong way round.
+_MEANT = {
+    word[:place] + word[place + 1 :]: word
+    for word in _CONTRACTIONS
+    for place, character in enumerate(word)
+    if character == "'"
+} | {"somebody'd": "somebodyd"}
 
 
-def _apostrophised(word: str) -> str:
-    if word == "yall":
-        return "y'all"
-    end = _ENDING.search(word)[0]
-    return word[: -len(end)] + ("n't" if end == "nt" else f"'{end}")
+def vqa_words(text: str) -> str:
+    """An answer as the VQA challenge compares it.
 
-
-_CONTRACTIONS = {word: _apostrophised(word) for word in _CONTRACTED}
-
-
-def without_punctuation(text: str) -> str:
-    """As `processPunctuation` there: a mark beside a space goes, one between letters becomes one.
-
-    In a text with a comma between digits all marks go.
+    Punctuation becomes a space, or nothing where the text has it beside a space anywhere or has a
+    number with a comma; number words become digits, articles go, apostrophes are put back. As in
+    processPunctuation and processDigitArticle of vqaEval.py (github.com/GT-Vision-Lab/VQA).
     """
-    found = text
-    is_number = _COMMA_IN_NUMBER.search(text) is not None
+    joins = _COMMA_IN_NUMBER.search(text) is not None
+    out = text
     for mark in _PUNCTUATION:
-        beside_space = f"{mark} " in text or f" {mark}" in text
-        found = found.replace(mark, "" if beside_space or is_number else " ")
-    return _PERIOD.sub("", found)
-
-
-def plain(text: str) -> str:
-    """As `processDigitArticle` there: lower case, numbers as digits, no articles."""
-    words = (_DIGITS.get(word, word) for word in text.lower().split())
-    return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+        beside = f"{mark} " in text or f" {mark}" in text
+        out = out.replace(mark, "" if joins or beside else " ")
+    out = _PERIOD.sub("", out, count=_MOST_PERIODS)
+    words = (_NUMBERS.get(word, word) for word in out.lower().split())
+    return " ".join(_MEANT.get(word, word) for word in words if word not in _ARTICLES)
 
 
 def vqa_accuracy(given: str, answers: Sequence[str]) -> float:
-    """0 to 1: the mean over all but one of the people's answers of min(1, who agree / 3).
+    """VQA accuracy in [0, 1], as the challenge's vqaEval.py has it.
 
-    As there, an answer that everybody gave is compared as it was written. With fewer than ten
-    answers, ENOUGH is at most how many others there are; with one, it is right or wrong.
+    The mean, over leaving out each of the people's answers, of min(1, others that match / 3). Like
+    the official code it processes the given and the true answers only where the true ones are not
+    all the same; otherwise just line breaks and outer spaces are ignored, so case counts.
+
+    The formula is for VQA_ANSWERS answers. Of fewer the given one has to match any, all processed.
     """
-    said = plain(without_punctuation(given.replace("\n", " ").replace("\t", " ").strip()))
-    true = list(answers)
+    given, *true = (_one_line(each) for each in (given, *answers))
+    if len(true) < VQA_ANSWERS:
+        return float(vqa_words(given) in {vqa_words(each) for each in true})
     if len(set(true)) > 1:
-        true = [without_punctuation(each) for each in true]
-    if len(true) == 1:
-        return float(plain(without_punctuation(true[0])) == said)
-    agree = [each == said for each in true]
-    enough = min(ENOUGH, len(true) - 1)
-    shares = [min(1.0, (sum(agree) - own) / enough) for own in agree]
-    return sum(shares) / len(shares)
+        given, *true = (vqa_words(each) for each in (given, *true))
+    matching = true.count(given)
+    total = sum(min(1.0, (matching - (each == given)) / VQA_ENOUGH) for each in true)
+    return total / len(true)
 
 
-# ANLS
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ").replace("\t", " ").strip()
 
-FAR = 0.5  # the normalised distance from which an answer counts as wrong
+
+# Texts that are read
 
 
-def anls(given: str, answers: Sequence[str]) -> float:
-    """Average normalised Levenshtein similarity of one answer, 0 to 1; the best of `answers`.
+def anls(given: str, answers: Iterable[str]) -> float:
+    """Average normalised Levenshtein similarity of one answer, in [0, 1], to the nearest true one.
 
-    Source: Biten et al. 2019, "Scene Text Visual Question Answering" (arXiv 1905.13648), with the
-    case and the spaces at the ends left out of account, as the challenge does.
+    1 − edits / length of the longer text, and 0 where that is not above 1 − ANLS_THRESHOLD; case
+    and spaces do not count. As in ST-VQA (arXiv 1905.13648) and DocVQA.
     """
+    return max((_similarity(given, each) for each in answers), default=0.0)
 
-    def similarity(true: str) -> float:
-        said, true = " ".join(given.lower().split()), " ".join(true.lower().split())
-        longest = max(len(said), len(true))
-        distance = edit_distance(said, true) / longest if longest else 0.0
-        return 1 - distance if distance < FAR else 0.0
 
-    return max(map(similarity, answers))
+def _similarity(given: str, true: str) -> float:
+    given, true = (" ".join(text.lower().split()) for text in (given, true))
+    longest = max(len(given), len(true))
+    distance = edit_distance(given, true) / longest if longest else 0.0
+    return 1.0 - distance if distance < ANLS_THRESHOLD else 0.0
 
 
 # Yes or no
@@ -111,107 +116,153 @@ def anls(given: str, answers: Sequence[str]) -> float:
 
 @dataclass(frozen=True)
 class YesNo:
-    """Rates of POPE (Li et al. 2023, arXiv 2305.10355), "yes" being what is looked for.
+    """How well questions of yes or no are answered; each counts all answers and is in [0, 1].
 
-    An answer that is neither counts as wrong and in `invalid`, not as a "no"; NaN where a rate has
-    nothing to count.
+    `yes` is the share of answers that say yes, `invalid` of those that say neither.
     """
 
-    accuracy: float
-    precision: float
-    recall: float
-    f1: float
-    yes: float
-    invalid: int
+    accuracy: Estimate
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    yes: Estimate
+    invalid: Estimate
 
 
-def yes_no(pairs: Sequence[tuple[str, str]]) -> YesNo:
-    """From (given, true) texts, of which the true ones are "yes" or "no"."""
-    said = [(plain(without_punctuation(given)), true) for given, true in pairs]
-    counts = Counter(said)
-    right = counts["yes", "yes"]
-    all_yes = right + counts["yes", "no"]
-    wanted = sum(true == "yes" for _, true in said)
-    precision, recall = _rate(right, all_yes), _rate(right, wanted)
+def yes_or_no(text: str) -> bool | None:
+    """Whether an answer says yes or no with its first word; None where it says neither."""
+    first = re.match(r"\W*(\w+)", text)
+    return {"yes": True, "no": False}.get(first[1].lower()) if first else None
+
+
+def yes_no(given: Sequence[str], true: Sequence[bool]) -> YesNo:
+    """The numbers of POPE (arXiv 2305.10355), where yes is what is to be found.
+
+    Its own code takes whatever has no "no" or "not" for a yes. Here an answer that says neither is
+    invalid: wrong, and neither a yes nor a no. Precision, recall and F1 are of all answers
+    together, NaN where nothing is counted, and their intervals come from resampling answers.
+    """
+    said = [yes_or_no(text) for text in given]
+    rows = np.array(
+        [(is_yes, each is True, each is is_yes) for each, is_yes in zip(said, true, strict=True)],
+        np.float64,
+    ).reshape(-1, 3)
+
+    def share(part: float, whole: float) -> float:
+        return part / whole if whole else math.nan
+
+    def precision(drawn: np.ndarray) -> float:
+        return share((drawn[:, 0] * drawn[:, 1]).sum(), drawn[:, 1].sum())
+
+    def recall(drawn: np.ndarray) -> float:
+        return share((drawn[:, 0] * drawn[:, 1]).sum(), drawn[:, 0].sum())
+
+    def f1(drawn: np.ndarray) -> float:
+        return share(2 * (drawn[:, 0] * drawn[:, 1]).sum(), drawn[:, :2].sum())
+
     return YesNo(
-        accuracy=_rate(right + counts["no", "no"], len(said)),
-        precision=precision,
-        recall=recall,
-        f1=_rate(2 * right, all_yes + wanted),
-        yes=_rate(all_yes, len(said)),
-        invalid=sum(given not in ("yes", "no") for given, _ in said),
+        accuracy=mean(rows[:, 2]),
+        precision=bootstrap(rows, precision),
+        recall=bootstrap(rows, recall),
+        f1=bootstrap(rows, f1),
+        yes=mean(rows[:, 1]),
+        invalid=mean([float(each is None) for each in said]),
     )
-
-
-def _rate(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan
 
 
 # Captions
 
-LONGEST_GRAM = 4
-LENGTH_SIGMA = 6.0
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_SENTENCE_END = re.compile(r"[.!?]+(?:[\"'”’)]*)(?=\s|$)")
-
-Grams = Counter[tuple[str, ...]]
-
-
-def words(caption: str) -> list[str]:
-    """Lower-case words without punctuation; coco-caption's Java tokenizer splits a few otherwise,
-    such as "it's" into two."""
-    return _WORD.findall(caption.lower())
+_WORD = re.compile(
+    r"\d+(?:[.,:/]\d+)+"  # 3.5, 1,000, 10:30
+    r"|\w+?(?=n't\b)|n't\b|'(?:s|m|d|ll|re|ve)\b"  # do n't, cat 's
+    r"|\w+(?:-\w+)*"  # t-shirt
+)
+_SENTENCE_END = re.compile(r"[.!?]+[\"'”’)]*(?:\s+|$)")
 
 
-def cider(given: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """CIDEr-D of each caption, 0 to 10; how rare an n-gram is, the references of all items say.
+def caption_words(text: str) -> list[str]:
+    """The words of a caption in lower case, without punctuation.
 
-    Source: Vedantam et al. 2015 (arXiv 1411.5726) and `cider_scorer.py` of coco-caption. With one
-    item every n-gram is in every document, and all scores are 0.
+    Near to the Penn Treebank tokenizer of pycocoevalcap, which needs Java: contractions are cut as
+    there and hyphens kept. There symbols and parentheses are words ("$", "-lrb-"), "u.s." is one
+    and "cannot" two; here not. In scripts without spaces neither finds words.
     """
-    true = [[_grams(words(each)) for each in item] for item in references]
-    documents: Grams = Counter()
-    for item in true:
-        documents.update({gram for each in item for gram in each})
-    log_items = math.log(max(len(true), 1))
+    return _WORD.findall(text.lower().replace("’", "'"))
 
-    def vector(grams: Grams) -> tuple[list[dict[tuple[str, ...], float]], list[float], int]:
-        by_length: list[dict[tuple[str, ...], float]] = [{} for _ in range(LONGEST_GRAM)]
-        for gram, count in grams.items():
-            rarity = log_items - math.log(max(1.0, documents[gram]))
-            by_length[len(gram) - 1][gram] = count * rarity
-        norms = [math.sqrt(sum(v * v for v in each.values())) for each in by_length]
-        # Twice as many as bigrams: how coco-caption counts the length.
-        return by_length, norms, sum(n for gram, n in grams.items() if len(gram) == 2)
+
+def cider(given: Sequence[str], answers: Sequence[Sequence[str]]) -> list[float]:
+    """CIDEr-D of each caption, in [0, 10]; papers give 100 times the mean.
+
+    As pycocoevalcap's Cider on words of `caption_words` (arXiv 1411.5726): the clipped cosine of
+    tf-idf vectors of n-grams, less where lengths differ, averaged over n = 1 to 4 and the true
+    captions, times 10. How rare an n-gram is follows from the true captions of all pictures, so
+    numbers of different sets do not compare, and one picture alone scores 0.
+    """
+    true = [[_ngrams(each) for each in own] for own in answers]
+    seen_in = Counter(gram for own in true for gram in set().union(*own))
+    pictures = math.log(len(true)) if true else 0.0
+
+    def weigh(grams: Counter) -> tuple[dict[tuple[str, ...], float], np.ndarray, int]:
+        """Weights, their norm for each length, and the number of pairs of words."""
+        weights = {
+            gram: count * (pictures - math.log(max(1, seen_in[gram])))
+            for gram, count in grams.items()
+        }
+        norm, pairs = np.zeros(len(CIDER_LENGTHS)), 0
+        for gram, weight in weights.items():
+            norm[len(gram) - 1] += weight**2
+            pairs += grams[gram] if len(gram) == 2 else 0
+        return weights, np.sqrt(norm), pairs
 
     scores = []
-    for caption, item in zip(given, true, strict=True):
-        said, said_norms, said_length = vector(_grams(words(caption)))
+    for text, own in zip(given, true, strict=True):
+        weights, norm, pairs = weigh(_ngrams(text))
         total = 0.0
-        for each in item:
-            there, norms, length = vector(each)
-            nearness = math.exp(-((said_length - length) ** 2) / (2 * LENGTH_SIGMA**2))
-            for n in range(LONGEST_GRAM):
-                # Clipped: a word that is said too often counts as often as it is true.
-                shared = sum(
-                    min(value, there[n][gram]) * there[n][gram]
-                    for gram, value in said[n].items()
-                    if gram in there[n]
-                )
-                both = said_norms[n] * norms[n]
-                total += nearness * (shared / both if both else 0.0) / LONGEST_GRAM
-        scores.append(10 * total / len(item))
+        for reference in own:
+            their_weights, their_norm, their_pairs = weigh(reference)
+            shared = np.zeros(len(CIDER_LENGTHS))
+            for gram, weight in weights.items():
+                theirs = their_weights.get(gram, 0.0)
+                shared[len(gram) - 1] += min(weight, theirs) * theirs
+            lengths = norm * their_norm
+            cosine = np.divide(shared, lengths, out=np.zeros_like(shared), where=lengths > 0)
+            total += cosine.mean() * math.exp(-((pairs - their_pairs) ** 2) / 2 / CIDER_SIGMA**2)
+        scores.append(10.0 * total / max(1, len(own)))
     return scores
 
 
-def _grams(tokens: Sequence[str]) -> Grams:
+def _ngrams(text: str) -> Counter[tuple[str, ...]]:
+    words = caption_words(text)
     return Counter(
-        tuple(tokens[start : start + length])
-        for length in range(1, LONGEST_GRAM + 1)
-        for start in range(len(tokens) - length + 1)
+        tuple(words[start : start + length])
+        for length in CIDER_LENGTHS
+        for start in range(len(words) - length + 1)
     )
 
 
-def sentences(caption: str) -> int:
-    """How many sentences a caption has: end marks before a space or the end, at least one."""
-    return max(1, len(_SENTENCE_END.findall(caption.strip()))) if caption.strip() else 0
+def sentences(text: str) -> int:
+    """How many sentences a text has: pieces up to `.`, `!` or `?` before a space or the end.
+
+    An abbreviation before a space counts as an end. Text after the last mark is a sentence too.
+    """
+    return sum(bool(piece.strip()) for piece in _SENTENCE_END.split(text))
+
+
+# Kinds of answers
+
+_COLOURS = frozenset(
+    "black gray grey white red blue green brown yellow teal orange pink purple".split()
+)
+_SHAPES = frozenset("circle rectangle triangle square ellipse star".split())
+
+
+def kind_of_answer(text: str) -> str:
+    """What kind of thing a true answer is: "yes or no", "number", "colour", "shape" or "other"."""
+    words = vqa_words(text)
+    if normalized(text) in ("yes", "no"):
+        return "yes or no"
+    if words.isdigit():
+        return "number"
+    if words in _COLOURS:
+        return "colour"
+    return "shape" if words in _SHAPES else "other"

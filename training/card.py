@@ -53,7 +53,8 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
     library = "peft" if is_adapter else "transformers"
     front = ["---", *base, f"library_name: {library}", "pipeline_tag: image-text-to-text"]
     front += ["tags:", "  - paligemma2", *(["  - lora"] if is_adapter else []), "---"]
-    name = Path(options.data).name
+    is_file = options.data.endswith((".json", ".jsonl"))
+    name = Path(options.data).name if is_file else options.data
     what = f"A {_METHOD[options.method]} of {chosen.name} on {name}"
     changed = {
         field.name: getattr(options, field.name)

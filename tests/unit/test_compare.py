@@ -1,187 +1,254 @@
-"""Several systems on one set of items, in one table."""
+"""The command that compares systems, with nano on a few items of each kind of data."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
-from evaluation import measures, systems
-from evaluation.compare import main, table
-from evaluation.documents import command
-from evaluation.predict import Answer, Piece
-from models import deployment
+from evaluation import compare, documents, plot
+from evaluation.compare import FAILED, data_name, main
+from models.checkpoints import NANO
+from models.loader import CODEC_FILE
 from models.mask_codec import MaskCodec
-from models.schema import Box, UserError
-from models.tokens import encode_box
-from training.coco import NANOS_CODEC
-from training.items import Item, Truth
+from models.objects import detect
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "examples"
+EXAMPLES = {
+    each["image"]: each for each in json.loads((PICTURES / "examples.json").read_text("utf-8"))
+}
 
 
-@pytest.fixture(autouse=True)
-def own_deployment(monkeypatch):
-    """Folders among systems change the process's deployment: it is put back."""
-    monkeypatch.setenv(deployment.CHECKPOINTS, "")
-    monkeypatch.setenv(deployment.ADAPTERS, "")
-    deployment.current.cache_clear()
-    yield
-    monkeypatch.undo()
-    deployment.current.cache_clear()
+def values(file: Path, number: int = 0) -> dict[str, float]:
+    """The values of a system by measure, from the JSON that was written."""
+    rows = json.loads(file.read_text("utf-8"))["systems"][number]["rows"]
+    return {row["measure"]: row["value"] for row in rows}
+
+
+def refuse() -> None:
+    """Opens no backend."""
+    raise AssertionError("asked again")
 
 
 @pytest.fixture
-def mine(tmp_path):
-    """A JSONL file of three items, two of one picture."""
-    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
-    Image.new("RGB", (64, 64), "blue").save(tmp_path / "b.png")
-    lines = [
-        {"image": "a.png", "prefix": "answer en what color is the background?", "suffix": "red"},
-        {"image": "b.png", "prefix": "answer en what color is the background?", "suffix": "blue"},
-        {"image": "a.png", "prefix": "ocr", "suffix": "no text"},
-    ]
+def lines(tmp_path) -> Path:
+    """A JSONL file of the page's examples, all of which nano answers right."""
     file = tmp_path / "mine.jsonl"
-    file.write_text("\n".join(map(json.dumps, lines)))
+    names = ("caption.png", "cap.png", "where.png", "is-there.png", "read.png", "detect.png")
+    file.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "image": str(PICTURES / name),
+                    "prefix": EXAMPLES[name]["prompt"],
+                    "suffix": EXAMPLES[name]["answer"],
+                }
+            )
+            + "\n"
+            for name in names
+        ),
+        "utf-8",
+    )
     return file
 
 
-def rows_of(items, texts):
-    answers = [Answer(text, (), True) for text in texts]
-    found = measures.rows(items, answers, MaskCodec.load(NANOS_CODEC))
-    return {row["measure"]: row for row in found}
+def test_systems_stand_side_by_side_everywhere(lines, tmp_path, capsys):
+    document = tmp_path / "card.md"
+    document.write_text("# Card\n<!-- compared mine.jsonl -->\n<!-- /compared mine.jsonl -->\n")
+    arguments = [
+        *("--data", str(lines), "--systems", "nano-224", "nano-224@bf16"),
+        *("--json", str(tmp_path / "scores.json"), "--plot", str(tmp_path / "scores.png")),
+        *("--work", str(tmp_path / "kept"), "--write", str(document)),
+    ]
+    assert main(arguments) == 0
+    record = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    assert record["items"] == 6
+    assert [each["name"] for each in record["systems"]] == ["nano-224", "nano-224@bf16"]
+    assert [each["dtype"] for each in record["systems"]][1] == "bfloat16"
+    right = values(tmp_path / "scores.json")
+    assert right["exact match"] == right["yes or no: accuracy"] == right["ANLS"] == 1
+    assert right["CIDEr, 0 to 10"] > 7  # all right, but "rose and mushroom" has no four words
+    assert right["box AP75"] == pytest.approx(1)
+    table = capsys.readouterr().out
+    written = document.read_text("utf-8")
+    for text in (table, written):
+        assert "1.000 (1.000–1.000)" in text
+        assert "nano-224@bf16" in text
+        assert "python -m evaluation.compare --data mine.jsonl" in text
+        assert str(tmp_path) not in text
+    assert written.startswith("# Card\n<!-- compared mine.jsonl -->\n")
+    with Image.open(tmp_path / "scores.png") as picture:
+        assert picture.format == "PNG"
+        assert len(set(picture.convert("RGB").getdata())) > 10
 
 
-def picture():
-    return Image.new("RGB", (100, 100))
-
-
-def test_a_table_is_written_where_its_marks_are(mine, tmp_path, capsys):
-    document = tmp_path / "README.md"
-    document.write_text("x\n<!-- compared mine.jsonl -->\n<!-- /compared mine.jsonl -->\ny\n")
-    scores, plot = tmp_path / "scores.json", tmp_path / "scores.png"
-    given = ["--data", str(mine), "--systems", "nano-224", "nano-224@int8"]
-    given += ["--json", str(scores), "--plot", str(plot), "--write", str(document)]
-    assert main(given) == 0
-    columns = json.loads(scores.read_text())["systems"]
-    assert list(columns) == ["nano-224", "nano-224@int8"]
-    exact = next(row for row in columns["nano-224"] if row["measure"] == "exact")
-    assert exact["count"] == 3
-    assert exact["value"] >= 2 / 3  # nano knows colours
-    text = document.read_text()
-    assert f"{exact['value']:.3f}" in text
-    assert str(tmp_path) not in text
-    assert "python -m evaluation.compare --data mine.jsonl" in text
-    assert Image.open(plot).width > 500
-    assert "nano-224@int8" in capsys.readouterr().out
-
-
-def test_a_run_that_was_stopped_asks_only_what_is_not_kept(mine, tmp_path, monkeypatch):
-    given = ["--data", str(mine), "--work", str(tmp_path / "kept")]
-    assert main([*given, "--json", str(tmp_path / "first.json")]) == 0
-
-    def fail(*_: object) -> None:
-        raise AssertionError("asked again")
-
-    monkeypatch.setattr(systems.LocalBackend, "answer", fail)
-    assert main([*given, "--json", str(tmp_path / "second.json")]) == 0
-    assert (tmp_path / "first.json").read_text() == (tmp_path / "second.json").read_text()
+def test_a_second_run_asks_nothing(lines, tmp_path):
+    arguments = ["--data", str(lines), "--systems", "nano-224", "--limit", "3"]
+    arguments += ["--work", str(tmp_path / "kept"), "--json", str(tmp_path / "scores.json")]
+    assert main(arguments) == 0
+    first = values(tmp_path / "scores.json")
+    kept = {file: file.read_bytes() for file in (tmp_path / "kept").iterdir()}
+    assert main(arguments, refuse) == 0
+    assert values(tmp_path / "scores.json") == first
+    assert {file: file.read_bytes() for file in (tmp_path / "kept").iterdir()} == kept
     with pytest.raises(AssertionError, match="asked again"):
-        main([*given, "--systems", "nano-224@int8"])
+        main([*arguments, "--max-new-tokens", "2"], refuse)
+
+
+def test_easy_vqa_has_its_kinds_of_questions(tmp_path):
+    scores = tmp_path / "scores.json"
+    arguments = ["--data", "easy-vqa", "--limit", "12", "--systems", "nano-224"]
+    assert main([*arguments, "--json", str(scores)]) == 0
+    record = json.loads(scores.read_text("utf-8"))
+    assert (record["data"], record["split"], record["items"]) == ("easy-vqa", "test", 12)
+    found = values(scores)
+    kinds = [name for name in found if name.startswith("right where the answer is")]
+    assert len(kinds) >= 2
+    assert 0 <= found["exact match"] <= 1
+
+
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_coco_annotations_are_scored_as_boxes_and_masks(task, tmp_path):
+    example = EXAMPLES["segment.png"]
+    width, height = Image.open(PICTURES / "segment.png").size
+    codec = MaskCodec.load(NANO.path / CODEC_FILE)
+    (thing,), _ = detect(example["answer"], codec, width, height)
+    x1, y1, x2, y2 = thing.box_xyxy_px
+    outline = coco_mask.encode(np.asfortranarray(thing.mask, np.uint8))
+    content = {
+        "images": [{"id": 1, "file_name": "segment.png", "width": width, "height": height}],
+        "categories": [{"id": 7, "name": thing.label}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 7,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "segmentation": outline | {"counts": outline["counts"].decode()},
+            }
+        ],
+    }
+    file, scores = tmp_path / "coco.json", tmp_path / "scores.json"
+    file.write_text(json.dumps(content))
+    arguments = ["--data", str(file), "--task", task, "--images", str(PICTURES)]
+    assert main([*arguments, "--systems", "nano-224", "--json", str(scores)]) == 0
+    found = values(scores)
+    assert found["box of the one object, IoU ≥ 0.5"] == 1
+    assert found["box AP50"] == pytest.approx(1)
+    assert ("mask mIoU" in found) == (task == "segment")
+    if task == "segment":
+        assert found["mask mIoU"] > 0.95
 
 
 @pytest.mark.parametrize(
-    ("given", "word"),
+    ("arguments", "words"),
     [
-        (["--data", "gone.jsonl"], "cannot be read"),
-        (["--data", "easy-vqa", "--split", "validation"], "train or test"),
-        (["--data", "easy-vqa", "--split", "test", "--systems", "5b"], "nano-224"),
-        (["--data", "easy-vqa", "--split", "test", "--systems", "nano-224+gone"], "gone"),
-        (["--data", "easy-vqa", "--split", "test", "--systems", "nano-224@3bit"], "bf16"),
+        (["--systems", "nano-1000"], "no checkpoint 'nano-1000'"),
+        (["--systems", "nano-224", "nano-224+dog"], "no adapter 'dog'"),
+        (["--systems", "nano-224@int3"], "no precision 'int3'"),
+        (["--systems", "nano-224", "--measures", "bleu"], "no measure 'bleu'"),
+        (["--systems", "nano-224", "--write", "none.md"], "none.md has no place for the table"),
     ],
 )
-def test_what_does_not_exist_is_named(given, word, capsys):
-    assert main(given) == 2
-    assert word in capsys.readouterr().err
+def test_what_cannot_be_is_told_before_anything_is_asked(arguments, words, lines, capsys):
+    assert main(["--data", str(lines), *arguments], refuse) == FAILED
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
 
 
-def test_yes_no_and_kinds_of_questions_are_scored_apart():
-    items = [
-        Item(picture, "answer en is it?", true, (true,))
-        for true in ("yes", "yes", "no", "red", "cat")
+def test_data_that_are_none_are_told(tmp_path, capsys):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("\n")
+    for data, words in ((empty, "has no items"), (tmp_path / "none.jsonl", "cannot be read")):
+        assert main(["--data", str(data), "--systems", "nano-224"]) == FAILED
+        assert words in capsys.readouterr().err
+    assert main(["--data", "easy-vqa", "--split", "dev", "--systems", "nano-224"]) == FAILED
+    assert "no split 'dev'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["evaluation.compare", "evaluation.evaluate"])
+def test_both_commands_end_with_2_where_something_is_wrong(module):
+    command = [sys.executable, "-m", module, "--data", "easy-vqa", "--systems", "nano-224+dog"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == FAILED
+    assert done.stdout == ""
+    assert done.stderr == "error: " + done.stderr.removeprefix("error: ").splitlines()[0] + "\n"
+    assert "no adapter 'dog'" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--data", "easy-vqa"], ["--limit", "0"]])
+def test_arguments_that_are_missing_or_wrong_end_it_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == FAILED
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        ("easy-vqa", "easy-vqa"),
+        ("build/kept", "build/kept"),
+        ("/home/me/build/kept", "kept"),
+        ("/home/me/kept/", "kept"),
+        ("~/kept", "kept"),
+        ("/home/me/full=nano-224", "full=nano-224"),
+        ("nano-224+/home/me/easy/adapter@nf4", "nano-224+adapter@nf4"),
+        ("/a/full=nano-224+/b/adapter@nf4", "full=nano-224+adapter@nf4"),
+        ("--json=/tmp/scores.json", "--json=scores.json"),
+        ("merve/vqav2-small", "merve/vqav2-small"),
+    ],
+)
+def test_documents_show_no_folder_of_this_machine(argument, shown):
+    assert documents.shown(argument) == shown
+    assert documents.command("a.b", [argument]) == shlex.join(["python", "-m", "a.b", shown])
+
+
+def test_marks_are_found_by_the_whole_name(tmp_path):
+    document = tmp_path / "a.md"
+    document.write_text("<!-- compared a+b.json -->\n<!-- /compared a+b.json -->\n")
+    assert documents.has_marks(document, ["compared a+b.json"])
+    assert not documents.has_marks(document, ["compared aab.json"])
+    assert not documents.has_marks(tmp_path / "none.md", ["compared a+b.json"])
+    documents.write(document, {"compared a+b.json": "| table |"})
+    assert "\n| table |\n" in document.read_text("utf-8")
+
+
+def test_data_are_called_by_the_name_of_their_file():
+    assert data_name("/a/b/mine.jsonl") == data_name("b/mine.jsonl") == "mine.jsonl"
+    assert data_name("merve/vqav2-small") == "merve/vqav2-small"
+
+
+def test_a_measure_without_a_number_is_a_dash_and_has_no_bar(tmp_path):
+    nan = float("nan")
+    right = {"measure": "exact", "value": 0.5, "low": 0.25, "high": 0.75, "count": 4}
+    none = {"measure": "precision", "value": nan, "low": nan, "high": nan, "count": 4}
+    long = {"measure": "characters", "value": 520.25, "low": 500.0, "high": 540.0, "count": 4}
+    found = [
+        {"name": name, "precision": "bf16", "dtype": "bfloat16", "device": "cpu", "rows": rows}
+        for name, rows in (("a", [right, none, long]), ("b", [right]))
     ]
-    found = rows_of(items, ["yes", "no", "no", "red", "dog"])
-    assert found["exact"]["value"] == 3 / 5
-    assert found["exact, yes or no"]["value"] == pytest.approx(2 / 3)
-    assert found["exact, colours"]["value"] == 1
-    assert found["precision of yes"]["value"] == 1
-    assert found["recall of yes"]["value"] == 0.5
-
-
-def test_several_answers_bring_vqa_accuracy_and_anls():
-    item = Item(picture, "answer en what?", "cat", ("cat",) * 3 + ("dog",) * 7)
-    found = rows_of([item], ["cat"])
-    assert found["VQA accuracy"]["value"] == pytest.approx(0.9)
-    assert found["ANLS"]["value"] == 1
-
-
-def test_captions_bring_cider_and_lengths():
-    items = [
-        Item(picture, "caption en", text)
-        for text in ("A red cat sits there.", "Two dogs. They run.")
-    ]
-    found = rows_of(items, [item.suffix for item in items])
-    assert found["CIDEr"]["value"] > 5
-    assert found["characters"]["value"] == (21 + 19) / 2
-    assert found["sentences"]["value"] == 1.5
-
-
-def test_boxes_and_masks_are_scored_and_what_makes_no_sense_is_counted():
-    codec = MaskCodec.load(NANOS_CODEC)
-    mask = np.zeros((100, 100), bool)
-    mask[20:60, 10:70] = True
-    box = Box(0.2, 0.1, 0.6, 0.7)
-    item = Item(picture, "segment cat", "", truths=(Truth("cat", box, lambda: mask),))
-    inside = np.ones((1, 1, 64, 64), np.float32)
-    import torch
-
-    codes = "".join(f"<seg{code:03d}>" for code in codec.encode(torch.from_numpy(inside))[0])
-    good = Answer("", (Piece(f"{encode_box(box)}{codes} cat", 0.9),), True)
-    bad = Answer("", (Piece("<loc0900><loc0000><loc0100><loc1023> cat", 0.9),), False)
-    found = {r["measure"]: r for r in measures.rows([item, item], [good, bad], codec)}
-    assert found["AP50"]["value"] == pytest.approx(0.5, abs=0.01)
-    assert found["box IoU ≥ 0.5, where there is one"]["value"] == 0.5
-    assert found["mask mean IoU"]["value"] == pytest.approx(0.5, abs=0.03)
-    assert found["boxes or masks that make no sense"]["value"] == 0.5
-    assert found["answers cut off"]["value"] == 0.5
-
-
-def test_a_measure_that_a_system_lacks_leaves_its_cell_empty():
-    row = {"measure": "exact", "value": 0.5, "low": 0.4, "high": 0.6, "count": 9}
-    text = table({"a": [row], "b": [row | {"measure": "CIDEr"}]})
-    assert "| exact   | 0.500 (0.400–0.600) |" in text
-    assert text.count("0.500") == 2
-
-
-def test_commands_in_documents_have_no_folders_of_a_machine(tmp_path):
-    shown = command("evaluation.compare", ["--write", str(tmp_path / "README.md"), "--limit", "3"])
-    assert shown == "python -m evaluation.compare --write README.md --limit 3"
-
-
-def test_a_system_is_read_from_its_parts():
-    (found,) = systems.parse_systems(["nano-448@bf16"])
-    assert (found.checkpoint, found.adapter, found.precision) == ("nano-448", None, "bf16")
-    assert found.label == "nano-448@bf16"
-    with pytest.raises(UserError, match="no adapter"):
-        systems.parse_systems(["nano-224+gone"])
-
-
-def test_two_adapters_of_one_name_are_not_taken_for_one(tmp_path):
-    for run in ("a", "b"):
-        folder = tmp_path / run / "mine"
-        folder.mkdir(parents=True)
-        (folder / "adapter_config.json").write_text("{}")
-    told = [f"nano-224+{tmp_path}/{run}/mine" for run in ("a", "b")]
-    assert systems.parse_systems(told[:1])[0].label == "nano-224+mine"
-    with pytest.raises(UserError, match="two adapters 'mine'"):
-        systems.parse_systems(told)
+    about = {"cpu": "CPU", "gpu": "none", "versions": "v", "command": "python"}
+    record = {"data": "d", "split": "", "items": 4, "machine": about, "systems": found}
+    text = compare.render(record, markdown=True)
+    cells = {row.split("|")[1].strip(): row.split("|")[2:5] for row in text.splitlines()[2:]}
+    assert [each.strip() for each in cells["exact"]] == ["4", *["0.500 (0.250–0.750)"] * 2]
+    assert [each.strip() for each in cells["precision"]] == ["4", "–", "–"]
+    assert [each.strip() for each in cells["characters"]] == ["4", "520.2 (500.0–540.0)", "–"]
+    file = tmp_path / "plot.png"
+    plot.bars({each["name"]: each["rows"] for each in found}, "d", file)
+    with Image.open(file) as picture:
+        two_panels = picture.width
+    plot.bars({"a": [right]}, "d", file)
+    with Image.open(file) as picture:
+        assert picture.width == pytest.approx(two_panels / 2, abs=2)

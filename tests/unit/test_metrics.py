@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from evaluation import metrics
 from evaluation.metrics import Hits, LabelledBox, NameFinder
@@ -98,6 +99,21 @@ def test_mask_iou():
     assert metrics.mask_iou(first, second) == 0
     first[:2], second[1:3] = True, True
     assert metrics.mask_iou(first, second) == pytest.approx(1 / 3)
+
+
+def test_boxes_and_masks_overlap_as_much_as_pycocotools_says():
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 60, (12, 2))
+    sides = rng.uniform(5, 60, (12, 2))
+    boxes = [tuple(each) for each in np.concatenate([corners, corners + sides], 1)]
+    expected = coco_mask.iou(*[np.concatenate([corners, sides], 1)] * 2, [0] * 12)
+    given = [[metrics.box_iou(a, b) for b in boxes] for a in boxes]
+    np.testing.assert_allclose(given, expected, atol=1e-9)
+    masks = rng.random((6, 20, 30)) < rng.uniform(0.1, 0.9, (6, 1, 1))
+    codes = [coco_mask.encode(np.asfortranarray(mask, np.uint8)) for mask in masks]
+    expected = coco_mask.iou(codes, codes, [0] * 6)
+    given = [[metrics.mask_iou(a, b) for b in masks] for a in masks]
+    np.testing.assert_allclose(given, expected, atol=1e-9)
 
 
 def test_each_object_is_matched_once_and_the_best_pairs_first():
