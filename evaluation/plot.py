@@ -54,9 +54,9 @@ def bars(rows: Mapping[str, Sequence[dict]], title: str, file: Path) -> None:
         panel.set_title(measure, fontsize=9)
         is_share = all(row["high"] <= 1 for row in found.values())
         panel.set_xlim(0, 1.02 if is_share else None)  # the last mark of an interval shows
-        panel.tick_params(axis="x", labelsize=8)
+        panel.tick_params(labelsize=8)
     first = panels[0, 0]
-    first.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    first.set_yticks(range(len(rows)), list(rows))
     first.set_ylim(len(rows) - 0.4, -0.6)  # the first system is at the top
     figure.savefig(file, dpi=DOTS_PER_INCH)
     pyplot.close(figure)

@@ -74,7 +74,8 @@ def vqa_accuracy(given: str, answers: Sequence[str]) -> float:
 
     The mean, over leaving out each of the people's answers, of min(1, others that match / 3). Like
     the official code it processes the given and the true answers only where the true ones are not
-    all the same; otherwise just line breaks and outer spaces are ignored, so case counts.
+    all the same; otherwise just line breaks and outer spaces are ignored, so case counts. Copies of
+    its older versions process the given answer always, and of true ones the punctuation alone.
 
     The formula is for VQA_ANSWERS answers. Of fewer the given one has to match any, all processed.
     """
