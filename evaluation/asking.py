@@ -25,7 +25,7 @@ from models.checks import LONGEST_DEADLINE_S
 from models.mask_codec import MaskCodec
 from models.schema import Decoding, Detection, Request, Result, TokenEvent, UserError
 from models.tokens import ParsedObject, parse_detections
-from training.data import Item
+from training.items import Item
 
 ITEMS_AT_ONCE = 64  # answers that a run which is stopped may lose
 

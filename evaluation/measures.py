@@ -26,7 +26,7 @@ from models.mask_codec import MaskCodec
 from models.prompts import Task
 from models.schema import Box, UserError
 from models.tokens import parse_detections
-from training.data import Item
+from training.items import Item
 
 FOUND_AT = 0.5  # the box IoU from which RefCOCO counts an object as found
 

@@ -30,7 +30,7 @@ from models.loader import Loader
 from models.mask_codec import MaskCodec
 from models.schema import Request, StatusEvent, UserError
 from models.service import LocalBackend
-from training.data import Item
+from training.items import Item
 
 _MORE_THAN_ROWS = 2  # requests that wait for a row to end
 

@@ -17,7 +17,7 @@ from models.loader import CODEC_FILE
 from models.mask_codec import MaskCodec
 from models.schema import Box, UserError
 from models.tokens import encode_box, encode_codes
-from training.data import Item, Truth
+from training.items import Item, Truth
 
 WIDTH, HEIGHT = 200, 100
 NOWHERE = Path("never opened")

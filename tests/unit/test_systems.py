@@ -18,7 +18,7 @@ from models import adapters, catalog
 from models.loader import Loader
 from models.schema import UserError
 from models.tokens import parse_detections
-from training.data import Item
+from training.items import Item
 
 NANO = "nano-224"
 PICTURES = Path(__file__).parents[2] / "examples"
