@@ -94,17 +94,18 @@ def test_folders_are_known_while_they_are_asked(tmp_path, adapter, nano_checkpoi
     shutil.copytree(nano_checkpoint, tuned)
     with offered(parse(f"{tuned}=nano-224+{adapter}@bf16")) as choice:
         assert choice.checkpoint.path == tuned
-        assert (choice.checkpoint.name, choice.adapter) == ("tuned", "adapter")
+        assert (choice.checkpoint.name, choice.adapter) == ("tuned", adapter.parent.name)
         assert choice.precision == "bf16"
-        assert "adapter" in adapters.names("tuned")
+        assert adapter.parent.name in adapters.names("tuned")
     assert "tuned" not in [each.name for each in catalog.checkpoints()]
 
 
 def test_an_adapter_is_not_taken_for_another_of_its_name(tmp_path, adapter, nano_checkpoint):
     tuned = tmp_path / "tuned"
     shutil.copytree(nano_checkpoint, tuned)
-    shutil.copytree(adapter, tuned / "adapters" / "adapter")
-    with pytest.raises(UserError, match="another adapter called adapter"):
+    name = adapter.parent.name
+    shutil.copytree(adapter, tuned / "adapters" / name)
+    with pytest.raises(UserError, match=f"another adapter called {name}"):
         with offered(parse(f"{tuned}=nano-224+{adapter}")):
             pass
 
