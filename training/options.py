@@ -73,7 +73,7 @@ class Options:
         "auto", "format of weights that do not learn; those that do are float32"
     )
     autocast: bool = _option(False, "compute in bfloat16 (float16 on a GPU without)")
-    checkpointing: bool = _option(False, "compute activations twice: less memory, a third slower")
+    checkpointing: bool = _option(False, "compute activations twice: less memory, slower")
     workers: int = _option(0, "processes that read pictures")
 
     save_steps: int = _option(200, "steps between states that a stopped run goes on from")
