@@ -4,8 +4,8 @@
 
 Looks through scenes from seed HELD_OUT + 10,000,000 on, in order, and keeps for each task the first
 one that suits it and is answered as it should be. So the examples show nano at its best; how often
-it is right is what `evaluation.evaluate` measures. The photographs and their entries, which are for
-the real sizes, are kept as they are.
+it is right is what `evaluation.evaluate` measures. Entries without a seed, which are for the real
+sizes and for adapters, are kept as they are.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def main() -> None:
     options = parser.parse_args()
     answerers = {name: load(name, "auto") for name in {each.checkpoint for each in WANTED}}
     index = options.out / "examples.json"
-    kept = [e for e in json.loads(index.read_text()) if e["image"].endswith(".jpg")]
+    kept = [e for e in json.loads(index.read_text()) if "seed" not in e]
     entries = []
     for number, wanted in enumerate(WANTED):
         answerer = answerers[wanted.checkpoint]

@@ -4,7 +4,7 @@
     python -m training.finetune --data mine.jsonl --checkpoint 3b-pt-448 --method qlora
     python -m training.finetune --data instances.json --task segment --epochs 10
     accelerate launch --num_processes 4 -m training.finetune --checkpoint 3b-pt-448 \\
-        --data vqav2-small --autocast --checkpointing
+        --data vqav2-small --checkpointing
 
 What comes of it is in OUT: `adapter` (or `model`, of a full fine-tune) with a card, `merged` on
 request. A run that was stopped goes on from its last state when the same command is given again,
@@ -42,6 +42,7 @@ from training import adapt, card
 from training.collate import Collator, Items, suffix_loss
 from training.data import read
 from training.options import Options
+from training.quick import is_quick
 
 STATE = "trainer_state.json"  # the last file of a state that is written
 
@@ -151,7 +152,8 @@ def finetune(options: Options, command: str = "") -> Path:
 def training_arguments(options: Options) -> TrainingArguments:
     """What transformers' Trainer is told."""
     has_gpu = torch.cuda.is_available()
-    use_bf16 = not has_gpu or torch.cuda.is_bf16_supported()
+    has_bf16 = is_quick(torch.device("cuda" if has_gpu else "cpu"))
+    autocast = has_bf16 if options.autocast is None else options.autocast
     return TrainingArguments(
         output_dir=str(options.folder / "states"),
         num_train_epochs=options.epochs,
@@ -166,8 +168,8 @@ def training_arguments(options: Options) -> TrainingArguments:
         max_grad_norm=options.clip,
         seed=options.seed,
         data_seed=options.seed,
-        bf16=options.autocast and use_bf16,
-        fp16=options.autocast and not use_bf16,
+        bf16=autocast and (has_bf16 or not has_gpu),
+        fp16=autocast and not has_bf16 and has_gpu,
         use_cpu=not has_gpu,
         dataloader_num_workers=options.workers,
         dataloader_pin_memory=has_gpu,

@@ -72,7 +72,11 @@ class Options:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _option(
         "auto", "format of weights that do not learn; those that do are float32"
     )
-    autocast: bool = _option(False, "compute in bfloat16 (float16 on a GPU without)")
+    autocast: bool | None = _option(
+        None,
+        "compute in bfloat16 (float16 on a GPU without); by default where there are instructions "
+        "for bfloat16; --autocast false: in the precision of the weights",
+    )
     checkpointing: bool = _option(False, "compute activations twice: less memory, slower")
     workers: int = _option(0, "processes that read pictures")
 
@@ -158,7 +162,7 @@ class Options:
             is_full and self.precision in ("bf16", "fp16"),
             f"Weights that learn are kept in float32, and in a full fine-tune all of them do; "
             f"{self.precision} would lose small steps.",
-            "Use --autocast to compute in 16 bits.",
+            "Leave out --precision; --autocast computes in 16 bits.",
         )
         refuse(
             self.task is not None and not is_coco,

@@ -19,8 +19,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from models.mask_codec import MaskCodec
 from training.nano import dense
 from training.nano.codes import drawn_loss
-from training.nano.quick import format_of, quick
 from training.nano.rows import IGNORED, Vocabulary
+from training.quick import format_of, quick
 
 POINTING_LAYERS = (1, 2, 3)  # of the text model: their first head is taught where to look
 POINTING_SHARE = 0.5

@@ -9,8 +9,8 @@ from transformers import PaliGemmaForConditionalGeneration
 from training.nano import dense
 from training.nano.codes import SceneCodes
 from training.nano.data import pixels_of
-from training.nano.quick import quick
 from training.nano.scenes import Scene
+from training.quick import quick
 
 
 class Maker:

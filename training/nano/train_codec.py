@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
 from models.mask_codec import CODE_DIM, CODEBOOK_SIZE, GRID, MaskCodec, crop
-from training.nano.quick import quick
+from training.quick import quick
 
 CPU = torch.device("cpu")
 BATCH = 32
