@@ -134,7 +134,7 @@ def finetune(options: Options, command: str = "") -> Path:
             loss=losses[-1] if losses else float("nan"),
             learnt=learnt,
             parameters=parameters,
-            machine=card.machine(device),
+            machine=f"{card.machine(device)}, computed in {_computed(arguments, model)}",
         )
         aside = out.with_name(out.name + ".part")
         shutil.rmtree(aside, ignore_errors=True)
@@ -203,6 +203,13 @@ def _dtype(model: nn.Module) -> torch.dtype:
     """The format of the vision tower's first layer, which pictures must have."""
     names = (name for name in model.state_dict() if "patch_embedding.weight" in name)
     return model.state_dict()[next(names)].dtype
+
+
+def _computed(arguments: TrainingArguments, model: nn.Module) -> str:
+    """The format of products, in words."""
+    if arguments.bf16 or arguments.fp16:
+        return "bfloat16" if arguments.bf16 else "float16"
+    return str(_dtype(model)).removeprefix("torch.")
 
 
 def _tell(event: StatusEvent) -> None:
