@@ -16,6 +16,7 @@ from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 
 from models.shapes import SHAPES
 from training.configuration import configuration
+from training.nano.muon import muon
 
 SHAPE = SHAPES["nano"]
 PATCH, WIDTH = SHAPE.vision.patch, SHAPE.text.width
@@ -147,9 +148,7 @@ class Optimizers:
 
         self.parts = [
             torch.optim.AdamW(groups(rest), betas=(0.9, 0.98), weight_decay=0.0),
-            torch.optim.Muon(
-                groups(hidden), weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw"
-            ),
+            muon(groups(hidden), weight_decay=0.01, ns_steps=4),
         ]
 
     def step(self, factor: float) -> None:

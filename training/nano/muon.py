@@ -1,0 +1,66 @@
+"""Muon in float32 where bfloat16 is slow.
+
+`torch.optim.Muon` orthogonalizes in bfloat16 alone, which takes a CPU without instructions for it
+tens of times as long as float32 does. The step is the same as torch's.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from training.quick import is_quick
+
+# Of the quintic iteration by Keller Jordan, as in torch.
+A, B, C = 3.4445, -4.7750, 2.0315
+EPSILON = 1e-7
+
+
+class Float32Muon(torch.optim.Optimizer):
+    """`torch.optim.Muon(params, weight_decay=…, ns_steps=…, adjust_lr_fn="match_rms_adamw")`,
+    computed in float32. All parameters are matrices."""
+
+    def __init__(
+        self, params: list[dict], weight_decay: float, ns_steps: int, momentum: float = 0.95
+    ):
+        given = {"lr": 1e-3, "weight_decay": weight_decay, "ns_steps": ns_steps}
+        super().__init__(params, given | {"momentum": momentum})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+
+    def _update(self, parameter: torch.Tensor, group: dict) -> None:
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffer = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
+        direction = orthogonal(parameter.grad.lerp(buffer, group["momentum"]), group["ns_steps"])
+        rate = group["lr"] * 0.2 * math.sqrt(max(parameter.shape))
+        parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-rate)
+
+
+def orthogonal(matrix: torch.Tensor, steps: int) -> torch.Tensor:
+    """A matrix of about the same singular vectors whose singular values are all near 1."""
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    found = matrix.T if is_tall else matrix
+    found = found / found.norm().clamp(min=EPSILON)
+    for _ in range(steps):
+        gram = found @ found.T
+        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=B, alpha=C), found, beta=A)
+    return found.T if is_tall else found
+
+
+def muon(params: list[dict], weight_decay: float, ns_steps: int) -> torch.optim.Optimizer:
+    """torch's Muon where the parameters' device is quick at bfloat16, else `Float32Muon`; either
+    scales its steps to the size of AdamW's."""
+    if not params or is_quick(params[0]["params"][0].device):
+        return torch.optim.Muon(
+            params, weight_decay=weight_decay, ns_steps=ns_steps, adjust_lr_fn="match_rms_adamw"
+        )
+    return Float32Muon(params, weight_decay, ns_steps)
