@@ -61,7 +61,8 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
         for field in dataclasses.fields(options)
         if field.name not in _LEFT_OUT
     }
-    changed["rate"] = options.learning_rate
+    changed |= {"rate": options.learning_rate, "epochs": options.times}
+    changed |= {"batch": options.rows, "pack": options.most_in_row}
     if is_adapter:
         changed["alpha"] = options.scale
     settings = [

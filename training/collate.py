@@ -22,15 +22,15 @@ IGNORED = -100
 
 
 class Items(Dataset):
-    """Items for a DataLoader, by number."""
+    """Items, or rows of them, for a DataLoader, by number."""
 
-    def __init__(self, items: Sequence[Item]):
+    def __init__(self, items: Sequence):
         self.items = items
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> object:
         return self.items[index]
 
 
@@ -48,9 +48,7 @@ class Collator:
 
     def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor | int]:
         for item in items:
-            prompts.check(item.prefix)
-            if not item.suffix.strip():
-                raise UserError(f"The item {item.prefix!r} has an empty suffix.", "Give it a text.")
+            check(item)
         batch = self.processor(
             images=[[item.open()] for item in items],
             text=[f"<image>{item.prefix}" for item in items],
@@ -70,6 +68,13 @@ class Collator:
             "labels": labels[:, -kept:],
             "logits_to_keep": kept,
         }
+
+
+def check(item: Item) -> None:
+    """UserError for a prefix that cannot be asked or a suffix that says nothing."""
+    prompts.check(item.prefix)
+    if not item.suffix.strip():
+        raise UserError(f"The item {item.prefix!r} has an empty suffix.", "Give it a text.")
 
 
 def suffix_loss(

@@ -42,6 +42,7 @@ from training import adapt, card
 from training.collate import Collator, Items, suffix_loss
 from training.data import read
 from training.options import Options
+from training.pack import Packer, rows
 from training.quick import is_quick
 
 STATE = "trainer_state.json"  # the last file of a state that is written
@@ -50,7 +51,7 @@ STATE = "trainer_state.json"  # the last file of a state that is written
 class Progress(TrainerCallback):
     """A line now and then: step, loss, items a second, time left."""
 
-    def __init__(self, items_per_step: int):
+    def __init__(self, items_per_step: float):
         self.items_per_step = items_per_step
         self.began, self.first = 0.0, 0
 
@@ -99,26 +100,28 @@ def finetune(options: Options, command: str = "") -> Path:
     device, is_first = arguments.device, arguments.process_index == 0
     folder, codec = Loader(device).fetch(options.checkpoint, _tell if is_first else _keep_quiet)
     items = read(options.source(codec))
+    is_packed = options.most_in_row > 1
+    made = rows(items, options.most_in_row) if is_packed else items
     if is_first:
         options.keep()
     set_seed(options.seed)
     processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
     model = adapt.prepare(options, folder, device)
     learnt, parameters = adapt.counts(model)
-    at_once = options.batch * options.accumulate * arguments.world_size
-    steps = options.max_steps or math.ceil(len(items) * options.epochs / at_once)
-    about = (
-        f"{len(items):,} items, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn"
-    )
+    at_once = options.rows * options.accumulate * arguments.world_size
+    steps = options.max_steps or math.ceil(len(made) * options.times / at_once)
+    what = f"{len(items):,} items" + (f" in {len(made):,} rows" if is_packed else "")
+    about = f"{what}, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn"
+    per_step = at_once * len(items) / len(made)
     if is_first:
         print(about, flush=True)
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=Items(items),
-        data_collator=Collator(processor, _dtype(model)),
+        train_dataset=Items(made),
+        data_collator=(Packer if is_packed else Collator)(processor, _dtype(model)),
         compute_loss_func=suffix_loss,
-        callbacks=[Progress(at_once)],
+        callbacks=[Progress(per_step)],
     )
     trainer.remove_callback(PrinterCallback)
     began = time.monotonic()
@@ -128,7 +131,7 @@ def finetune(options: Options, command: str = "") -> Path:
     if is_first:
         losses = [each["loss"] for each in trainer.state.log_history if "loss" in each]
         outcome = card.Outcome(
-            items=trainer.state.global_step * at_once,
+            items=round(trainer.state.global_step * per_step),
             steps=trainer.state.global_step,
             seconds=time.monotonic() - began,
             loss=losses[-1] if losses else float("nan"),
@@ -156,9 +159,9 @@ def training_arguments(options: Options) -> TrainingArguments:
     autocast = has_bf16 if options.autocast is None else options.autocast
     return TrainingArguments(
         output_dir=str(options.folder / "states"),
-        num_train_epochs=options.epochs,
+        num_train_epochs=options.times,
         max_steps=options.max_steps or -1,
-        per_device_train_batch_size=options.batch,
+        per_device_train_batch_size=options.rows,
         gradient_accumulation_steps=options.accumulate,
         learning_rate=options.learning_rate,
         warmup_steps=options.warmup,  # below 1 it is a share

@@ -15,6 +15,7 @@ from models.schema import UserError
 from training.data import COCO_TASKS, Source, source
 
 METHODS = ("lora", "qlora", "full")
+EASY_VQA_EPOCHS = 3.0
 PARTS = ("vision_tower", "projector", "language_model")
 FILE = "options.json"
 # What may differ when a run goes on: nothing that changes the weights it ends with.
@@ -53,9 +54,12 @@ class Options:
     alpha: float = _option(0.0, "of LoRA, whose updates count alpha / rank; 0: as the rank")
     dropout: float = _option(0.0, "of LoRA, 0 to 1")
 
-    epochs: float = _option(1.0, "times through the data")
+    pack: int = _option(
+        0, "most questions about a picture in a row that looks at it once; 0: 16 for nano, else 1"
+    )
+    epochs: float = _option(0.0, "times through the data; 0: 1, or as often as easy-vqa needs")
     max_steps: int = _option(0, "steps, whatever the epochs say; 0: all of the epochs")
-    batch: int = _option(16, "items at once on a device")
+    batch: int = _option(0, "rows at once on a device; 0: 16, or 4 where they are packed")
     accumulate: int = _option(1, "batches per step")
     rate: float = _option(
         0.0, "highest learning rate; 0: 2e-4 for LoRA (nano 2e-3), 2e-5 for full (nano 3e-4)"
@@ -102,6 +106,26 @@ class Options:
         is_nano = self.checkpoint.startswith("nano")
         usual = {"full": 3e-4 if is_nano else 2e-5}.get(self.method, 2e-3 if is_nano else 2e-4)
         return self.rate or usual
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether the data are a dataset with columns."""
+        return not self.data.endswith((".json", ".jsonl")) and self.data != "easy-vqa"
+
+    @property
+    def most_in_row(self) -> int:
+        """Questions about a picture in a row: the given ones, or what suits checkpoint and data."""
+        return self.pack or (16 if self.checkpoint.startswith("nano") and not self.is_hub else 1)
+
+    @property
+    def rows(self) -> int:
+        """Rows at once on a device: the given ones, or what suits their length."""
+        return self.batch or (16 if self.most_in_row == 1 else 4)
+
+    @property
+    def times(self) -> float:
+        """Times through the data: the given ones, or what suits them."""
+        return self.epochs or (EASY_VQA_EPOCHS if self.data == "easy-vqa" else 1.0)
 
     def source(self, codec: Path | None = None) -> Source:
         """The data; `codec` is the file of the checkpoint's mask codec."""
@@ -179,16 +203,20 @@ class Options:
             "--images belongs to a COCO file.",
             "Leave it out.",
         )
-        is_hub = not is_coco and not self.data.endswith(".jsonl") and self.data != "easy-vqa"
         named = [
             name
             for name in ("image_column", "answer_column", "template")
             if getattr(self, name) is not None
         ]
         refuse(
-            bool(named) and not is_hub,
+            bool(named) and not self.is_hub,
             f"--{', --'.join(named)} belong to datasets with columns, and {self.data} has none.",
             "Leave them out.",
+        )
+        refuse(
+            self.pack > 1 and self.is_hub,
+            "Pictures of a dataset have no names by which to see that they are the same.",
+            "Leave out --pack.",
         )
         refuse(
             self.public and not self.push, "--public says how to push.", "Add --push owner/name."
@@ -206,9 +234,10 @@ class Options:
             "rank": (1, 256),
             "alpha": (0, 1000),
             "dropout": (0, 0.9),
-            "epochs": (0.001, 1000),
+            "epochs": (0, 1000),
             "max_steps": (0, 10**9),
-            "batch": (1, 4096),
+            "batch": (0, 4096),
+            "pack": (0, 256),
             "accumulate": (1, 4096),
             "rate": (0, 1),
             "warmup": (0, 1),

@@ -26,7 +26,7 @@ from training.finetune import finetune, last_state
 from training.options import Options
 
 ROOT = Path(__file__).parents[2]
-SHORT = Options(data="easy-vqa", limit=24, batch=4, max_steps=3, log_steps=1, rank=4)
+SHORT = Options(data="easy-vqa", limit=24, pack=1, batch=4, max_steps=3, log_steps=1, rank=4)
 
 pytestmark = pytest.mark.slow
 
@@ -156,7 +156,7 @@ def test_a_checkpointed_and_accumulated_step_is_the_plain_one(tmp_path):
 def test_two_processes_learn_what_one_does_from_twice_the_batch(tmp_path):
     """On a CPU, where accelerate leaves the launching to torchrun: the same to rounding."""
     options = ["-m", "training.finetune", "--data", "easy-vqa", "--limit", "16", "--rank", "2"]
-    options += ["--max_steps", "2", "--autocast", "false"]
+    options += ["--max_steps", "2", "--autocast", "false", "--pack", "1"]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     for name, batch, through in (("one", "4", []), ("two", "2", launch)):
         given = [*through, *options, "--batch", batch, "--out", str(tmp_path / name)]
@@ -176,6 +176,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path):
     """Killed by the system in the midst of things, it ends as one that was left alone."""
     options = ["--data", "easy-vqa", "--limit", "40", "--batch", "2", "--max_steps", "8"]
     options += ["--save_steps", "2", "--log_steps", "1", "--dropout", "0.1", "--rank", "2"]
+    options += ["--pack", "2"]
     command = [sys.executable, "-m", "training.finetune", *options]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

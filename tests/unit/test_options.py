@@ -6,7 +6,7 @@ import pytest
 
 from models.schema import UserError
 from training.finetune import main
-from training.options import Options
+from training.options import EASY_VQA_EPOCHS, Options
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,8 @@ from training.options import Options
         ({"push": "receipts"}, "owner/name"),
         ({"rank": 0}, "1 to 256"),
         ({"dropout": 1.0}, "0 to 0.9"),
-        ({"batch": 0}, "1 to"),
+        ({"accumulate": 0}, "1 to"),
+        ({"pack": 4, "data": "owner/name"}, "no names"),
         ({"save_steps": 0}, "1 to"),
     ],
 )
@@ -50,6 +51,21 @@ def test_the_rate_suits_method_and_size_unless_it_is_given():
     ]
     assert rates == [2e-3, 3e-4, 2e-4, 2e-5]
     assert Options(rate=0.5).learning_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, (16, 4, EASY_VQA_EPOCHS)),
+        ({"checkpoint": "3b-pt-448"}, (1, 16, EASY_VQA_EPOCHS)),
+        ({"data": "owner/name"}, (1, 16, 1)),
+        ({"data": "mine.jsonl"}, (16, 4, 1)),
+        ({"pack": 1, "batch": 2, "epochs": 0.5}, (1, 2, 0.5)),
+    ],
+)
+def test_rows_and_epochs_suit_checkpoint_and_data_unless_they_are_given(given, wanted):
+    options = Options(**given)
+    assert (options.most_in_row, options.rows, options.times) == wanted
 
 
 def test_a_folder_keeps_to_the_options_of_its_run(tmp_path):
