@@ -147,8 +147,10 @@ def finetune(options: Options, command: str = "") -> Path:
         aside.rename(out)
         if options.merge:
             adapt.merge(out, processor, folder, codec, options.folder / "merged")
-        if options.push:
-            _push(options, out)
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()  # else a process that ends may abort
+    if options.push and is_first:
+        _push(options, out)
     return out
 
 

@@ -24,7 +24,7 @@ _PICTURE, _PADDING = 0, -1  # numbers of what is no question
 
 
 def rows(items: Sequence[Item], most: int) -> list[Row]:
-    """Items with the same file together, at most `most` a row, in the order of the first of each."""
+    """Items of the same file together, at most `most` a row, in the order of the first of each."""
     found: dict[object, list[list[Item]]] = {}
     for number, item in enumerate(items):
         key = item.picture if isinstance(item.picture, Path) else number
