@@ -74,7 +74,7 @@ def lora_config(options: Options, model: nn.Module) -> LoraConfig:
         raise UserError("No layer is left to learn.", "Freeze fewer parts.")
     names = sorted({name.rsplit(".", 1)[-1] for name in layers})
     return LoraConfig(
-        r=options.rank,
+        r=options.lora_rank,
         lora_alpha=options.scale,
         lora_dropout=options.dropout,
         # Whole names where a part is frozen: the towers' layers are called alike.

@@ -64,7 +64,7 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
     changed |= {"rate": options.learning_rate, "epochs": options.times}
     changed |= {"batch": options.rows, "pack": options.most_in_row}
     if is_adapter:
-        changed["alpha"] = options.scale
+        changed |= {"rank": options.lora_rank, "alpha": options.scale}
     settings = [
         f"| {key} | {' '.join(value) if isinstance(value, list) else value} |"
         for key, value in changed.items()

@@ -50,7 +50,7 @@ class Options:
         default_factory=list,
         metadata={"help": "parts that stay as they are: vision_tower projector language_model"},
     )
-    rank: int = _option(8, "of the LoRA matrices")
+    rank: int = _option(0, "of the LoRA matrices; 0: 16 for nano, else 8")
     alpha: float = _option(0.0, "of LoRA, whose updates count alpha / rank; 0: as the rank")
     dropout: float = _option(0.0, "of LoRA, 0 to 1")
 
@@ -96,9 +96,14 @@ class Options:
         return Path(self.out or f"runs/{self.method}-{Path(self.data).stem}")
 
     @property
+    def lora_rank(self) -> int:
+        """The rank of LoRA's matrices: the given one, or one that suits the size."""
+        return self.rank or (16 if self.checkpoint.startswith("nano") else 8)
+
+    @property
     def scale(self) -> float:
         """LoRA's alpha."""
-        return self.alpha or float(self.rank)
+        return self.alpha or float(self.lora_rank)
 
     @property
     def learning_rate(self) -> float:
@@ -173,7 +178,7 @@ class Options:
             "Leave out --merge; the result is a whole checkpoint.",
         )
         refuse(
-            is_full and (self.rank != 8 or self.alpha != 0 or self.dropout != 0),
+            is_full and (self.rank != 0 or self.alpha != 0 or self.dropout != 0),
             "Rank, alpha and dropout belong to LoRA, and full has none.",
             "Leave them out, or use --method lora.",
         )
@@ -231,7 +236,7 @@ class Options:
 
     def _out_of_range(self) -> list[tuple[str, str]]:
         ranges = {
-            "rank": (1, 256),
+            "rank": (0, 256),
             "alpha": (0, 1000),
             "dropout": (0, 0.9),
             "epochs": (0, 1000),

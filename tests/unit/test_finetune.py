@@ -119,7 +119,7 @@ def test_a_full_fine_tune_is_a_checkpoint_whose_frozen_parts_are_the_bases(tmp_p
     options = replace(
         SHORT,
         method="full",
-        rank=8,
+        rank=0,
         out=str(tmp_path / "tuned"),
         freeze=["vision_tower"],
         max_steps=2,

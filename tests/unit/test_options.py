@@ -25,7 +25,7 @@ from training.options import EASY_VQA_EPOCHS, Options
         ({"data": "a.jsonl", "template": "{question}"}, "columns"),
         ({"public": True}, "--push"),
         ({"push": "receipts"}, "owner/name"),
-        ({"rank": 0}, "1 to 256"),
+        ({"rank": 257}, "0 to 256"),
         ({"dropout": 1.0}, "0 to 0.9"),
         ({"accumulate": 0}, "1 to"),
         ({"pack": 4, "data": "owner/name"}, "no names"),
@@ -51,6 +51,12 @@ def test_the_rate_suits_method_and_size_unless_it_is_given():
     ]
     assert rates == [2e-3, 3e-4, 2e-4, 2e-5]
     assert Options(rate=0.5).learning_rate == 0.5
+
+
+def test_the_rank_suits_the_size_and_alpha_the_rank_unless_they_are_given():
+    assert (Options().lora_rank, Options(checkpoint="3b-pt-224").lora_rank) == (16, 8)
+    assert (Options(rank=4).lora_rank, Options(rank=4).scale) == (4, 4.0)
+    assert Options(rank=4, alpha=8.0).scale == 8.0
 
 
 @pytest.mark.parametrize(
