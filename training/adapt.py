@@ -49,7 +49,7 @@ def prepare(options: Options, folder: Path, device: torch.device) -> nn.Module:
         use_safetensors=True,
         local_files_only=True,
     )
-    model.config.use_cache = False
+    _use_cache(model, False)
     if options.checkpointing:
         # Without re-entering, so that frozen inputs need no gradients of their own.
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -121,10 +121,15 @@ def merge(adapter: Path, processor: PaliGemmaProcessor, base: Path, codec: Path,
     _save_whole(merged, processor, codec, out)
 
 
+def _use_cache(model: PaliGemmaForConditionalGeneration, use: bool) -> None:
+    for config in (model.config, model.config.get_text_config()):  # each part reads its own
+        config.use_cache = use
+
+
 def _save_whole(
     model: PaliGemmaForConditionalGeneration, processor: PaliGemmaProcessor, codec: Path, out: Path
 ) -> None:
-    model.config.use_cache = True
+    _use_cache(model, True)
     model.save_pretrained(out, max_shard_size="5GB")
     processor.save_pretrained(out)
     if codec.name == CODEC_FILE:

@@ -62,13 +62,19 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
         if field.name not in _LEFT_OUT
     }
     changed |= {"rate": options.learning_rate, "epochs": options.times}
-    changed |= {"batch": options.rows, "pack": options.most_in_row}
+    changed |= {"batch": options.rows_at_once, "pack": options.most_in_row}
     if is_adapter:
         changed |= {"rank": options.lora_rank, "alpha": options.scale}
+    else:
+        changed.pop("dropout")
+    if options.max_steps:
+        changed.pop("epochs")
+    else:
+        changed.pop("max_steps")
     settings = [
         f"| {key} | {' '.join(value) if isinstance(value, list) else value} |"
         for key, value in changed.items()
-        if value not in (None, "", [], False) or key == "dropout"
+        if value is not None and value is not False and value not in ("", [])
     ]
     versions = f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
     versions += f", peft {peft.__version__}, datasets {datasets.__version__}"

@@ -8,7 +8,7 @@
 
 What comes of it is in OUT: `adapter` (or `model`, of a full fine-tune) with a card, `merged` on
 request. A run that was stopped goes on from its last state when the same command is given again,
-and ends with the weights that it would have had.
+and ends, on a CPU, with the weights that it would have had.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.training_args import OptimizerNames
 
 from models.device import memory_watched
 from models.loader import Loader
@@ -42,10 +43,10 @@ from training import adapt, card
 from training.collate import Collator, Items, suffix_loss
 from training.data import read
 from training.options import Options
-from training.pack import Packer, rows
+from training.pack import Packer, in_rows
 from training.quick import is_quick
 
-STATE = "trainer_state.json"  # the last file of a state that is written
+STATE = "trainer_state.json"  # the last file of a state that the first process writes
 
 
 class Progress(TrainerCallback):
@@ -98,21 +99,23 @@ def finetune(options: Options, command: str = "") -> Path:
     _check_push(options)
     arguments = training_arguments(options)
     device, is_first = arguments.device, arguments.process_index == 0
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # one a process: several are for `accelerate launch`
     folder, codec = Loader(device).fetch(options.checkpoint, _tell if is_first else _keep_quiet)
     items = read(options.source(codec))
     is_packed = options.most_in_row > 1
-    made = rows(items, options.most_in_row) if is_packed else items
+    made = in_rows(items, options.most_in_row) if is_packed else items
     if is_first:
         options.keep()
     set_seed(options.seed)
     processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
     model = adapt.prepare(options, folder, device)
     learnt, parameters = adapt.counts(model)
-    at_once = options.rows * options.accumulate * arguments.world_size
-    steps = options.max_steps or math.ceil(len(made) * options.times / at_once)
+    at_once = options.rows_at_once * options.accumulate * arguments.world_size
+    steps = options.max_steps or _steps(options, len(made), arguments.world_size)
     what = f"{len(items):,} items" + (f" in {len(made):,} rows" if is_packed else "")
     about = f"{what}, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn"
-    per_step = at_once * len(items) / len(made)
+    per_step = min(at_once, len(made)) * len(items) / len(made)
+    arguments.logging_steps = min(options.log_steps, steps)  # so that there is a loss to state
     if is_first:
         print(about, flush=True)
     trainer = Trainer(
@@ -125,13 +128,16 @@ def finetune(options: Options, command: str = "") -> Path:
     )
     trainer.remove_callback(PrinterCallback)
     began = time.monotonic()
+    state = last_state(options.folder)
+    first_step = _step_of(state) if state else 0
     with memory_watched(_too_much):
-        trainer.train(resume_from_checkpoint=last_state(options.folder))
+        trainer.train(resume_from_checkpoint=state)
     out = options.folder / ("model" if options.method == "full" else "adapter")
-    if is_first:
+    is_new = first_step < trainer.state.global_step or not out.exists()
+    if is_first and is_new:
         losses = [each["loss"] for each in trainer.state.log_history if "loss" in each]
         outcome = card.Outcome(
-            items=round(trainer.state.global_step * per_step),
+            items=round((trainer.state.epoch or 0) * len(items)),
             steps=trainer.state.global_step,
             seconds=time.monotonic() - began,
             loss=losses[-1] if losses else float("nan"),
@@ -145,8 +151,8 @@ def finetune(options: Options, command: str = "") -> Path:
         card.write(options, outcome, aside, command)
         shutil.rmtree(out, ignore_errors=True)
         aside.rename(out)
-        if options.merge:
-            adapt.merge(out, processor, folder, codec, options.folder / "merged")
+    if is_first and options.merge:
+        adapt.merge(out, processor, folder, codec, options.folder / "merged")
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()  # else a process that ends may abort
     if options.push and is_first:
@@ -158,12 +164,16 @@ def training_arguments(options: Options) -> TrainingArguments:
     """What transformers' Trainer is told."""
     has_gpu = torch.cuda.is_available()
     has_bf16 = is_quick(torch.device("cuda" if has_gpu else "cpu"))
-    autocast = has_bf16 if options.autocast is None else options.autocast
+    autocast = has_bf16 or has_gpu if options.autocast is None else options.autocast
+    if options.optimizer not in {each.value for each in OptimizerNames}:
+        raise UserError(
+            f"transformers has no optimizer {options.optimizer!r}.", "Leave out --optimizer."
+        )
     return TrainingArguments(
         output_dir=str(options.folder / "states"),
         num_train_epochs=options.times,
         max_steps=options.max_steps or -1,
-        per_device_train_batch_size=options.rows,
+        per_device_train_batch_size=options.rows_at_once,
         gradient_accumulation_steps=options.accumulate,
         learning_rate=options.learning_rate,
         warmup_steps=options.warmup,  # below 1 it is a share
@@ -201,7 +211,17 @@ def last_state(folder: Path) -> str | None:
             whole.append(each)
         else:
             shutil.rmtree(each, ignore_errors=True)  # another process may be at it too
-    return str(max(whole, key=lambda each: int(each.name.split("-")[1]))) if whole else None
+    return max(map(str, whole), key=_step_of) if whole else None
+
+
+def _step_of(state: str) -> int:
+    return int(Path(state).name.split("-")[1])
+
+
+def _steps(options: Options, rows: int, processes: int) -> int:
+    """How many the Trainer makes: a part of a batch or of a step at the end of the data is one."""
+    batches = math.ceil(math.ceil(rows / options.rows_at_once) / processes)
+    return math.ceil(options.times * math.ceil(batches / options.accumulate))
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
@@ -224,8 +244,8 @@ def _tell(event: StatusEvent) -> None:
 def _too_much() -> UserError:
     return UserError(
         "There was not enough memory.",
-        "Use a smaller --batch with --accumulate, --checkpointing or --method qlora, and another "
-        "--out, as a run goes on only with the options that it began with.",
+        "Use a smaller --batch with --accumulate, --pack 1, --checkpointing or --method qlora, and "
+        "another --out, as a run goes on only with the options that it began with.",
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from models import catalog
 from models.schema import UserError
 from training.data import COCO_TASKS, Source, source
 
@@ -19,7 +20,7 @@ EASY_VQA_EPOCHS = 3.0
 PARTS = ("vision_tower", "projector", "language_model")
 FILE = "options.json"
 # What may differ when a run goes on: nothing that changes the weights it ends with.
-_MAY_DIFFER = frozenset("merge push save_steps log_steps workers".split())
+_MAY_DIFFER = frozenset("merge push public out save_steps log_steps workers".split())
 
 
 def _option(default: Any, told: str) -> Any:
@@ -52,19 +53,21 @@ class Options:
     )
     rank: int = _option(0, "of the LoRA matrices; 0: 16 for nano, else 8")
     alpha: float = _option(0.0, "of LoRA, whose updates count alpha / rank; 0: as the rank")
-    dropout: float = _option(0.0, "of LoRA, 0 to 1")
+    dropout: float = _option(0.0, "of LoRA, 0 to 0.9")
 
     pack: int = _option(
-        0, "most questions about a picture in a row that looks at it once; 0: 16 for nano, else 1"
+        0,
+        "most questions about a picture in a row that looks at it once; 0: 16 for nano "
+        "on JSONL and easy-vqa, else 1",
     )
-    epochs: float = _option(0.0, "times through the data; 0: 1, or as often as easy-vqa needs")
+    epochs: float = _option(0.0, "times through the data; 0: 1, of easy-vqa 3")
     max_steps: int = _option(0, "steps, whatever the epochs say; 0: all of the epochs")
     batch: int = _option(0, "rows at once on a device; 0: 16, or 4 where they are packed")
     accumulate: int = _option(1, "batches per step")
     rate: float = _option(
         0.0, "highest learning rate; 0: 2e-4 for LoRA (nano 2e-3), 2e-5 for full (nano 3e-4)"
     )
-    warmup: float = _option(0.05, "share of the steps in which the rate rises, 0 to 1")
+    warmup: float = _option(0.05, "share of the steps in which the rate rises, 0 to 0.99")
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = _option(
         "cosine", "how the rate falls"
     )
@@ -96,9 +99,14 @@ class Options:
         return Path(self.out or f"runs/{self.method}-{Path(self.data).stem}")
 
     @property
+    def is_nano(self) -> bool:
+        """Whether the checkpoint is of nano's shape; UserError where there is none of its name."""
+        return catalog.find(self.checkpoint).size == "nano"
+
+    @property
     def lora_rank(self) -> int:
         """The rank of LoRA's matrices: the given one, or one that suits the size."""
-        return self.rank or (16 if self.checkpoint.startswith("nano") else 8)
+        return self.rank or (16 if self.is_nano else 8)
 
     @property
     def scale(self) -> float:
@@ -108,9 +116,8 @@ class Options:
     @property
     def learning_rate(self) -> float:
         """The highest rate: the given one, or one that suits the method and size."""
-        is_nano = self.checkpoint.startswith("nano")
-        usual = {"full": 3e-4 if is_nano else 2e-5}.get(self.method, 2e-3 if is_nano else 2e-4)
-        return self.rate or usual
+        rates = (3e-4, 2e-5) if self.method == "full" else (2e-3, 2e-4)
+        return self.rate or rates[0 if self.is_nano else 1]
 
     @property
     def is_hub(self) -> bool:
@@ -120,10 +127,11 @@ class Options:
     @property
     def most_in_row(self) -> int:
         """Questions about a picture in a row: the given ones, or what suits checkpoint and data."""
-        return self.pack or (16 if self.checkpoint.startswith("nano") and not self.is_hub else 1)
+        is_short = self.data == "easy-vqa" or self.data.endswith(".jsonl")
+        return self.pack or (16 if is_short and self.is_nano else 1)
 
     @property
-    def rows(self) -> int:
+    def rows_at_once(self) -> int:
         """Rows at once on a device: the given ones, or what suits their length."""
         return self.batch or (16 if self.most_in_row == 1 else 4)
 
@@ -189,7 +197,7 @@ class Options:
         )
         refuse(
             is_full and self.precision in ("bf16", "fp16"),
-            f"Weights that learn are kept in float32, and in a full fine-tune all of them do; "
+            f"Weights that learn are kept in float32, and a full fine-tune keeps all of them so; "
             f"{self.precision} would lose small steps.",
             "Leave out --precision; --autocast computes in 16 bits.",
         )
@@ -202,6 +210,16 @@ class Options:
             is_coco and self.task not in (None, *COCO_TASKS),
             f"The task is {self.task!r}.",
             f"Choose one of {', '.join(COCO_TASKS)}.",
+        )
+        refuse(
+            self.split is not None and self.data.endswith((".json", ".jsonl")),
+            "--split belongs to datasets, and a file is all of it.",
+            "Leave it out.",
+        )
+        refuse(
+            self.half not in (None, "first", "second"),
+            f"There is no half {self.half!r}.",
+            "Choose first or second.",
         )
         refuse(
             self.images is not None and not is_coco,
@@ -245,7 +263,7 @@ class Options:
             "pack": (0, 256),
             "accumulate": (1, 4096),
             "rate": (0, 1),
-            "warmup": (0, 1),
+            "warmup": (0, 0.99),
             "weight_decay": (0, 1),
             "clip": (0.0001, 1000),
             "limit": (0, 10**9),

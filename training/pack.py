@@ -23,7 +23,7 @@ Row = tuple[Item, ...]  # of one picture
 _PICTURE, _PADDING = 0, -1  # numbers of what is no question
 
 
-def rows(items: Sequence[Item], most: int) -> list[Row]:
+def in_rows(items: Sequence[Item], most: int) -> list[Row]:
     """Items of the same file together, at most `most` a row, in the order of the first of each."""
     found: dict[object, list[list[Item]]] = {}
     for number, item in enumerate(items):
@@ -41,8 +41,8 @@ class Packer:
 
     `input_ids`, `position_ids` int64[B, T] and `labels` int64[B, K], `logits_to_keep` = K as
     `training.collate.Collator` has them; every question stands where it would stand alone.
-    `attention_mask` float[B, 1, T, T] is 0 where a place (second to last) sees another (last) and
-    the least number elsewhere.
+    `attention_mask` float[B, 1, T, T] is 0 at […, i, j] where place i sees place j, and the least
+    number elsewhere.
     """
 
     processor: PaliGemmaProcessor

@@ -72,6 +72,15 @@ def test_an_adapter_is_a_plain_lora_of_the_base_with_a_card(trained):
     assert "12 items in\n3 steps" in card.replace("in 3 steps", "in\n3 steps")
 
 
+def test_a_finished_run_that_is_started_again_keeps_its_card_and_its_scores(tmp_path):
+    options = replace(SHORT, max_steps=1, out=str(tmp_path / "run"))
+    card = finetune(options) / "README.md"
+    card.write_text("measured")
+    finetune(replace(options, merge=True))
+    assert card.read_text() == "measured"
+    assert (tmp_path / "run" / "merged" / "config.json").exists()
+
+
 def test_the_page_lists_the_adapter_and_answers_with_it(trained, deployed):
     deployed(adapters=f"{trained}=nano-224")
     name = trained.parent.name

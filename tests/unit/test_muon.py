@@ -14,11 +14,9 @@ def test_the_steps_are_those_of_torch(shape):
     first = torch.nn.Parameter(torch.randn(shape))
     second = torch.nn.Parameter(first.detach().clone())
     before = first.detach().clone()
-    optimizers = (
-        torch.optim.Muon(
-            [first], lr=0.1, weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw"
-        ),
-        Float32Muon([{"params": [second], "lr": 0.1}], weight_decay=0.01, ns_steps=4),
+    optimizers = tuple(
+        kind([each], lr=0.1, weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw")
+        for kind, each in ((torch.optim.Muon, first), (Float32Muon, second))
     )
     for _ in range(3):
         gradient = torch.randn(shape)

@@ -25,6 +25,9 @@ from training.options import EASY_VQA_EPOCHS, Options
         ({"data": "a.jsonl", "template": "{question}"}, "columns"),
         ({"public": True}, "--push"),
         ({"push": "receipts"}, "owner/name"),
+        ({"data": "a.jsonl", "split": "test"}, "all of it"),
+        ({"half": "third"}, "first or second"),
+        ({"warmup": 1.0}, "0 to 0.99"),
         ({"rank": 257}, "0 to 256"),
         ({"dropout": 1.0}, "0 to 0.9"),
         ({"accumulate": 0}, "1 to"),
@@ -66,17 +69,19 @@ def test_the_rank_suits_the_size_and_alpha_the_rank_unless_they_are_given():
         ({"checkpoint": "3b-pt-448"}, (1, 16, EASY_VQA_EPOCHS)),
         ({"data": "owner/name"}, (1, 16, 1)),
         ({"data": "mine.jsonl"}, (16, 4, 1)),
+        ({"data": "boxes.json"}, (1, 16, 1)),
         ({"pack": 1, "batch": 2, "epochs": 0.5}, (1, 2, 0.5)),
     ],
 )
 def test_rows_and_epochs_suit_checkpoint_and_data_unless_they_are_given(given, wanted):
     options = Options(**given)
-    assert (options.most_in_row, options.rows, options.times) == wanted
+    assert (options.most_in_row, options.rows_at_once, options.times) == wanted
 
 
 def test_a_folder_keeps_to_the_options_of_its_run(tmp_path):
     Options(out=str(tmp_path), rank=4).keep()
     Options(out=str(tmp_path), rank=4, log_steps=1).keep()
+    Options(out=str(tmp_path), rank=4, push="me/it", public=True).keep()
     with pytest.raises(UserError, match="rank"):
         Options(out=str(tmp_path), rank=8).keep()
 

@@ -13,7 +13,7 @@ from models.schema import UserError
 from training.collate import IGNORED, Collator, suffix_loss
 from training.data import Source, read
 from training.items import Item
-from training.pack import Packer, rows
+from training.pack import Packer, in_rows
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +45,15 @@ def scores(nano, batch) -> list[torch.Tensor]:
 def test_items_of_a_file_come_together_and_in_order(tmp_path):
     one, two = tmp_path / "one.png", tmp_path / "two.png"
     made = [Item(path, f"q{i}", "a") for i, path in enumerate((one, two, one, one, two))]
-    found = [[item.prefix for item in row] for row in rows(made, 2)]
+    found = [[item.prefix for item in row] for row in in_rows(made, 2)]
     assert found == [["q0", "q2"], ["q3"], ["q1", "q4"]]
     unnamed = [Item(lambda: Image.new("RGB", (8, 8)), "q", "a")] * 2
-    assert [len(row) for row in rows(unnamed, 2)] == [1, 1]
+    assert [len(row) for row in in_rows(unnamed, 2)] == [1, 1]
 
 
 def test_every_picture_of_easy_vqa_has_its_questions_in_a_row():
     items = read(Source("easy-vqa", "test"))
-    found = rows(items, 16)
+    found = in_rows(items, 16)
     assert sum(map(len, found)) == len(items) == 9673
     assert all(len({item.picture for item in row}) == 1 for row in found)
     assert {Path(row[0].picture) for row in found} == {item.picture for item in items}

@@ -17,15 +17,9 @@ A, B, C = 3.4445, -4.7750, 2.0315
 EPSILON = 1e-7
 
 
-class Float32Muon(torch.optim.Optimizer):
-    """`torch.optim.Muon(params, weight_decay=…, ns_steps=…, adjust_lr_fn="match_rms_adamw")`,
-    computed in float32. All parameters are matrices."""
-
-    def __init__(
-        self, params: list[dict], weight_decay: float, ns_steps: int, momentum: float = 0.95
-    ):
-        given = {"lr": 1e-3, "weight_decay": weight_decay, "ns_steps": ns_steps}
-        super().__init__(params, given | {"momentum": momentum})
+class Float32Muon(torch.optim.Muon):
+    """`torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"` and Nesterov's momentum, computed in
+    the format of the parameters; either goes on from the other's state."""
 
     @torch.no_grad()
     def step(self) -> None:
@@ -59,8 +53,7 @@ def orthogonal(matrix: torch.Tensor, steps: int) -> torch.Tensor:
 def muon(params: list[dict], weight_decay: float, ns_steps: int) -> torch.optim.Optimizer:
     """torch's Muon where the parameters' device is quick at bfloat16, else `Float32Muon`; either
     scales its steps to the size of AdamW's."""
-    if not params or is_quick(params[0]["params"][0].device):
-        return torch.optim.Muon(
-            params, weight_decay=weight_decay, ns_steps=ns_steps, adjust_lr_fn="match_rms_adamw"
-        )
-    return Float32Muon(params, weight_decay, ns_steps)
+    kind = torch.optim.Muon if is_quick(params[0]["params"][0].device) else Float32Muon
+    return kind(
+        params, weight_decay=weight_decay, ns_steps=ns_steps, adjust_lr_fn="match_rms_adamw"
+    )
