@@ -128,13 +128,17 @@ def finetune(options: Options, command: str = "") -> Path:
     )
     trainer.remove_callback(PrinterCallback)
     began = time.monotonic()
-    state = last_state(options.folder)
-    first_step = _step_of(state) if state else 0
-    with memory_watched(_too_much):
-        trainer.train(resume_from_checkpoint=state)
     out = options.folder / ("model" if options.method == "full" else "adapter")
-    is_new = first_step < trainer.state.global_step or not out.exists()
-    if is_first and is_new:
+    state = last_state(options.folder)
+    is_made = state is not None and _step_of(state) >= steps
+    if is_made and not out.exists():
+        # The Trainer would make one step too many from the last state; so from the one before.
+        shutil.rmtree(state, ignore_errors=True)
+        state, is_made = last_state(options.folder), False
+    if not is_made:
+        with memory_watched(_too_much):
+            trainer.train(resume_from_checkpoint=state)
+    if is_first and not is_made:
         losses = [each["loss"] for each in trainer.state.log_history if "loss" in each]
         outcome = card.Outcome(
             items=round((trainer.state.epoch or 0) * len(items)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -73,12 +74,17 @@ def test_an_adapter_is_a_plain_lora_of_the_base_with_a_card(trained):
 
 
 def test_a_finished_run_that_is_started_again_keeps_its_card_and_its_scores(tmp_path):
-    options = replace(SHORT, max_steps=1, out=str(tmp_path / "run"))
-    card = finetune(options) / "README.md"
+    options = replace(SHORT, max_steps=2, save_steps=1, out=str(tmp_path / "run"))
+    out = finetune(options)
+    weights, card = load_file(out / lora.WEIGHTS), out / "README.md"
     card.write_text("measured")
     finetune(replace(options, merge=True))
     assert card.read_text() == "measured"
     assert (tmp_path / "run" / "merged" / "config.json").exists()
+    # Stopped between the last state and its adapter, it makes the same one.
+    shutil.rmtree(out)
+    again = load_file(finetune(options) / lora.WEIGHTS)
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
 
 
 def test_the_page_lists_the_adapter_and_answers_with_it(trained, deployed):
