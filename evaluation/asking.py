@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp
-from pathlib import Path
 
 from PIL import Image
 
@@ -25,7 +24,7 @@ from models.checks import LONGEST_DEADLINE_S
 from models.mask_codec import MaskCodec
 from models.schema import Decoding, Detection, Request, Result, TokenEvent, UserError
 from models.tokens import ParsedObject, parse_detections
-from training.items import Item
+from training.items import Item, by_picture
 
 ITEMS_AT_ONCE = 64  # answers that a run which is stopped may lose
 
@@ -78,7 +77,7 @@ def answers_to(
     `max_new_tokens` None allows what each task needs. How far it is goes to stderr after `told`.
     """
     found: list[Given | None] = [None] * len(items)
-    order = _by_picture(items)
+    order = [number for numbers in by_picture(items) for number in numbers]
     asked, spent_s = 0, 0.0
     for start in range(0, len(order), ITEMS_AT_ONCE):
         chosen = order[start : start + ITEMS_AT_ONCE]
@@ -111,28 +110,14 @@ def answers_to(
     return found
 
 
-def _by_picture(items: Sequence[Item]) -> list[int]:
-    """The items' numbers, those of one file together; the engine keeps what it saw of a picture."""
-    first: dict[object, int] = {}
-    places = [
-        first.setdefault(item.picture if isinstance(item.picture, Path) else i, i)
-        for i, item in enumerate(items)
-    ]
-    return sorted(range(len(items)), key=places.__getitem__)
-
-
 def _open(items: Sequence[Item]) -> tuple[list[Image.Image], list[int]]:
     """Each picture once, and each item's number of it."""
-    images: list[Image.Image] = []
-    known: dict[object, int] = {}
-    numbers = []
-    for i, item in enumerate(items):
-        key = item.picture if isinstance(item.picture, Path) else i
-        if key not in known:
-            known[key] = len(images)
-            images.append(item.open())
-        numbers.append(known[key])
-    return images, numbers
+    images, places = [], [0] * len(items)
+    for place, numbers in enumerate(by_picture(items)):
+        images.append(items[numbers[0]].open())
+        for number in numbers:
+            places[number] = place
+    return images, places
 
 
 def _row(number: int, prefix: str, choice: Choice, max_new_tokens: int | None) -> Prompt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,3 +43,13 @@ class Item:
         if isinstance(source, Image.Image):
             return source.convert("RGB")
         return open_image(source).image
+
+
+def by_picture(items: Sequence[Item]) -> list[list[int]]:
+    """The items' numbers, those of one file together, in the order of the first of each; an item
+    whose picture is no file is alone."""
+    found: dict[object, list[int]] = {}
+    for number, item in enumerate(items):
+        key = item.picture if isinstance(item.picture, Path) else number
+        found.setdefault(key, []).append(number)
+    return list(found.values())

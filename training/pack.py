@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from transformers import PaliGemmaProcessor
 
 from training.collate import IGNORED, check
-from training.items import Item
+from training.items import Item, by_picture
 
 Row = tuple[Item, ...]  # of one picture
 
@@ -25,14 +24,11 @@ _PICTURE, _PADDING = 0, -1  # numbers of what is no question
 
 def in_rows(items: Sequence[Item], most: int) -> list[Row]:
     """Items of the same file together, at most `most` a row, in the order of the first of each."""
-    found: dict[object, list[list[Item]]] = {}
-    for number, item in enumerate(items):
-        key = item.picture if isinstance(item.picture, Path) else number
-        parts = found.setdefault(key, [[]])
-        if len(parts[-1]) == most:
-            parts.append([])
-        parts[-1].append(item)
-    return [tuple(part) for parts in found.values() for part in parts]
+    return [
+        tuple(items[number] for number in numbers[start : start + most])
+        for numbers in by_picture(items)
+        for start in range(0, len(numbers), most)
+    ]
 
 
 @dataclass(frozen=True)
