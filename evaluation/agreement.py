@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from evaluation import documents, memory
+from evaluation import memory
 from evaluation.predict import timer
 from evaluation.report import table
 from models import catalog
@@ -24,6 +24,7 @@ from models.device import best_device
 from models.inputs import pixel_values, prefix_ids, prepare
 from models.loader import LoadedModel, Loader
 from models.vision import Tower
+from training import documents
 from training.nano.scenes import HELD_OUT, draw
 
 PROMPT = "caption en"

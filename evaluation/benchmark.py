@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from evaluation import documents, limits, machine, memory
+from evaluation import limits, machine, memory
 from evaluation.predict import timer
 from evaluation.report import table
 from evaluation.ways import PROMPTS, Run, Way, in_own_thread, ours, plain
@@ -32,6 +32,7 @@ from models.catalog import find
 from models.checkpoints import Checkpoint
 from models.device import DTYPES, best_device, resolve_precision
 from models.service import LocalBackend
+from training import documents
 from training.nano.scenes import HELD_OUT, draw
 
 # What comes together: one of each kind that visitors of a page ask, or eight long answers.

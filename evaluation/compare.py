@@ -23,11 +23,12 @@ from typing import NoReturn
 
 from transformers.utils import logging
 
-from evaluation import documents, machine, measures, plot, systems
+from evaluation import machine, measures, plot, systems
 from evaluation.report import table
 from models.backend import Backend
 from models.schema import UserError
 from models.service import LocalBackend
+from training import documents
 from training.data import COCO_TASKS, PRESETS, Source, read, source
 
 FAILED = 2
@@ -50,11 +51,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(FAILED, f"error: {message}\n")
-
-
-def data_name(data: str) -> str:
-    """How documents call the data: a file by its name, all else as it is given."""
-    return Path(data).name if data.endswith((".json", ".jsonl")) else documents.shown(data)
 
 
 def compare(
@@ -87,7 +83,7 @@ def compare(
             )
         )
     return {
-        "data": data_name(data.name),
+        "data": documents.data_name(data.name),
         "split": "" if data.name.endswith((".json", ".jsonl")) else data.split,
         "items": len(items),
         "systems": [vars(each) for each in found],
@@ -153,7 +149,7 @@ def main(
 def _run(
     options: argparse.Namespace, arguments: Sequence[str], open_backend: Callable[[], Backend]
 ) -> None:
-    mark = f"compared {data_name(options.data)}"
+    mark = f"compared {documents.data_name(options.data)}"
     for document in options.write:
         if not documents.has_marks(document, [mark]):
             raise UserError(

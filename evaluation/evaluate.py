@@ -24,10 +24,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation import compare, documents, report
+from evaluation import compare, report
 from evaluation.kept import Kept, digest
 from evaluation.predict import Answerer, Prompt, load
 from evaluation.score import GOALS, SMALL_PRINT, USUAL_WORDS, Asked, score
+from training import documents
 from training.nano import empty, tasks
 from training.nano.scenes import BARE, FINE, HELD_OUT, USUAL, Scene, World, draw
 from training.nano.sprites import HELD_OUT_STYLE, STYLES

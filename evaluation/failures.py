@@ -17,8 +17,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluation import documents, report
+from evaluation import report
 from models.tokens import readable
+from training import documents
 from training.nano import sprites
 from training.nano.scenes import draw
 

@@ -31,9 +31,9 @@ from typing import Any
 import httpx
 import psutil
 
-from evaluation import documents
 from evaluation.report import table
 from evaluation.visitor import Outcome, Page, Visitor
+from training import documents
 from training.nano.scenes import HELD_OUT, draw
 
 SCENES = 12

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from evaluation import documents
+from training import documents
 
 
 def about(module: str, arguments: Sequence[str]) -> dict[str, str]:

@@ -27,7 +27,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from evaluation import documents, report
+from evaluation import report
+from training import documents
 
 TOKENS = 16
 PROMPT = "caption en"

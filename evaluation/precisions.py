@@ -11,9 +11,10 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from evaluation import documents, report
+from evaluation import report
 from evaluation.evaluate import evaluate
 from evaluation.predict import load
+from training import documents
 
 
 def table(scores: Mapping[str, dict], markdown: bool = True) -> str:

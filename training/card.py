@@ -17,6 +17,7 @@ import torch
 import transformers
 
 from models import catalog
+from training import documents
 from training.options import Options
 
 # What says nothing about the result.
@@ -53,8 +54,7 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
     library = "peft" if is_adapter else "transformers"
     front = ["---", *base, f"library_name: {library}", "pipeline_tag: image-text-to-text"]
     front += ["tags:", "  - paligemma2", *(["  - lora"] if is_adapter else []), "---"]
-    is_file = options.data.endswith((".json", ".jsonl"))
-    name = Path(options.data).name if is_file else options.data
+    name = documents.data_name(options.data)
     what = f"A {_METHOD[options.method]} of {chosen.name} on {name}"
     changed = {
         field.name: getattr(options, field.name)
@@ -72,7 +72,7 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
     else:
         changed.pop("max_steps")
     settings = [
-        f"| {key} | {' '.join(value) if isinstance(value, list) else value} |"
+        f"| {key} | {' '.join(value) if isinstance(value, list) else documents.shown(str(value))} |"
         for key, value in changed.items()
         if value is not None and value is not False and value not in ("", [])
     ]

@@ -14,7 +14,6 @@ and ends, on a CPU, with the weights that it would have had.
 from __future__ import annotations
 
 import math
-import shlex
 import shutil
 import sys
 import time
@@ -39,7 +38,7 @@ from transformers.training_args import OptimizerNames
 from models.device import memory_watched
 from models.loader import Loader
 from models.schema import StatusEvent, UserError
-from training import adapt, card
+from training import adapt, card, documents
 from training.collate import Collator, Items, suffix_loss
 from training.data import read
 from training.options import Options
@@ -288,7 +287,7 @@ def main(given: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if given is None else given
     parser = HfArgumentParser(Options, description=__doc__.split("\n")[0])
     (options,) = parser.parse_args_into_dataclasses(list(given))
-    command = shlex.join(["python", "-m", "training.finetune", *given])
+    command = documents.command("training.finetune", given)
     try:
         out = finetune(options, command)
     except UserError as error:

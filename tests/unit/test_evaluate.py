@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation import documents, precisions, report
+from evaluation import precisions, report
 from evaluation.evaluate import (
     ANY_CODES,
     IN_ANY_STYLE,
@@ -22,6 +22,7 @@ from evaluation.predict import Answer, Piece
 from evaluation.score import Asked, finder, score
 from models.mask_codec import MaskCodec, crop
 from models.tokens import encode_codes
+from training import documents
 from training.nano import tasks
 from training.nano.scenes import HELD_OUT, draw
 

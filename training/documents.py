@@ -24,6 +24,11 @@ def shown(argument: str) -> str:
     return _ABSOLUTE.sub(r"\1\2", argument)
 
 
+def data_name(data: str) -> str:
+    """How documents call data: a file by its name, all else as it is given."""
+    return Path(data).name if data.endswith((".json", ".jsonl")) else shown(data)
+
+
 def has_marks(path: Path, names: Iterable[str]) -> bool:
     """Whether a document has the marks of any of these names; False where there is none."""
     text = path.read_text("utf-8") if path.is_file() else ""
