@@ -285,7 +285,7 @@ class Handlers:
     def choose(
         self, size: str, variant: str, resolution: str, adapter: str | None
     ) -> tuple[Any, ...]:
-        """Settle on a checkpoint that exists after size, variant or resolution changed.
+        """Settle on a checkpoint that exists after size, variant, resolution or adapter changed.
 
         Returns updates of (size, variant, resolution, adapter, notice, what it takes, accordion,
         what nano knows).
@@ -294,17 +294,18 @@ class Handlers:
         checkpoint = choice.checkpoint
         adapters = self._backend.adapters(checkpoint.name)
         may_name = adapter and deployment.current().any_adapter
+        kept = adapter if adapter in adapters or may_name else NO_ADAPTER
         return (
             checkpoint.size,
             gr.update(choices=list(choice.variants), value=checkpoint.variant),
             gr.update(choices=list(choice.resolutions), value=str(checkpoint.resolution)),
             gr.update(
                 choices=[("None", NO_ADAPTER), *((name, name) for name in adapters)],
-                value=adapter if adapter in adapters or may_name else NO_ADAPTER,
+                value=kept,
             ),
             self.model_notice(checkpoint.name),
             self.model_needs(checkpoint.name),
-            gr.update(label=f"Model: {choice.summary}"),
+            gr.update(label=" · ".join(filter(None, (f"Model: {choice.summary}", kept)))),
             gr.update(visible=checkpoint.size == "nano"),
         )
 

@@ -86,7 +86,7 @@ def _wire_model(page: gr.Blocks, handlers: Handlers, model: Model) -> list[Any]:
     chosen = [*pickers, model.adapter, model.notice, model.needs]
     chosen += [model.panel, model.knowledge]
     gr.on(
-        triggers=[picker.input for picker in pickers],
+        triggers=[picker.input for picker in (*pickers, model.adapter)],
         fn=handlers.choose,
         inputs=[*pickers, model.adapter],
         outputs=chosen,

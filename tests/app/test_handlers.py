@@ -146,6 +146,11 @@ def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
     assert not knows["visible"]
 
 
+def test_the_closed_panel_names_the_adapter_that_answers(handlers):
+    labels = [handlers.choose("nano", "mix", "224", each)[6]["label"] for each in ("", "vqa")]
+    assert labels == ["Model: nano · mix · 224 px", "Model: nano · mix · 224 px · vqa"]
+
+
 def test_what_does_not_exist_is_never_asked_for_nor_offered(handlers):
     exist = {(each.size, each.variant, each.resolution) for each in catalog.checkpoints()}
     variants = ("mix", "pt", "ft-docci")

@@ -103,6 +103,24 @@ def test_an_example_fills_the_page_and_runs_with_one_click(page):
     expect_answered(page)
 
 
+def test_an_example_with_an_adapter_is_answered_with_it_and_says_so(page):
+    """And the next one, which has none, is not."""
+    examples = read_examples()
+    index = next(i for i, each in enumerate(examples) if each.adapter)
+    page.locator(f"#example-{index}").click()
+    panel = page.get_by_role("button", name=re.compile("^Model:"))
+    expect(panel).to_contain_text(f"· {examples[index].adapter}")
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(examples[index].expect)
+    expect_answered(page)
+    page.locator("#example-0").click()
+    expect(panel).not_to_contain_text(examples[index].adapter)
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(examples[0].expect)
+    panel.click()
+    page.get_by_label("Adapter").click()
+    page.get_by_role("option", name=examples[index].adapter).click()
+    expect(panel).to_contain_text(f"· {examples[index].adapter}")
+
+
 def test_the_last_of_two_examples_wins(page, page_backend):
     examples = read_examples()
     first, last = (

@@ -23,7 +23,7 @@ from models.schema import Request, UserError
 from models.service import LocalBackend
 from training import adapt
 from training.data import Source, read
-from training.finetune import finetune, last_state
+from training.finetune import finetune, last_state, training_arguments
 from training.options import Options
 
 ROOT = Path(__file__).parents[2]
@@ -168,6 +168,25 @@ def test_a_checkpointed_and_accumulated_step_is_the_plain_one(tmp_path):
         assert torch.allclose(first[key], second[key], atol=2e-4), key
 
 
+def test_steps_and_items_are_counted_where_batches_do_not_divide(tmp_path, capsys):
+    """Five items in batches of two and steps of two batches: two steps each time through."""
+    options = replace(SHORT, limit=5, batch=2, accumulate=2, epochs=2, max_steps=0)
+    out = finetune(replace(options, out=str(tmp_path)))
+    told = capsys.readouterr().out
+    assert "5 items, 4 steps of 4;" in told
+    assert "step 4/4" in told
+    assert "10 items in 4 steps" in " ".join((out / "README.md").read_text().split())
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_products_are_in_bfloat16_where_that_is_quick_unless_told_otherwise(monkeypatch, quick):
+    monkeypatch.setattr("training.finetune.is_quick", lambda device: quick)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    made = [training_arguments(replace(SHORT, autocast=each)) for each in (None, True, False)]
+    assert [each.bf16 for each in made] == [quick, True, False]
+    assert not any(each.fp16 for each in made)
+
+
 def test_two_processes_learn_what_one_does_from_twice_the_batch(tmp_path):
     """On a CPU, where accelerate leaves the launching to torchrun: the same to rounding."""
     options = ["-m", "training.finetune", "--data", "easy-vqa", "--limit", "16", "--rank", "2"]
@@ -233,6 +252,7 @@ def test_a_state_that_was_being_written_is_not_gone_on_from(tmp_path):
 def test_data_and_checkpoint_are_looked_at_before_a_run_begins(tmp_path):
     for given, word in (
         ({"checkpoint": "5b"}, "nano-224"),
+        ({"optimizer": "descent"}, "no optimizer"),
         ({"data": str(tmp_path / "gone.jsonl")}, "cannot be read"),
     ):
         with pytest.raises(UserError, match=word):
@@ -263,7 +283,8 @@ def test_boxes_and_masks_of_a_coco_file_are_learnt(tmp_path):
         options = replace(
             SHORT, data=str(tmp_path / "slabs.json"), task=task, out=str(tmp_path / task)
         )
-        finetune(replace(options, limit=0, batch=1, max_steps=12, save_steps=12))
+        out = finetune(replace(options, limit=0, batch=1, max_steps=12, save_steps=12))
+        assert str(tmp_path) not in (out / "README.md").read_text()
         state = Path(last_state(tmp_path / task)) / "trainer_state.json"
         losses = [e["loss"] for e in json.loads(state.read_text())["log_history"] if "loss" in e]
         assert losses[-1] < losses[0] / 2
