@@ -81,8 +81,8 @@ class Options:
     )
     autocast: bool | None = _option(
         None,
-        "compute in bfloat16 (float16 on a GPU without); by default where there are instructions "
-        "for bfloat16; --autocast false: in the precision of the weights",
+        "compute in bfloat16, on a GPU without it in float16; by default on GPUs and on CPUs with "
+        "instructions for bfloat16; --autocast false: in the precision of the weights",
     )
     checkpointing: bool = _option(False, "compute activations twice: less memory, slower")
     workers: int = _option(0, "processes that read pictures")

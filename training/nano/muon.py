@@ -1,7 +1,7 @@
 """Muon in float32 where bfloat16 is slow.
 
 `torch.optim.Muon` orthogonalizes in bfloat16 alone, which takes a CPU without instructions for it
-tens of times as long as float32 does. The step is the same as torch's.
+much longer than float32 does. The step is the same as torch's.
 """
 
 from __future__ import annotations
