@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 import peft
+import psutil
 import torch
 import transformers
 
@@ -36,14 +38,30 @@ class Outcome:
     loss: float
     learnt: int
     parameters: int
+    peak_bytes: int
     machine: str
+    computed: str
 
 
-def machine(device: torch.device) -> str:
-    """The hardware in words."""
+def machine(device: torch.device, processes: int) -> str:
+    """The hardware in words, of which each process has a GPU or its threads."""
     if device.type == "cuda":
-        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(device)}"
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+        return f"{processes} × {torch.cuda.get_device_name(device)}"
+    times = f"{processes} × " if processes > 1 else ""
+    return f"{platform.machine()} CPU, {times}{torch.get_num_threads()} threads"
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that this process has had: on its GPU, or else resident in all, where pages
+    of files count that the system could drop."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def write(options: Options, outcome: Outcome, folder: Path, command: str) -> None:
@@ -67,6 +85,8 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
         changed |= {"rank": options.lora_rank, "alpha": options.scale}
     else:
         changed.pop("dropout")
+    if not options.limit:
+        changed.pop("limit")
     if options.max_steps:
         changed.pop("epochs")
     else:
@@ -81,8 +101,9 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
     learnt = (
         f"{outcome.learnt:,} of {outcome.parameters:,} parameters learnt from {outcome.items:,} "
         f"items in {outcome.steps:,} steps and {outcome.seconds / 60:.1f} minutes "
-        f"({outcome.machine}; {versions}). The loss of the last steps was {outcome.loss:.4f} nats "
-        "per token of a suffix."
+        f"({outcome.machine}, computed in {outcome.computed}; {versions}), with "
+        f"{outcome.peak_bytes / 1e9:.1f} GB of memory at most. The loss of the last steps was "
+        f"{outcome.loss:.4f} nats per token of a suffix."
     )
     text = f"""
 # {what}

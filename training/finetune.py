@@ -104,7 +104,7 @@ def finetune(options: Options, command: str = "") -> Path:
     is_packed = options.most_in_row > 1
     made = in_rows(items, options.most_in_row) if is_packed else items
     if is_first:
-        options.keep()
+        options.keep(arguments.world_size)
     set_seed(options.seed)
     processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
     model = adapt.prepare(options, folder, device)
@@ -146,7 +146,9 @@ def finetune(options: Options, command: str = "") -> Path:
             loss=losses[-1] if losses else float("nan"),
             learnt=learnt,
             parameters=parameters,
-            machine=f"{card.machine(device)}, computed in {_computed(arguments, model)}",
+            peak_bytes=card.peak_bytes(device),
+            machine=card.machine(device, arguments.world_size),
+            computed=_computed(arguments, model),
         )
         aside = out.with_name(out.name + ".part")
         shutil.rmtree(aside, ignore_errors=True)

@@ -16,7 +16,7 @@ from models.schema import UserError
 from training.data import COCO_TASKS, Source, source
 
 METHODS = ("lora", "qlora", "full")
-EASY_VQA_EPOCHS = 3.0
+EASY_VQA_EPOCHS = 2.0
 PARTS = ("vision_tower", "projector", "language_model")
 FILE = "options.json"
 # What may differ when a run goes on: nothing that changes the weights it ends with.
@@ -60,7 +60,7 @@ class Options:
         "most questions about a picture in a row that looks at it once; 0: 16 for nano "
         "on JSONL and easy-vqa, else 1",
     )
-    epochs: float = _option(0.0, "times through the data; 0: 1, of easy-vqa 3")
+    epochs: float = _option(0.0, "times through the data; 0: 1, of easy-vqa 2")
     max_steps: int = _option(0, "steps, whatever the epochs say; 0: all of the epochs")
     batch: int = _option(0, "rows at once on a device; 0: 16, or 4 where they are packed")
     accumulate: int = _option(1, "batches per step")
@@ -102,6 +102,10 @@ class Options:
     def is_nano(self) -> bool:
         """Whether the checkpoint is of nano's shape; UserError where there is none of its name."""
         return catalog.find(self.checkpoint).size == "nano"
+
+    @property
+    def _pixels(self) -> int:
+        return catalog.find(self.checkpoint).resolution
 
     @property
     def lora_rank(self) -> int:
@@ -242,6 +246,11 @@ class Options:
             "Leave out --pack.",
         )
         refuse(
+            self.pack > 1 and self._pixels == 896,
+            "A picture of 896 pixels fills the 4,096 tokens that every second layer looks back.",
+            "Leave out --pack.",
+        )
+        refuse(
             self.public and not self.push, "--public says how to push.", "Add --push owner/name."
         )
         refuse(
@@ -277,10 +286,13 @@ class Options:
             if not low <= getattr(self, name) <= high
         ]
 
-    def keep(self) -> None:
-        """Write the options beside the states; UserError where the folder has another run's."""
+    def keep(self, processes: int = 1) -> None:
+        """Write the options, and over how many processes a step is divided, beside the states.
+
+        UserError where the folder has the run of others.
+        """
         file = self.folder / FILE
-        mine = dataclasses.asdict(self)
+        mine = dataclasses.asdict(self) | {"processes": processes}
         if file.exists():
             other = json.loads(file.read_text("utf-8"))
             differing = sorted(key for key, value in mine.items() if other.get(key) != value)
@@ -291,4 +303,6 @@ class Options:
                     "Give another --out, or remove that folder.",
                 )
         self.folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(mine, indent=1) + "\n", "utf-8")
+        aside = file.with_suffix(".part")
+        aside.write_text(json.dumps(mine, indent=1) + "\n", "utf-8")
+        aside.replace(file)  # whole, or not there

@@ -32,6 +32,7 @@ from training.options import EASY_VQA_EPOCHS, Options
         ({"dropout": 1.0}, "0 to 0.9"),
         ({"accumulate": 0}, "1 to"),
         ({"pack": 4, "data": "owner/name"}, "no names"),
+        ({"pack": 4, "checkpoint": "3b-pt-896"}, "4,096 tokens"),
         ({"save_steps": 0}, "1 to"),
     ],
 )
@@ -84,6 +85,8 @@ def test_a_folder_keeps_to_the_options_of_its_run(tmp_path):
     Options(out=str(tmp_path), rank=4, push="me/it", public=True).keep()
     with pytest.raises(UserError, match="rank"):
         Options(out=str(tmp_path), rank=8).keep()
+    with pytest.raises(UserError, match="processes"):  # a step would have other items
+        Options(out=str(tmp_path), rank=4).keep(processes=2)
 
 
 def test_the_command_refuses_before_it_loads_anything(capsys):
