@@ -31,7 +31,7 @@ from models.service import LocalBackend
 from training import documents
 from training.data import COCO_TASKS, PRESETS, Source, read, source
 
-FAILED = 2
+FAILED, STOPPED = 2, 130
 NAME = "evaluation.compare"
 
 
@@ -65,11 +65,11 @@ def compare(
 
     The other arguments are those of `measures.rows` and of `systems.answers`.
     """
-    measures.check(chosen or ())
     for system in wanted:
         with systems.offered(system):
             pass  # all names are looked at before any of them takes hours
     items = list(read(data))
+    measures.check(chosen or (), items)
     found = []
     for system in wanted:
         answered = systems.answers(system, items, work, max_new_tokens, open_backend)
@@ -86,6 +86,7 @@ def compare(
         "data": documents.data_name(data.name),
         "split": "" if data.name.endswith((".json", ".jsonl")) else data.split,
         "items": len(items),
+        "limit": data.limit,
         "systems": [vars(each) for each in found],
     }
 
@@ -100,10 +101,11 @@ def render(record: dict, markdown: bool) -> str:
         else f"{each['name']} {each['precision']}"
         for each in found
     )
+    first = "the first " if record["limit"] else ""
     where = about["gpu"] if found[0]["device"] == "cuda" else about["cpu"]
     tick = "`" if markdown else ""
     text = (
-        f"{record['data']}{split}: {record['items']} items, greedy; {computed}; on {where}; "
+        f"{record['data']}{split}: {first}{record['items']} items, greedy; {computed}; on {where}; "
         f"{about['versions']}; 95 % intervals by resampling items; {tick}{about['command']}{tick}"
     )
     counts: dict[str, int] = {}
@@ -143,19 +145,24 @@ def main(
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        goes_on = "goes on" if options.work else "begins anew; --work FOLDER would keep its answers"
+        print(f"\nStopped. The same command {goes_on}.", file=sys.stderr)
+        return STOPPED
     return 0
 
 
 def _run(
     options: argparse.Namespace, arguments: Sequence[str], open_backend: Callable[[], Backend]
 ) -> None:
-    mark = f"compared {documents.data_name(options.data)}"
+    mark = documents.scores_mark(options.data, options.task, options.limit)
     for document in options.write:
         if not documents.has_marks(document, [mark]):
             raise UserError(
                 f"{document} has no place for the table.",
                 f"Write <!-- {mark} --> … <!-- /{mark} -->.",
             )
+    _check_places(options)
     # A preset has its own split; all other data are scored on what was not trained on.
     split = options.split or (None if options.data in PRESETS else "test")
     data = source(
@@ -183,6 +190,32 @@ def _run(
         plot.bars({each["name"]: each["rows"] for each in record["systems"]}, title, options.plot)
     for document in options.write:
         documents.write(document, {mark: render(record, markdown=True)})
+
+
+def _check_places(options: argparse.Namespace) -> None:
+    """UserError for a place that could not be written to after hours, or an option in vain."""
+    is_coco, is_file = options.data.endswith(".json"), options.data.endswith((".json", ".jsonl"))
+    for name, is_vain in (
+        ("task", not is_coco),
+        ("images", not is_coco),
+        ("split", is_file),
+        *((each, is_file) for each in ("template", "image_column", "answer_column")),
+    ):
+        if is_vain and getattr(options, name) is not None:
+            told = name.replace("_", "-")
+            raise UserError(f"--{told} says nothing about {options.data}.", "Leave it out.")
+    for place in filter(None, (options.json, options.plot)):
+        if not place.parent.is_dir():
+            raise UserError(f"There is no folder {place.parent}.", "Make it, or write elsewhere.")
+    if options.plot and options.plot.suffix != ".png":
+        raise UserError(f"{options.plot} is no .png.", "Give the plot such a name.")
+    if options.work:
+        try:
+            options.work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{options.work} cannot be made: {error.strerror}.", "Give another --work."
+            ) from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,14 +42,23 @@ class Kept:
             asked.update(image.tobytes())
         asked.update(repr(list(prompts)).encode())
         file = self.folder / f"{asked.hexdigest()[:24]}.json"
-        if file.exists():
-            return [_read(each) for each in json.loads(file.read_text("utf-8"))]
+        kept = _kept(file)
+        if kept is not None:
+            return kept
         answers = make()
         self.folder.mkdir(parents=True, exist_ok=True)
         aside = file.with_suffix(".tmp")
         aside.write_text(json.dumps([asdict(each) for each in answers]), "utf-8")
         aside.replace(file)
         return answers
+
+
+def _kept(file: Path) -> list[Answer] | None:
+    """The answers of a file; None where there is none or only a part of it."""
+    try:
+        return [_read(each) for each in json.loads(file.read_text("utf-8"))]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def digest(model: nn.Module) -> str:

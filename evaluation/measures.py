@@ -94,8 +94,8 @@ def rows(
 
     UserError where one is unknown or suits no item.
     """
+    check(wanted or (), items)
     scored = [Scored(*pair, codec) for pair in zip(items, given, strict=True)]
-    check(wanted or ())
     found = []
     for name, (suits, is_usual, measure) in _MEASURES.items():
         chosen = [each for each in scored if suits(each.item)]
@@ -103,18 +103,19 @@ def rows(
             chosen = [each for each in chosen if is_usual(each.item)]
         elif name not in wanted:
             continue
-        elif not chosen:
-            raise UserError(f"No item suits the measure {name}.", "Leave it out.")
         if chosen:
             found += [{"measure": label, **vars(value)} for label, value in measure(chosen)]
     return found
 
 
-def check(wanted: Sequence[str]) -> None:
-    """UserError where a measure is unknown."""
+def check(wanted: Sequence[str], items: Sequence[Item]) -> None:
+    """UserError where a measure is unknown or suits no item."""
     for name in wanted:
         if name not in _MEASURES:
             raise UserError(f"There is no measure {name!r}.", f"Choose of {', '.join(_MEASURES)}.")
+        suits, _, _ = _MEASURES[name]
+        if not any(map(suits, items)):
+            raise UserError(f"No item suits the measure {name}.", "Leave it out.")
 
 
 Rows = Iterator[tuple[str, Estimate]]

@@ -87,7 +87,10 @@ def read(environment: Mapping[str, str]) -> Deployment:
     for entry, source, base in _entries(environment, ADAPTERS):
         if base not in known:
             raise _bad(ADAPTERS, entry, f"there is no {base!r}", _names(tuple(known.values())))
-        adapters.append(_adapter(entry, source, base))
+        adapter = _adapter(entry, source, base)
+        if any((each.name, each.checkpoint) == (adapter.name, base) for each in adapters):
+            raise _bad(ADAPTERS, entry, f"{adapter.name!r} is the name of another one", "")
+        adapters.append(adapter)
     default = environment.get(DEFAULT, "").strip() or NANO.name
     if default not in known:
         raise _bad(DEFAULT, default, "there is no such checkpoint", _names(tuple(known.values())))
@@ -149,7 +152,8 @@ def _place(variable: str, entry: str, source: str) -> Path | str:
             raise _bad(variable, entry, f"there is no folder {folder}", "")
         return folder
     if not _HUB_ID.fullmatch(source):
-        raise _bad(variable, entry, f"{source!r} is neither a Hub id nor a folder", "")
+        remedy = f"Write ./{source} for the folder." if Path(source).is_dir() else ""
+        raise _bad(variable, entry, f"{source!r} is neither a Hub id nor a folder's path", remedy)
     return source
 
 

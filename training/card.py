@@ -28,13 +28,18 @@ _LEFT_OUT = frozenset("out push public save_steps log_steps workers merge".split
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: `items` seen in all, `steps`, `seconds` of learning (those of earlier
-    starts not among them), `loss` in nats per suffix token over the last steps, and how many
-    parameters `learnt` of `parameters`."""
+    """What a run came to.
+
+    `items` seen in all, `steps`, `seconds` of learning since it was last started, which was after
+    step `began_at`, `loss` in nats per suffix token over the last steps, how many parameters
+    `learnt` of `parameters`, `peak_bytes` the most memory that the first process had since then, on
+    its GPU where it has one, and what products were `computed` in.
+    """
 
     items: int
     steps: int
     seconds: float
+    began_at: int
     loss: float
     learnt: int
     parameters: int
@@ -72,14 +77,17 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
     library = "peft" if is_adapter else "transformers"
     front = ["---", *base, f"library_name: {library}", "pipeline_tag: image-text-to-text"]
     front += ["tags:", "  - paligemma2", *(["  - lora"] if is_adapter else []), "---"]
-    name = documents.data_name(options.data)
+    name, mark = (
+        documents.data_name(options.data),
+        documents.scores_mark(options.data, options.task),
+    )
     what = f"A {_METHOD[options.method]} of {chosen.name} on {name}"
     changed = {
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(options)
         if field.name not in _LEFT_OUT
     }
-    changed |= {"rate": options.learning_rate, "epochs": options.times}
+    changed |= {"rate": options.learning_rate}
     changed |= {"batch": options.rows_at_once, "pack": options.most_in_row}
     if is_adapter:
         changed |= {"rank": options.lora_rank, "alpha": options.scale}
@@ -98,9 +106,10 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
     ]
     versions = f"torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}"
     versions += f", peft {peft.__version__}, datasets {datasets.__version__}"
+    since = f" since step {outcome.began_at:,}, where it was started again" * (outcome.began_at > 0)
     learnt = (
         f"{outcome.learnt:,} of {outcome.parameters:,} parameters learnt from {outcome.items:,} "
-        f"items in {outcome.steps:,} steps and {outcome.seconds / 60:.1f} minutes "
+        f"items in {outcome.steps:,} steps and {outcome.seconds / 60:.1f} minutes{since} "
         f"({outcome.machine}, computed in {outcome.computed}; {versions}), with "
         f"{outcome.peak_bytes / 1e9:.1f} GB of memory at most. The loss of the last steps was "
         f"{outcome.loss:.4f} nats per token of a suffix."
@@ -118,11 +127,11 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
 
 ## Scores
 
-<!-- compared {name} -->
+<!-- {mark} -->
 
 Not measured yet; `python -m evaluation.compare` writes them here.
 
-<!-- /compared {name} -->
+<!-- /{mark} -->
 """
     (folder / "README.md").write_text("\n".join(front) + "\n" + text, "utf-8")
 

@@ -8,6 +8,7 @@ left out, as they are no single object.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -40,7 +41,7 @@ def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None
         items = list(_pictures(file, images or file.parent, masks))
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
         raise UserError(
             f"{file} is no COCO file: {type(error).__name__} {error}.",
             "It needs images, annotations with a bbox, and categories.",
@@ -62,8 +63,14 @@ def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None
 
 def _pictures(file: Path, folder: Path, masks: bool) -> Iterator[_Found]:
     """Each picture and kind with its objects from the top down."""
-    content = json.loads(file.read_text("utf-8"))
+    content = json.loads(file.read_text("utf-8-sig"))
     names = {each["id"]: str(each["name"]) for each in content["categories"]}
+    for name in names.values():
+        if not name.strip() or ";" in name or not name.isprintable():
+            raise UserError(
+                f"{file} has a category {name!r}.",
+                "Name it in one line, without the semicolon that stands between names.",
+            )
     pictures = {each["id"]: each for each in content["images"]}
     for (image, category), found in _grouped(content["annotations"]).items():
         if image not in pictures or category not in names:
@@ -92,7 +99,9 @@ def _grouped(annotations: Sequence[dict]) -> dict[tuple[int, int], list[dict]]:
 def _truth(annotation: dict, picture: dict, label: str, masks: bool) -> Truth | None:
     """An object whose box is cut at the picture's edges; None where nothing is left of it."""
     width, height = picture["width"], picture["height"]
-    x, y, w, h = annotation["bbox"]
+    x, y, w, h = map(float, annotation["bbox"])
+    if not all(map(math.isfinite, (x, y, w, h))):
+        raise ValueError(f"annotation {annotation.get('id')} has no finite bbox")
     box = Box(
         y_min=max(y, 0) / height,
         x_min=max(x, 0) / width,
@@ -109,11 +118,25 @@ def _truth(annotation: dict, picture: dict, label: str, masks: bool) -> Truth | 
         raise UserError(
             f"Annotation {annotation.get('id')} has no segmentation.", "Train on detect instead."
         )
-    return Truth(label, box, partial(_mask, outline, height, width))
+    return Truth(label, box, partial(_mask, annotation, height, width))
 
 
-def _mask(outline: Any, height: int, width: int) -> np.ndarray:
-    """bool[height, width] of polygons or of run lengths, counted or compressed."""
+def _mask(annotation: dict, height: int, width: int) -> np.ndarray:
+    """bool[height, width] of polygons or of run lengths; UserError where they are neither."""
+    try:
+        mask = _decoded(annotation["segmentation"], height, width)
+        if mask.shape != (height, width):
+            raise ValueError(f"it has {mask.shape[1]} × {mask.shape[0]} pixels")
+    except Exception as error:  # pycocotools raises whatever its C code comes upon
+        raise UserError(
+            f"The segmentation of annotation {annotation.get('id')} cannot be read: {error}.",
+            f"It needs polygons or run lengths of {width} × {height} pixels.",
+        ) from None
+    return mask
+
+
+def _decoded(outline: Any, height: int, width: int) -> np.ndarray:
+    """The mask of polygons or of run lengths, counted or compressed."""
     from pycocotools import mask as coder
 
     if isinstance(outline, list):

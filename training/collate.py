@@ -14,9 +14,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PaliGemmaProcessor
 
-from models import prompts
-from models.schema import UserError
-from training.items import Item
+from training.items import Item, check
 
 IGNORED = -100
 
@@ -68,13 +66,6 @@ class Collator:
             "labels": labels[:, -kept:],
             "logits_to_keep": kept,
         }
-
-
-def check(item: Item) -> None:
-    """UserError for a prefix that cannot be asked or a suffix that says nothing."""
-    prompts.check(item.prefix)
-    if not item.suffix.strip():
-        raise UserError(f"The item {item.prefix!r} has an empty suffix.", "Give it a text.")
 
 
 def suffix_loss(

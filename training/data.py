@@ -25,7 +25,7 @@ import numpy as np
 
 from models.schema import UserError
 from training import coco
-from training.items import Item
+from training.items import Item, check
 
 COCO_TASKS = ("detect", "segment")
 SPLIT_SEED = 42
@@ -144,9 +144,11 @@ def _easy_vqa(split: str) -> list[Item]:
 
 def _jsonl(file: Path) -> list[Item]:
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8-sig").split("\n")
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not in UTF-8.", "Save it in that encoding.") from None
     items = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -154,20 +156,36 @@ def _jsonl(file: Path) -> list[Item]:
         try:
             entry = json.loads(line)
             image, prefix, suffix = (entry[key] for key in ("image", "prefix", "suffix"))
+            answers = tuple(entry.get("answers", [suffix]))
+            if not all(isinstance(each, str) for each in (image, prefix, suffix, *answers)):
+                raise TypeError("not a text")
         except (ValueError, KeyError, TypeError):
             raise UserError(
                 f"Line {number} of {file} is no item.",
                 'Write {"image": "a.jpg", "prefix": "answer en what?", "suffix": "that"}.',
             ) from None
-        answers = tuple(str(each) for each in entry.get("answers", (suffix,)))
         path = file.parent / image
-        if not path.is_file():
-            raise UserError(f"Line {number} of {file} names {image}, which is not there.")
-        items.append(Item(path, str(prefix), str(suffix), answers))
+        if not _is_file(path):
+            raise UserError(f"Line {number} of {file} names {image[:80]}, which is not there.")
+        item = Item(path, prefix, suffix, answers)
+        try:
+            check(item)
+        except UserError as error:
+            raise UserError(f"Line {number} of {file}: {error.problem}", error.remedy) from None
+        items.append(item)
     return items
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than any file's
+        return False
+
+
 # Datasets
+
+_TEMPLATES = "Write columns in braces, such as 'answer en {question}'."
 
 
 @dataclass(frozen=True)
@@ -192,16 +210,21 @@ class _Rows(Sequence):
         )
 
 
-def _picture(rows: Any, index: int, column: str) -> Any:
+def _picture(rows: Any, index: int, column: str) -> Path | bytes:
+    """What is to be opened as an upload is: the file as it was put into the dataset."""
     found = rows[index][column]
+    if isinstance(found, dict):
+        found = found["bytes"] or found["path"]
+    if not found:
+        raise UserError(f"Row {index + 1} of the dataset has no picture.", "Take it out.")
     return Path(found) if isinstance(found, str) else found
 
 
 def _answers(value: Any) -> tuple[str, ...]:
     """A text, a list of texts, or VQAv2's list of {"answer": text}."""
     values = value if isinstance(value, list) else [value]
-    found = tuple(str(v["answer"] if isinstance(v, Mapping) else v) for v in values)
-    return found or ("",)
+    found = [v["answer"] if isinstance(v, Mapping) else v for v in values]
+    return tuple(str(each) for each in found if each is not None) or ("",)
 
 
 def _dataset(source: Source) -> _Rows:
@@ -225,6 +248,14 @@ def _dataset(source: Source) -> _Rows:
             f"The dataset {source.name} has no column {', '.join(missing)}.",
             f"It has {', '.join(rows.features)}.",
         )
+    kind = rows.features[source.image]
+    if isinstance(kind, datasets.Image):
+        rows = rows.cast_column(source.image, datasets.Image(decode=False))
+    elif getattr(kind, "dtype", "") not in ("string", "large_string", "binary", "large_binary"):
+        raise UserError(
+            f"The column {source.image} of {source.name} has no pictures.",
+            "Name another with --image_column.",
+        )
     return _Rows(rows, rows.remove_columns(source.image), source)
 
 
@@ -232,4 +263,10 @@ def _fields(template: str) -> set[str]:
     """The columns that a template names in braces."""
     from string import Formatter
 
-    return {name for _, name, _, _ in Formatter().parse(template) if name}
+    try:
+        parts = [(name, how) for _, name, how, _ in Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise UserError(f"{template!r} is no template: {error}.", _TEMPLATES) from None
+    if any(how or not name for name, how in parts):
+        raise UserError(f"{template!r} has braces without the name of a column.", _TEMPLATES)
+    return {name for name, _ in parts}

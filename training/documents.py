@@ -29,6 +29,14 @@ def data_name(data: str) -> str:
     return Path(data).name if data.endswith((".json", ".jsonl")) else shown(data)
 
 
+def scores_mark(data: str, task: str | None = None, limit: int | None = None) -> str:
+    """The mark of a table of scores: each task of COCO annotations has its own, and a part of the
+    data has another than the whole."""
+    kind = f" {task or 'detect'}" if data.endswith(".json") else ""
+    part = f", first {limit}" if limit else ""
+    return f"compared {data_name(data)}{kind}{part}"
+
+
 def has_marks(path: Path, names: Iterable[str]) -> bool:
     """Whether a document has the marks of any of these names; False where there is none."""
     text = path.read_text("utf-8") if path.is_file() else ""

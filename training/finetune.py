@@ -18,6 +18,8 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,9 +29,6 @@ from transformers import (
     PaliGemmaProcessor,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
     set_seed,
 )
@@ -41,49 +40,13 @@ from models.schema import StatusEvent, UserError
 from training import adapt, card, documents
 from training.collate import Collator, Items, suffix_loss
 from training.data import read
-from training.options import Options
+from training.items import checked
+from training.options import FEWEST_STEPS, Options
 from training.pack import Packer, in_rows
+from training.progress import Progress, Stopping
 from training.quick import is_quick
 
 STATE = "trainer_state.json"  # the last file of a state that the first process writes
-
-
-class Progress(TrainerCallback):
-    """A line now and then: step, loss, items a second, time left."""
-
-    def __init__(self, items_per_step: float):
-        self.items_per_step = items_per_step
-        self.began, self.first = 0.0, 0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        self.began, self.first = time.monotonic(), state.global_step
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: object,
-    ) -> None:
-        done = state.global_step - self.first
-        if not state.is_world_process_zero or not logs or "loss" not in logs or not done:
-            return
-        pace = (time.monotonic() - self.began) / done
-        left = pace * (state.max_steps - state.global_step)
-        print(
-            f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.4f}  "
-            f"rate {float(logs['learning_rate']):.2e}  {self.items_per_step / pace:.1f} items/s  "
-            f"{_minutes(left)} left",
-            flush=True,
-        )
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d} min"
 
 
 def finetune(options: Options, command: str = "") -> Path:
@@ -101,29 +64,39 @@ def finetune(options: Options, command: str = "") -> Path:
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one a process: several are for `accelerate launch`
     folder, codec = Loader(device).fetch(options.checkpoint, _tell if is_first else _keep_quiet)
     items = read(options.source(codec))
+    digest = checked(items)
     is_packed = options.most_in_row > 1
     made = in_rows(items, options.most_in_row) if is_packed else items
     if is_first:
-        options.keep(arguments.world_size)
+        options.keep(digest, arguments.world_size)
     set_seed(options.seed)
     processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
     model = adapt.prepare(options, folder, device)
     learnt, parameters = adapt.counts(model)
     at_once = options.rows_at_once * options.accumulate * arguments.world_size
-    steps = options.max_steps or _steps(options, len(made), arguments.world_size)
+    a_time = _steps(options, len(made), arguments.world_size)
+    times = options.least_times
+    if not options.epochs:
+        times = max(times, float(math.ceil(FEWEST_STEPS / a_time)))
+    steps = options.max_steps or math.ceil(times * a_time)
+    arguments.num_train_epochs = times
+    # As many steps with a rate that rises; a short run has none, as the first would learn nothing.
+    warm = options.warmup * steps
+    arguments.warmup_steps = math.ceil(warm) if warm >= 1 else 0
     what = f"{len(items):,} items" + (f" in {len(made):,} rows" if is_packed else "")
     about = f"{what}, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn"
     per_step = min(at_once, len(made)) * len(items) / len(made)
     arguments.logging_steps = min(options.log_steps, steps)  # so that there is a loss to state
     if is_first:
         print(about, flush=True)
+    stopping = Stopping()
     trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=Items(made),
         data_collator=(Packer if is_packed else Collator)(processor, _dtype(model)),
         compute_loss_func=suffix_loss,
-        callbacks=[Progress(per_step)],
+        callbacks=[Progress(per_step), stopping],
     )
     trainer.remove_callback(PrinterCallback)
     began = time.monotonic()
@@ -135,14 +108,19 @@ def finetune(options: Options, command: str = "") -> Path:
         shutil.rmtree(state, ignore_errors=True)
         state, is_made = last_state(options.folder), False
     if not is_made:
-        with memory_watched(_too_much):
+        # Several processes would not stop at the same step.
+        watched = stopping.watching() if arguments.world_size == 1 else nullcontext()
+        with memory_watched(_too_much), watched:
             trainer.train(resume_from_checkpoint=state)
+        if stopping.is_wished and trainer.state.global_step < steps:
+            raise KeyboardInterrupt
     if is_first and not is_made:
         losses = [each["loss"] for each in trainer.state.log_history if "loss" in each]
         outcome = card.Outcome(
             items=round((trainer.state.epoch or 0) * len(items)),
             steps=trainer.state.global_step,
             seconds=time.monotonic() - began,
+            began_at=_step_of(state) if state else 0,
             loss=losses[-1] if losses else float("nan"),
             learnt=learnt,
             parameters=parameters,
@@ -153,7 +131,7 @@ def finetune(options: Options, command: str = "") -> Path:
         aside = out.with_name(out.name + ".part")
         shutil.rmtree(aside, ignore_errors=True)
         adapt.save(model, processor, options, codec, aside)
-        card.write(options, outcome, aside, command)
+        card.write(replace(options, epochs=times), outcome, aside, command)
         shutil.rmtree(out, ignore_errors=True)
         aside.rename(out)
     if is_first and options.merge:
@@ -176,12 +154,10 @@ def training_arguments(options: Options) -> TrainingArguments:
         )
     return TrainingArguments(
         output_dir=str(options.folder / "states"),
-        num_train_epochs=options.times,
         max_steps=options.max_steps or -1,
         per_device_train_batch_size=options.rows_at_once,
         gradient_accumulation_steps=options.accumulate,
         learning_rate=options.learning_rate,
-        warmup_steps=options.warmup,  # below 1 it is a share
         lr_scheduler_type=options.schedule,
         weight_decay=options.weight_decay,
         optim=options.optimizer,
@@ -224,9 +200,9 @@ def _step_of(state: str) -> int:
 
 
 def _steps(options: Options, rows: int, processes: int) -> int:
-    """How many the Trainer makes: a part of a batch or of a step at the end of the data is one."""
+    """How many the Trainer makes of the data once: a part of a batch or of a step is one."""
     batches = math.ceil(math.ceil(rows / options.rows_at_once) / processes)
-    return math.ceil(options.times * math.ceil(batches / options.accumulate))
+    return math.ceil(batches / options.accumulate)
 
 
 def _dtype(model: nn.Module) -> torch.dtype:
@@ -288,15 +264,23 @@ def main(given: Sequence[str] | None = None) -> int:
     """Command line; 2 where the options, the data or the checkpoint cannot be used."""
     given = sys.argv[1:] if given is None else given
     parser = HfArgumentParser(Options, description=__doc__.split("\n")[0])
-    (options,) = parser.parse_args_into_dataclasses(list(given))
+    options, unknown = parser.parse_args_into_dataclasses(
+        list(given), return_remaining_strings=True
+    )
+    if unknown:
+        print(f"There is no option {unknown[0]}. See --help.", file=sys.stderr)
+        return 2
     command = documents.command("training.finetune", given)
     try:
         out = finetune(options, command)
     except UserError as error:
-        print(error, file=sys.stderr)
+        # One of a process that reads pictures comes with that process's traceback before it.
+        print(str(error).rpartition("UserError: ")[2].strip(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from the last state.", file=sys.stderr)
+        state = last_state(options.folder)
+        after = f"goes on after step {_step_of(state)}" if state else "begins anew"
+        print(f"Stopped. The same command {after}.", file=sys.stderr)
         return 130
     print(f"The result is in {out}.")
     return 0

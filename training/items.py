@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from models import prompts
 from models.images import open_image
-from models.schema import Box
+from models.schema import Box, UserError
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Item:
     objects that the prefix asks for; both are empty where the source has none.
     """
 
-    picture: Path | Callable[[], Any]
+    picture: Path | Callable[[], Path | bytes]
     prefix: str
     suffix: str
     answers: tuple[str, ...] = ()
@@ -39,10 +40,30 @@ class Item:
 
     def open(self) -> Image.Image:
         """The picture in RGB, upright; UserError where it cannot be read."""
-        source = self.picture() if callable(self.picture) else self.picture
-        if isinstance(source, Image.Image):
-            return source.convert("RGB")
-        return open_image(source).image
+        return open_image(self.picture() if callable(self.picture) else self.picture).image
+
+
+def check(item: Item) -> None:
+    """UserError for a prefix that cannot be asked or a suffix that says nothing."""
+    prompts.check(item.prefix)
+    if not item.suffix.strip():
+        raise UserError(f"{item.prefix!r} has an empty suffix.", "Give it a text.")
+
+
+def checked(items: Sequence[Item]) -> str:
+    """A digest of the items' texts and pictures' names; UserError naming an item as `check` does.
+
+    No picture is opened.
+    """
+    found = hashlib.sha256()
+    for number, item in enumerate(items, 1):
+        try:
+            check(item)
+        except UserError as error:
+            raise UserError(f"Item {number}: {error.problem}", error.remedy) from None
+        name = item.picture.name if isinstance(item.picture, Path) else ""
+        found.update(repr((name, item.prefix, item.suffix)).encode())
+    return found.hexdigest()[:16]
 
 
 def by_picture(items: Sequence[Item]) -> list[list[int]]:

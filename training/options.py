@@ -17,6 +17,7 @@ from training.data import COCO_TASKS, Source, source
 
 METHODS = ("lora", "qlora", "full")
 EASY_VQA_EPOCHS = 2.0
+FEWEST_STEPS = 100  # where no epochs are given
 PARTS = ("vision_tower", "projector", "language_model")
 FILE = "options.json"
 # What may differ when a run goes on: nothing that changes the weights it ends with.
@@ -60,7 +61,9 @@ class Options:
         "most questions about a picture in a row that looks at it once; 0: 16 for nano "
         "on JSONL and easy-vqa, else 1",
     )
-    epochs: float = _option(0.0, "times through the data; 0: 1, of easy-vqa 2")
+    epochs: float = _option(
+        0.0, "times through the data; 0: 2 of easy-vqa, of others 1, or as many as make 100 steps"
+    )
     max_steps: int = _option(0, "steps, whatever the epochs say; 0: all of the epochs")
     batch: int = _option(0, "rows at once on a device; 0: 16, or 4 where they are packed")
     accumulate: int = _option(1, "batches per step")
@@ -140,8 +143,8 @@ class Options:
         return self.batch or (16 if self.most_in_row == 1 else 4)
 
     @property
-    def times(self) -> float:
-        """Times through the data: the given ones, or what suits them."""
+    def least_times(self) -> float:
+        """Times through the data: the given ones, or the fewest that suit them."""
         return self.epochs or (EASY_VQA_EPOCHS if self.data == "easy-vqa" else 1.0)
 
     def source(self, codec: Path | None = None) -> Source:
@@ -277,6 +280,7 @@ class Options:
             "clip": (0.0001, 1000),
             "limit": (0, 10**9),
             "workers": (0, 64),
+            "seed": (0, 2**32 - 1),
             "save_steps": (1, 10**9),
             "log_steps": (1, 10**9),
         }
@@ -286,15 +290,29 @@ class Options:
             if not low <= getattr(self, name) <= high
         ]
 
-    def keep(self, processes: int = 1) -> None:
-        """Write the options, and over how many processes a step is divided, beside the states.
+    def keep(self, items: str = "", processes: int = 1) -> None:
+        """Write the options beside the states, with a digest of the items and over how many
+        processes a step is divided.
 
-        UserError where the folder has the run of others.
+        UserError where the folder has the run of others or cannot be written.
         """
+        try:
+            self._keep({"items": items, "processes": processes})
+        except OSError as error:
+            raise UserError(
+                f"{self.folder} cannot be written: {error.strerror}.", "Give another --out."
+            ) from None
+
+    def _keep(self, run: dict[str, Any]) -> None:
         file = self.folder / FILE
-        mine = dataclasses.asdict(self) | {"processes": processes}
+        mine = dataclasses.asdict(self) | run
         if file.exists():
-            other = json.loads(file.read_text("utf-8"))
+            try:
+                other = dict(json.loads(file.read_text("utf-8")))
+            except (ValueError, TypeError):
+                raise UserError(
+                    f"{file} is damaged.", "Give another --out, or remove that folder."
+                ) from None
             differing = sorted(key for key, value in mine.items() if other.get(key) != value)
             differing = [key for key in differing if key not in _MAY_DIFFER]
             if differing:

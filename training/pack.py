@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from transformers import PaliGemmaProcessor
 
-from training.collate import IGNORED, check
-from training.items import Item, by_picture
+from training.collate import IGNORED
+from training.items import Item, by_picture, check
 
 Row = tuple[Item, ...]  # of one picture
 

@@ -156,7 +156,13 @@ def test_coco_annotations_are_scored_as_boxes_and_masks(task, tmp_path):
         (["--systems", "nano-224", "nano-224+dog"], "no adapter 'dog'"),
         (["--systems", "nano-224@int3"], "no precision 'int3'"),
         (["--systems", "nano-224", "--measures", "bleu"], "no measure 'bleu'"),
+        (["--systems", "nano-224", "--measures", "masks"], "No item suits"),
         (["--systems", "nano-224", "--write", "none.md"], "none.md has no place for the table"),
+        (["--systems", "nano-224", "--json", "gone/a.json"], "no folder gone"),
+        (["--systems", "nano-224", "--plot", "a.txt"], "no .png"),
+        (["--systems", "nano-224", "--work", "README.md"], "cannot be made"),
+        (["--systems", "nano-224", "--task", "detect"], "--task says nothing"),
+        (["--systems", "nano-224", "--image-column", "x"], "--image-column says nothing"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_asked(arguments, words, lines, capsys):
@@ -185,6 +191,19 @@ def test_both_commands_end_with_2_where_something_is_wrong(module):
     assert done.stdout == ""
     assert done.stderr == "error: " + done.stderr.removeprefix("error: ").splitlines()[0] + "\n"
     assert "no adapter 'dog'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("told", "mark"),
+    [
+        (("easy-vqa",), "compared easy-vqa"),
+        (("easy-vqa", None, 1000), "compared easy-vqa, first 1000"),
+        (("folder/boxes.json",), "compared boxes.json detect"),
+        (("boxes.json", "segment", 20), "compared boxes.json segment, first 20"),
+    ],
+)
+def test_tables_of_tasks_and_of_parts_stand_apart(told, mark):
+    assert documents.scores_mark(*told) == mark
 
 
 @pytest.mark.parametrize("arguments", [[], ["--data", "easy-vqa"], ["--limit", "0"]])
@@ -241,7 +260,7 @@ def test_a_measure_without_a_number_is_a_dash_and_has_no_bar(tmp_path):
         for name, rows in (("a", [right, none, long]), ("b", [right]))
     ]
     about = {"cpu": "CPU", "gpu": "none", "versions": "v", "command": "python"}
-    record = {"data": "d", "split": "", "items": 4, "machine": about, "systems": found}
+    record = {"data": "d", "split": "", "items": 4, "limit": 0, "machine": about, "systems": found}
     text = compare.render(record, markdown=True)
     cells = {row.split("|")[1].strip(): row.split("|")[2:5] for row in text.splitlines()[2:]}
     assert [each.strip() for each in cells["exact"]] == ["4", *["0.500 (0.250–0.750)"] * 2]

@@ -13,6 +13,9 @@ from models.schema import UserError
 from models.tokens import parse_detections
 from training.coco import NANOS_CODEC
 from training.data import Source, read, source
+from training.items import checked
+
+PICTURED = '{{"image": "a.png", "prefix": {}, "suffix": {}}}'
 
 
 def write_coco(folder, annotations, size=(80, 60)):
@@ -58,12 +61,30 @@ def test_a_jsonl_file_names_pictures_beside_it(tmp_path):
         ('{"image": "a.png", "prefix": "ocr"}', "Line 1"),
         ('{"image": "gone.png", "prefix": "ocr", "suffix": "A"}', "gone.png"),
         ("", "no items"),
+        (PICTURED.format('"ocr"', '" "'), "Line 1 of .* empty suffix"),
+        (PICTURED.format('"ocr"', "null"), "Line 1"),
+        (PICTURED.format('"ocr\\n"', '"A"'), "Line 1 of .* line break"),
+        (PICTURED.format('"ocr"', '"A", "answers": null'), "Line 1"),
+        ('{"image": 5, "prefix": "ocr", "suffix": "A"}', "Line 1"),
+        ('{"image": "' + "a" * 300 + '", "prefix": "ocr", "suffix": "A"}', "not there"),
     ],
 )
 def test_a_broken_jsonl_file_is_refused_with_its_line(tmp_path, text, word):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     (tmp_path / "mine.jsonl").write_text(text)
     with pytest.raises(UserError, match=word):
         read(Source(str(tmp_path / "mine.jsonl")))
+
+
+def test_a_jsonl_file_may_have_a_mark_of_its_encoding_which_is_utf_8(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    file = tmp_path / "mine.jsonl"
+    line = PICTURED.format('"ocr"', '"one\u2028two"')
+    file.write_text(f"{line}\n{line}\n", "utf-8-sig")
+    assert [item.suffix for item in read(Source(str(file)))] == ["one\u2028two"] * 2
+    file.write_text(line, "utf-16")
+    with pytest.raises(UserError, match="UTF-8"):
+        read(Source(str(file)))
 
 
 def test_boxes_of_a_coco_file_become_detect_prompts_from_the_top_down(tmp_path):
@@ -121,12 +142,30 @@ def np_codes(codes):
         ({"bbox": [1, 1, 9, 9], "category_id": 5}, "detect", "does not have"),
         ({}, "detect", "bbox"),
         ({"bbox": [1, 1, 9, 9]}, "caption", "detect, segment"),
+        ({"bbox": [1, 1, float("nan"), 9]}, "detect", "no finite bbox"),
+        ({"bbox": [1, 1, 9, 9], "segmentation": [[1, 2]]}, "segment", "annotation 0 cannot be"),
+        ({"bbox": [1, 1, 9, 9], "segmentation": "abc"}, "segment", "annotation 0 cannot be"),
+        (
+            {"bbox": [1, 1, 9, 9], "segmentation": {"size": [9, 9], "counts": [81]}},
+            "segment",
+            "80 × 60 pixels",
+        ),
     ],
 )
 def test_a_coco_file_that_lacks_something_is_refused(tmp_path, annotation, task, word):
     file = write_coco(tmp_path, [annotation])
     with pytest.raises(UserError, match=word):
         read(Source(str(file), task=task))
+
+
+@pytest.mark.parametrize("name", ["a ; b", "two\nlines", " "])
+def test_a_category_that_no_prompt_can_ask_for_is_refused(tmp_path, name):
+    file = write_coco(tmp_path, [{"bbox": [1, 1, 9, 9]}])
+    content = json.loads(file.read_text())
+    content["categories"][0]["name"] = name
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="category"):
+        read(Source(str(file)))
 
 
 def test_a_picture_that_is_missing_is_named(tmp_path):
@@ -164,6 +203,22 @@ def test_a_dataset_is_read_by_its_columns(tmp_path):
     assert items[2].open().mode == "RGB"
     with pytest.raises(UserError, match="It has image, question, answers"):
         read(source(name, answer="label"))
+
+
+def test_pictures_of_a_dataset_are_opened_as_uploads_are(tmp_path):
+    clear, data = tmp_path / "clear.png", tmp_path / "data"
+    Image.new("RGBA", (6, 4), (0, 0, 0, 0)).save(clear)
+    data.mkdir()
+    name = dataset(data, image=[str(clear), None], question=["a", "b"], answer=["c", None])
+    items = read(source(name, template="answer en {question}"))
+    assert items[0].open().getpixel((0, 0)) == (255, 255, 255)
+    with pytest.raises(UserError, match=r"Row 2 .* no picture"):
+        items[1].open()
+    with pytest.raises(UserError, match=r"Item 2: .* empty suffix"):
+        checked(items)
+    for template, word in (("answer {", "no template"), ("answer {}", "without the name")):
+        with pytest.raises(UserError, match=word):
+            read(source(name, template=template))
 
 
 def test_halves_of_a_dataset_share_nothing_and_are_always_the_same():

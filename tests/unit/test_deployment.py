@@ -85,7 +85,7 @@ def test_adapters_are_offered_for_their_checkpoint(deploy, folder):
     [
         ({"CHECKPOINTS": "me/my-vqa"}, "has no '='"),
         ({"CHECKPOINTS": "me/my-vqa=3b-mix-896"}, "'3b-mix-896' is no built-in checkpoint"),
-        ({"CHECKPOINTS": "my-vqa=3b-pt-448"}, "neither a Hub id nor a folder"),
+        ({"CHECKPOINTS": "my-vqa=3b-pt-448"}, "neither a Hub id nor a folder's path"),
         ({"CHECKPOINTS": "/no/such/folder=3b-pt-448"}, "there is no folder"),
         ({"CHECKPOINTS": "a/x=3b-pt-448,b/x=3b-pt-448"}, "the name of another"),
         ({"CHECKPOINTS": "a/nano-224=nano-224"}, "the name of another"),

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -125,6 +126,12 @@ def test_a_merged_checkpoint_is_the_base_with_the_adapter(trained, tmp_path):
     assert (tmp_path / "merged" / "mask_codec.safetensors").exists()
 
 
+def test_even_a_single_step_learns(tmp_path):
+    out = finetune(replace(SHORT, limit=2, max_steps=1, out=str(tmp_path)))
+    weights = load_file(out / lora.WEIGHTS)
+    assert any(bool(tensor.any()) for key, tensor in weights.items() if "lora_B" in key)
+
+
 def test_frozen_parts_get_no_matrices_and_still_load(tmp_path, deployed):
     out = finetune(replace(SHORT, out=str(tmp_path / "run"), freeze=["vision_tower"], max_steps=1))
     keys = load_file(out / lora.WEIGHTS)
@@ -211,26 +218,33 @@ def test_two_processes_learn_what_one_does_from_twice_the_batch(tmp_path):
         assert torch.allclose(first[key], second[key], atol=2e-4), key
 
 
-def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path):
-    """Killed by the system in the midst of things, it ends as one that was left alone."""
+def test_a_run_that_is_stopped_or_killed_goes_on_to_the_same_weights(tmp_path):
+    """Told to stop, it keeps its step; killed, it has lost some; either way it ends as one that was
+    left alone."""
     options = ["--data", "easy-vqa", "--limit", "40", "--batch", "2", "--max_steps", "8"]
     options += ["--save_steps", "2", "--log_steps", "1", "--dropout", "0.1", "--rank", "2"]
     options += ["--pack", "2"]
     command = [sys.executable, "-m", "training.finetune", *options]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [*command, "--out", str(broken)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as running:
-        for line in running.stdout:
-            if line.startswith("step 5/8"):
-                running.kill()
-                break
-    assert running.wait() != 0
+
+    def end(step: str, how: signal.Signals) -> int:
+        with subprocess.Popen(
+            [*command, "--out", str(broken)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as running:
+            for line in running.stdout:
+                if line.startswith(f"step {step}/8"):
+                    running.send_signal(how)
+        return running.returncode
+
+    assert end("1", signal.SIGTERM) == 130
+    kept = int(last_state(broken).rpartition("-")[2])
+    assert 1 <= kept < 5  # whichever step it was at
+    assert end("5", signal.SIGKILL) == -signal.SIGKILL
     assert last_state(broken).endswith("checkpoint-4")
     for folder in (whole, broken):
         subprocess.run([*command, "--out", str(folder)], cwd=ROOT, env=environment, check=True)

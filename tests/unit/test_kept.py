@@ -21,6 +21,9 @@ def test_a_second_run_takes_what_the_first_one_was_told(tmp_path):
     kept = Kept(tmp_path / "work", "weights")
     assert kept.answers([PICTURE], ["cap en", "ocr"], lambda: GIVEN) == GIVEN
     assert kept.answers([PICTURE], ["cap en", "ocr"], never) == GIVEN
+    (file,) = (tmp_path / "work").iterdir()
+    file.write_text(file.read_text()[:20])  # as of a machine that lost power
+    assert kept.answers([PICTURE], ["cap en", "ocr"], lambda: GIVEN) == GIVEN
 
 
 def test_other_pictures_prompts_or_weights_are_asked_anew(tmp_path):

@@ -33,6 +33,7 @@ from training.options import EASY_VQA_EPOCHS, Options
         ({"accumulate": 0}, "1 to"),
         ({"pack": 4, "data": "owner/name"}, "no names"),
         ({"pack": 4, "checkpoint": "3b-pt-896"}, "4,096 tokens"),
+        ({"seed": -1}, "0 to"),
         ({"save_steps": 0}, "1 to"),
     ],
 )
@@ -76,7 +77,7 @@ def test_the_rank_suits_the_size_and_alpha_the_rank_unless_they_are_given():
 )
 def test_rows_and_epochs_suit_checkpoint_and_data_unless_they_are_given(given, wanted):
     options = Options(**given)
-    assert (options.most_in_row, options.rows_at_once, options.times) == wanted
+    assert (options.most_in_row, options.rows_at_once, options.least_times) == wanted
 
 
 def test_a_folder_keeps_to_the_options_of_its_run(tmp_path):
@@ -87,9 +88,22 @@ def test_a_folder_keeps_to_the_options_of_its_run(tmp_path):
         Options(out=str(tmp_path), rank=8).keep()
     with pytest.raises(UserError, match="processes"):  # a step would have other items
         Options(out=str(tmp_path), rank=4).keep(processes=2)
+    with pytest.raises(UserError, match="other items"):
+        Options(out=str(tmp_path), rank=4).keep("digest of others")
+
+
+def test_a_folder_that_cannot_be_written_or_read_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="another --out"):
+        Options(out=str(tmp_path / "file")).keep()
+    (tmp_path / "options.json").write_text('{"rank": ')
+    with pytest.raises(UserError, match="damaged"):
+        Options(out=str(tmp_path)).keep()
 
 
 def test_the_command_refuses_before_it_loads_anything(capsys):
+    assert main(["--epoch_count", "3"]) == 2
+    assert "no option --epoch_count" in capsys.readouterr().err
     assert main(["--method", "full", "--merge"]) == 2
     assert "no adapter to merge" in capsys.readouterr().err
 
