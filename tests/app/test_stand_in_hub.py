@@ -176,7 +176,7 @@ def test_a_fine_tune_is_pushed_and_answers_from_there(run, tmp_path):
     """Trained for a step, put on the Hub, and used by another machine under its id."""
     out = tmp_path / "run"
     tune = ("-m", "training.finetune", "--data", "easy-vqa", "--limit", "2", "--batch", "2")
-    tune += ("--rank", "2", "--out", str(out), "--push", "me/shapes")
+    tune += ("--max_steps", "1", "--rank", "2", "--out", str(out), "--push", "me/shapes")
     with stand_in_hub({}) as hub:
         pushed = run(hub, *tune, HF_TOKEN=TOKEN)
         assert pushed.returncode == 0, pushed.stderr
