@@ -118,25 +118,42 @@ def _truth(annotation: dict, picture: dict, label: str, masks: bool) -> Truth | 
         raise UserError(
             f"Annotation {annotation.get('id')} has no segmentation.", "Train on detect instead."
         )
-    return Truth(label, box, partial(_mask, annotation, height, width))
-
-
-def _mask(annotation: dict, height: int, width: int) -> np.ndarray:
-    """bool[height, width] of polygons or of run lengths; UserError where they are neither."""
-    try:
-        mask = _decoded(annotation["segmentation"], height, width)
-        if mask.shape != (height, width):
-            raise ValueError(f"it has {mask.shape[1]} × {mask.shape[0]} pixels")
-    except Exception as error:  # pycocotools raises whatever its C code comes upon
+    if not (_are_polygons(outline) or _are_runs(outline, height, width)):
         raise UserError(
-            f"The segmentation of annotation {annotation.get('id')} cannot be read: {error}.",
-            f"It needs polygons or run lengths of {width} × {height} pixels.",
-        ) from None
-    return mask
+            f"The segmentation of annotation {annotation.get('id')} cannot be read.",
+            f"It needs polygons, or run lengths of {width} × {height} pixels.",
+        )
+    return Truth(label, box, partial(_mask, outline, height, width))
 
 
-def _decoded(outline: Any, height: int, width: int) -> np.ndarray:
-    """The mask of polygons or of run lengths, counted or compressed."""
+def _are_polygons(outline: Any) -> bool:
+    """Whether these are lists of x, y, x, y, …, each of at least three corners."""
+    return isinstance(outline, list) and all(
+        isinstance(corners, list)
+        and len(corners) >= 6
+        and len(corners) % 2 == 0
+        and all(isinstance(each, int | float) and math.isfinite(each) for each in corners)
+        for corners in outline
+    )
+
+
+def _are_runs(outline: Any, height: int, width: int) -> bool:
+    """Whether these are run lengths, counted or compressed, of a whole picture of this size."""
+    if not isinstance(outline, dict) or outline.get("size") != [height, width]:
+        return False
+    counts = outline.get("counts")
+    if isinstance(counts, list):
+        return all(isinstance(each, int) and each >= 0 for each in counts) and (
+            sum(counts) == height * width
+        )
+    return isinstance(counts, str)
+
+
+def _mask(outline: Any, height: int, width: int) -> np.ndarray:
+    """bool[height, width] of polygons or of run lengths, counted or compressed.
+
+    UserError where compressed ones are damaged.
+    """
     from pycocotools import mask as coder
 
     if isinstance(outline, list):
@@ -145,7 +162,13 @@ def _decoded(outline: Any, height: int, width: int) -> np.ndarray:
         rle = coder.frPyObjects(outline, height, width)
     else:
         rle = outline
-    return coder.decode(rle).astype(bool)
+    try:
+        return coder.decode(rle).astype(bool)
+    except ValueError as error:  # of compressed ones, which only the library can check
+        raise UserError(
+            f"A segmentation of {width} × {height} pixels cannot be read: {error}.",
+            "Write its run lengths as numbers, or polygons.",
+        ) from None
 
 
 def _codes(items: Sequence[tuple[Path, dict, str, tuple[Truth, ...]]], file: Path) -> Iterator[str]:

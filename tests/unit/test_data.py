@@ -150,6 +150,16 @@ def np_codes(codes):
             "segment",
             "80 × 60 pixels",
         ),
+        (
+            {"bbox": [1, 1, 9, 9], "segmentation": {"size": [60, 80], "counts": [81]}},
+            "segment",
+            "annotation 0 cannot be",
+        ),
+        (
+            {"bbox": [1, 1, 9, 9], "segmentation": {"size": [60, 80], "counts": "abc"}},
+            "segment",
+            "80 × 60 pixels cannot be",
+        ),
     ],
 )
 def test_a_coco_file_that_lacks_something_is_refused(tmp_path, annotation, task, word):

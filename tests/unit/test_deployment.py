@@ -91,6 +91,7 @@ def test_adapters_are_offered_for_their_checkpoint(deploy, folder):
         ({"CHECKPOINTS": "a/nano-224=nano-224"}, "the name of another"),
         ({"ADAPTERS": "me/lora=3b"}, "there is no '3b'"),
         ({"ADAPTERS": "/tmp=nano-224"}, "no adapter_config.json"),
+        ({"ADAPTERS": "me/lora=nano-224,me/lora@v2=nano-224"}, "the name of another"),
         ({"DEFAULT": "3b-mix-896"}, "there is no such checkpoint"),
     ],
 )
@@ -109,3 +110,11 @@ def test_a_folder_of_another_resolution_is_refused(deploy, folder):
     (folder / "config.json").write_text("[]")
     with pytest.raises(UserError, match=r"no readable config\.json"):
         deploy(CHECKPOINTS=f"{folder}=nano-224")
+
+
+def test_a_folder_that_is_written_as_a_name_is_recognised(deploy, tmp_path, monkeypatch):
+    (tmp_path / "runs" / "mine" / "adapter").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        deploy(ADAPTERS="runs/mine/adapter=nano-224")
+    assert caught.value.remedy == "Write ./runs/mine/adapter for the folder."
