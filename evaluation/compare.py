@@ -29,7 +29,7 @@ from models.backend import Backend
 from models.schema import UserError
 from models.service import LocalBackend
 from training import documents
-from training.data import COCO_TASKS, PRESETS, Source, read, source
+from training.data import COCO_TASKS, PRESETS, Source, read, refused, source
 
 FAILED, STOPPED = 2, 130
 NAME = "evaluation.compare"
@@ -163,6 +163,8 @@ def _run(
                 f"Write <!-- {mark} --> … <!-- /{mark} -->.",
             )
     _check_places(options)
+    for problem, remedy in refused(options.data, **vars(options)):
+        raise UserError(problem, remedy)
     # A preset has its own split; all other data are scored on what was not trained on.
     split = options.split or (None if options.data in PRESETS else "test")
     data = source(
@@ -193,17 +195,7 @@ def _run(
 
 
 def _check_places(options: argparse.Namespace) -> None:
-    """UserError for a place that could not be written to after hours, or an option in vain."""
-    is_coco, is_file = options.data.endswith(".json"), options.data.endswith((".json", ".jsonl"))
-    for name, is_vain in (
-        ("task", not is_coco),
-        ("images", not is_coco),
-        ("split", is_file),
-        *((each, is_file) for each in ("template", "image_column", "answer_column")),
-    ):
-        if is_vain and getattr(options, name) is not None:
-            told = name.replace("_", "-")
-            raise UserError(f"--{told} says nothing about {options.data}.", "Leave it out.")
+    """UserError for a place that could not be written to, before hours are spent."""
     for place in filter(None, (options.json, options.plot)):
         if not place.parent.is_dir():
             raise UserError(f"There is no folder {place.parent}.", "Make it, or write elsewhere.")
@@ -228,8 +220,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--task", choices=COCO_TASKS, help="what COCO annotations are asked for")
     add("--images", type=Path, help="the folder of a COCO file's pictures; default: its own")
     add("--template", help='a dataset\'s prompts, such as "answer en {question}"')
-    add("--image-column", help="of a dataset")
-    add("--answer-column", help="of a dataset")
+    add("--image-column", "--image_column", help="of a dataset")
+    add("--answer-column", "--answer_column", help="of a dataset")
     add("--systems", nargs="+", required=True, help="CHECKPOINT[+ADAPTER][@PRECISION]")
     add("--measures", nargs="+", help=f"of {', '.join(measures.names())}; default: what suits")
     add("--max-new-tokens", type=_count, help="default: what each task needs")

@@ -77,10 +77,8 @@ def write(options: Options, outcome: Outcome, folder: Path, command: str) -> Non
     library = "peft" if is_adapter else "transformers"
     front = ["---", *base, f"library_name: {library}", "pipeline_tag: image-text-to-text"]
     front += ["tags:", "  - paligemma2", *(["  - lora"] if is_adapter else []), "---"]
-    name, mark = (
-        documents.data_name(options.data),
-        documents.scores_mark(options.data, options.task),
-    )
+    name = documents.data_name(options.data)
+    mark = documents.scores_mark(options.data, options.task)
     what = f"A {_METHOD[options.method]} of {chosen.name} on {name}"
     changed = {
         field.name: getattr(options, field.name)

@@ -76,19 +76,47 @@ def source(name: str, **given: Any) -> Source:
     return replace(found, **{key: value for key, value in given.items() if value is not None})
 
 
+def has_columns(name: str) -> bool:
+    """Whether data of a name are a dataset, whose columns have names."""
+    return name != "easy-vqa" and not name.endswith((".json", ".jsonl"))
+
+
+def refused(name: str, **given: Any) -> list[tuple[str, str]]:
+    """Each thing that was `given` in vain or wrongly for data of a name, and what to do.
+
+    `given` are options by the names that commands have, None where they were not given.
+    """
+    is_coco, is_file = name.endswith(".json"), name.endswith((".json", ".jsonl"))
+    in_vain = {
+        "task": ("a COCO file", not is_coco),
+        "images": ("a COCO file", not is_coco),
+        "split": (f"datasets, and {Path(name).name} is all of its items", is_file),
+    }
+    for each in ("image_column", "answer_column", "template"):
+        in_vain[each] = (f"datasets with columns, and {name} has none", not has_columns(name))
+    found = [
+        (f"--{option} belongs to {whose}.", "Leave it out.")
+        for option, (whose, is_vain) in in_vain.items()
+        if is_vain and given.get(option) is not None
+    ]
+    if is_coco and given.get("task") not in (None, *COCO_TASKS):
+        found.append((f"The task is {given['task']!r}.", f"Choose one of {', '.join(COCO_TASKS)}."))
+    if given.get("half") not in (None, "", "first", "second"):
+        found.append((f"There is no half {given['half']!r}.", "Choose first or second."))
+    return found
+
+
 def read(source: Source) -> Sequence[Item]:
     """The items of a source; UserError saying what is wrong with it."""
-    if source.half not in ("", "first", "second"):
-        raise UserError(f"half is {source.half!r}.", "Choose first, second or none.")
+    is_coco = source.name.endswith(".json")
+    wanted = {"task": source.task} if is_coco else {}  # of others it says nothing
+    for problem, remedy in refused(source.name, half=source.half, **wanted):
+        raise UserError(problem, remedy)
     if source.name == "easy-vqa":
         items = _easy_vqa(source.split)
     elif source.name.endswith(".jsonl"):
         items = _jsonl(Path(source.name))
-    elif source.name.endswith(".json"):
-        if source.task not in COCO_TASKS:
-            raise UserError(
-                f"The task is {source.task!r}.", f"Choose one of {', '.join(COCO_TASKS)}."
-            )
+    elif is_coco:
         items = coco.read(Path(source.name), source.images, source.task == "segment", source.codec)
     else:
         items = _dataset(source)

@@ -41,7 +41,7 @@ from training import adapt, card, documents
 from training.collate import Collator, Items, suffix_loss
 from training.data import read
 from training.items import checked
-from training.options import FEWEST_STEPS, Options
+from training.options import Options
 from training.pack import Packer, in_rows
 from training.progress import Progress, Stopping
 from training.quick import is_quick
@@ -74,15 +74,7 @@ def finetune(options: Options, command: str = "") -> Path:
     model = adapt.prepare(options, folder, device)
     learnt, parameters = adapt.counts(model)
     at_once = options.rows_at_once * options.accumulate * arguments.world_size
-    a_time = _steps(options, len(made), arguments.world_size)
-    times = options.least_times
-    if not options.epochs:
-        times = max(times, float(math.ceil(FEWEST_STEPS / a_time)))
-    steps = options.max_steps or math.ceil(times * a_time)
-    arguments.num_train_epochs = times
-    # As many steps with a rate that rises; a short run has none, as the first would learn nothing.
-    warm = options.warmup * steps
-    arguments.warmup_steps = math.ceil(warm) if warm >= 1 else 0
+    steps = _plan(options, arguments, len(made))
     what = f"{len(items):,} items" + (f" in {len(made):,} rows" if is_packed else "")
     about = f"{what}, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn"
     per_step = min(at_once, len(made)) * len(items) / len(made)
@@ -131,7 +123,7 @@ def finetune(options: Options, command: str = "") -> Path:
         aside = out.with_name(out.name + ".part")
         shutil.rmtree(aside, ignore_errors=True)
         adapt.save(model, processor, options, codec, aside)
-        card.write(replace(options, epochs=times), outcome, aside, command)
+        card.write(replace(options, epochs=arguments.num_train_epochs), outcome, aside, command)
         shutil.rmtree(out, ignore_errors=True)
         aside.rename(out)
     if is_first and options.merge:
@@ -199,10 +191,19 @@ def _step_of(state: str) -> int:
     return int(Path(state).name.split("-")[1])
 
 
-def _steps(options: Options, rows: int, processes: int) -> int:
-    """How many the Trainer makes of the data once: a part of a batch or of a step is one."""
-    batches = math.ceil(math.ceil(rows / options.rows_at_once) / processes)
-    return math.ceil(batches / options.accumulate)
+def _plan(options: Options, arguments: TrainingArguments, rows: int) -> int:
+    """Settle how often the data are gone through and how long the rate rises; the steps of all.
+
+    Like the Trainer's, a part of a batch or of a step at the end of the data is one.
+    """
+    batches = math.ceil(math.ceil(rows / options.rows_at_once) / arguments.world_size)
+    once = math.ceil(batches / options.accumulate)
+    arguments.num_train_epochs = options.times(once)
+    steps = options.max_steps or math.ceil(arguments.num_train_epochs * once)
+    # In a short run it does not rise, as the first of such steps learns nothing.
+    rising = options.warmup * steps
+    arguments.warmup_steps = math.ceil(rising) if rising >= 1 else 0
+    return steps
 
 
 def _dtype(model: nn.Module) -> torch.dtype:

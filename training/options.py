@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from models import catalog
 from models.schema import UserError
-from training.data import COCO_TASKS, Source, source
+from training.data import Source, has_columns, refused, source
 
 METHODS = ("lora", "qlora", "full")
 EASY_VQA_EPOCHS = 2.0
@@ -129,7 +130,7 @@ class Options:
     @property
     def is_hub(self) -> bool:
         """Whether the data are a dataset with columns."""
-        return not self.data.endswith((".json", ".jsonl")) and self.data != "easy-vqa"
+        return has_columns(self.data)
 
     @property
     def most_in_row(self) -> int:
@@ -142,10 +143,10 @@ class Options:
         """Rows at once on a device: the given ones, or what suits their length."""
         return self.batch or (16 if self.most_in_row == 1 else 4)
 
-    @property
-    def least_times(self) -> float:
-        """Times through the data: the given ones, or the fewest that suit them."""
-        return self.epochs or (EASY_VQA_EPOCHS if self.data == "easy-vqa" else 1.0)
+    def times(self, steps: int) -> float:
+        """Times through data that are `steps` steps: the given ones, or what suits them."""
+        usual = EASY_VQA_EPOCHS if self.data == "easy-vqa" else 1.0
+        return self.epochs or max(usual, float(math.ceil(FEWEST_STEPS / steps)))
 
     def source(self, codec: Path | None = None) -> Source:
         """The data; `codec` is the file of the checkpoint's mask codec."""
@@ -174,7 +175,7 @@ class Options:
             if when:
                 found.append((problem, remedy))
 
-        is_full, is_coco = self.method == "full", self.data.endswith(".json")
+        is_full = self.method == "full"
         refuse(
             self.method not in METHODS,
             f"There is no method {self.method!r}.",
@@ -208,40 +209,15 @@ class Options:
             f"{self.precision} would lose small steps.",
             "Leave out --precision; --autocast computes in 16 bits.",
         )
-        refuse(
-            self.task is not None and not is_coco,
-            "--task belongs to a COCO file.",
-            "Leave it out; other data have prefixes of their own.",
-        )
-        refuse(
-            is_coco and self.task not in (None, *COCO_TASKS),
-            f"The task is {self.task!r}.",
-            f"Choose one of {', '.join(COCO_TASKS)}.",
-        )
-        refuse(
-            self.split is not None and self.data.endswith((".json", ".jsonl")),
-            "--split belongs to datasets, and a file is all of it.",
-            "Leave it out.",
-        )
-        refuse(
-            self.half not in (None, "first", "second"),
-            f"There is no half {self.half!r}.",
-            "Choose first or second.",
-        )
-        refuse(
-            self.images is not None and not is_coco,
-            "--images belongs to a COCO file.",
-            "Leave it out.",
-        )
-        named = [
-            name
-            for name in ("image_column", "answer_column", "template")
-            if getattr(self, name) is not None
-        ]
-        refuse(
-            bool(named) and not self.is_hub,
-            f"--{', --'.join(named)} belong to datasets with columns, and {self.data} has none.",
-            "Leave them out.",
+        found += refused(
+            self.data,
+            split=self.split,
+            half=self.half,
+            task=self.task,
+            images=self.images,
+            image_column=self.image_column,
+            answer_column=self.answer_column,
+            template=self.template,
         )
         refuse(
             self.pack > 1 and self.is_hub,

@@ -161,8 +161,8 @@ def test_coco_annotations_are_scored_as_boxes_and_masks(task, tmp_path):
         (["--systems", "nano-224", "--json", "gone/a.json"], "no folder gone"),
         (["--systems", "nano-224", "--plot", "a.txt"], "no .png"),
         (["--systems", "nano-224", "--work", "README.md"], "cannot be made"),
-        (["--systems", "nano-224", "--task", "detect"], "--task says nothing"),
-        (["--systems", "nano-224", "--image-column", "x"], "--image-column says nothing"),
+        (["--systems", "nano-224", "--task", "detect"], "--task belongs to a COCO file"),
+        (["--systems", "nano-224", "--image-column", "x"], "--image_column belongs to datasets"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_asked(arguments, words, lines, capsys):

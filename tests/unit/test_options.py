@@ -77,7 +77,7 @@ def test_the_rank_suits_the_size_and_alpha_the_rank_unless_they_are_given():
 )
 def test_rows_and_epochs_suit_checkpoint_and_data_unless_they_are_given(given, wanted):
     options = Options(**given)
-    assert (options.most_in_row, options.rows_at_once, options.least_times) == wanted
+    assert (options.most_in_row, options.rows_at_once, options.times(1000)) == wanted
 
 
 def test_a_folder_keeps_to_the_options_of_its_run(tmp_path):
