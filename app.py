@@ -21,10 +21,10 @@ import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
-from models import catalog, deployment
-from models.backend import Backend
-from models.metrics import PROMETHEUS_TYPE, prometheus
+from models.catalog import deployment, lookup
 from models.schema import UserError
+from models.serving.backend import Backend
+from models.serving.metrics import PROMETHEUS_TYPE, prometheus
 from ui.examples import FOLDER, read_examples
 from ui.page import build_page
 from ui.theme import SCRIPT, STYLE, build_theme
@@ -78,7 +78,7 @@ def offer_metrics(app: FastAPI, backend: Backend) -> None:
 def warm_up(backend: Backend) -> threading.Thread:
     """Load the default checkpoint in the background, so that the first visitor need not wait."""
 
-    first = catalog.default().name
+    first = lookup.default().name
 
     def load() -> None:
         try:
@@ -105,11 +105,11 @@ def keep_memory_together() -> None:
 
 def main() -> None:
     """Serve the page until it is interrupted; a bad environment is an error at once."""
-    from models.device import on_zero_gpu
-    from models.service import LocalBackend
+    from models.loading.device import on_zero_gpu
+    from models.serving.local_backend import LocalBackend
 
     try:
-        catalog.default()
+        lookup.default()
     except UserError as error:
         sys.exit(str(error))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

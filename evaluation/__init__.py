@@ -1,1 +1,4 @@
-"""Measures: how right the answers are (`evaluate`), and how fast they come (`benchmark`)."""
+"""Measures: how right the answers are, how fast they come, and how many people can ask at once.
+
+It may import everything but the app; nothing imports it.
+"""

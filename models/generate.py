@@ -20,12 +20,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from models import catalog, prompts, rle
+from models.catalog import lookup
 from models.images import open_image
+from models.masks import rle
+from models.prompts import grammar
 from models.schema import Decoding, Request, Result, StatusEvent, TokenEvent, UserError
 
 if TYPE_CHECKING:
-    from models.backend import Backend
+    from models.serving.backend import Backend
 
 FAILED = 2
 INTERRUPTED = 130
@@ -79,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", default="nano-224", help="a name from the catalog")
     parser.add_argument("--adapter", help="a LoRA of the checkpoint")
     parser.add_argument(
-        "--precision", default="auto", help=f"auto or one of {', '.join(catalog.PRECISIONS)}"
+        "--precision", default="auto", help=f"auto or one of {', '.join(lookup.PRECISIONS)}"
     )
     parser.add_argument("--max-new-tokens", type=int, help="default: what the task needs")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
@@ -165,12 +167,12 @@ def _request(
 
     The picture is opened in its full size.
     """
-    checkpoint = catalog.find(options.checkpoint)
-    parsed = prompts.parse(fields["prompt"])
+    checkpoint = lookup.find(options.checkpoint)
+    parsed = grammar.parse(fields["prompt"])
     opened = open_image(fields["image"], reduce_above=None)
     tokens = fields.get("max_new_tokens", options.max_new_tokens)
     if tokens is None:
-        tokens = prompts.default_max_new_tokens(parsed.task, checkpoint.variant)
+        tokens = grammar.default_max_new_tokens(parsed.task, checkpoint.variant)
     request = Request(
         image=opened.image,
         prompt=fields["prompt"],
@@ -226,7 +228,7 @@ def _local_backend() -> Backend:
     """The backend of this machine; imported here because torch takes seconds and memory."""
     from transformers.utils import logging
 
-    from models.service import LocalBackend
+    from models.serving.local_backend import LocalBackend
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

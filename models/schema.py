@@ -49,7 +49,7 @@ class Request:
 
     `image` is RGB, already made safe (see `models.images`); `prompt` is the prefix without
     `<image>`, BOS or newline, exactly as the processor shall get it; `checkpoint` is a catalog
-    name such as "nano-224"; `precision` is "auto" or a name from `models.catalog.PRECISIONS`.
+    name such as "nano-224"; `precision` is "auto" or a name from `catalog.memory.PRECISIONS`.
     `deadline_s` None allows as long as this choice may take.
     """
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from models import catalog
-from models.engine import Engine
-from models.loader import LoadedModel, Loader
+from models.catalog import lookup
+from models.engine.engine import Engine
+from models.loading.loader import LoadedModel, Loader
 from models.schema import Decoding, Request, TokenEvent
-from models.service import LocalBackend
+from models.serving.local_backend import LocalBackend
 
 NANO = "nano-224"
 
@@ -21,7 +21,7 @@ NANO = "nano-224"
 @pytest.fixture(scope="session")
 def nano_checkpoint() -> Path:
     """The folder of the embedded checkpoint."""
-    return catalog.find(NANO).path
+    return lookup.find(NANO).path
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.service import LocalBackend
+from models.serving.local_backend import LocalBackend
 from tests.serving import Served, WatchedBackend, save_scene, serve
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import create_app, launch_options
-from models.backend import Backend
-from models.metrics import Snapshot
 from models.schema import Need, Request, Result, TokenEvent
+from models.serving.backend import Backend
+from models.serving.metrics import Snapshot
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60
@@ -194,8 +194,8 @@ def app_process(folder: Path, *command: str, **variables: str) -> Iterator[AppPr
 
 def save_scene(folder: Path, seed: int) -> Path:
     """A scene that nano was never trained on, as a PNG."""
-    from training.nano import scenes
+    from training.nano.scenes import scene
 
     path = folder / f"scene-{seed}.png"
-    scenes.draw(scenes.HELD_OUT + seed).image.save(path)
+    scene.draw(scene.HELD_OUT + seed).image.save(path)
     return path

@@ -1,4 +1,4 @@
-"""A `models.shapes.Shape` -> the configuration from which transformers builds a PaliGemma 2."""
+"""An architecture's `Shape` -> the configuration that transformers builds a PaliGemma 2 from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PaliGemmaConfig
 
-from models.shapes import Shape
+from models.catalog.architectures import Shape
 
 
 def configuration(

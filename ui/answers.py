@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from models import tokens
+from models.prompts import tokens
 from models.schema import Request, Result, StatusEvent, TokenEvent
 from ui import markup
 from ui.components import LayeredImage

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models import catalog
-from models.checkpoints import Checkpoint
-from models.prompts import LANGUAGES, Task
+from models.catalog import lookup
+from models.catalog.checkpoints import Checkpoint
+from models.prompts.grammar import LANGUAGES, Task
 from models.schema import UserError
 
 Choice = tuple[str, str]
@@ -93,7 +93,7 @@ def language_limit(size: str, task: str, language: str) -> str:
 
 def size_choices() -> list[Choice]:
     """Sizes as (label, value)."""
-    return [(size, size) for size in catalog.sizes()]
+    return [(size, size) for size in lookup.sizes()]
 
 
 def precision_choices(precisions: Sequence[str]) -> list[Choice]:
@@ -103,10 +103,10 @@ def precision_choices(precisions: Sequence[str]) -> list[Choice]:
 
 def find_checkpoint(size: str, variant: str, resolution: str | int) -> Checkpoint:
     """The checkpoint of exactly this choice; UserError naming the valid ones otherwise."""
-    of_size = [each for each in catalog.checkpoints() if each.size == size]
+    of_size = [each for each in lookup.checkpoints() if each.size == size]
     if not of_size:
         raise UserError(
-            f"There is no size {size!r}.", f"Choose one of {', '.join(catalog.sizes())}."
+            f"There is no size {size!r}.", f"Choose one of {', '.join(lookup.sizes())}."
         )
     for each in of_size:
         if (each.variant, str(each.resolution)) == (variant, str(resolution)):
@@ -119,18 +119,18 @@ def find_checkpoint(size: str, variant: str, resolution: str | int) -> Checkpoin
 
 def start() -> ModelChoice:
     """What is chosen at first: the deployment's default."""
-    first = catalog.default()
+    first = lookup.default()
     return settle(first.size, first.variant, first.resolution)
 
 
 def settle(size: str, variant: str, resolution: str | int) -> ModelChoice:
     """The checkpoint nearest to a wish: its size kept, then its variant, then its resolution."""
-    if size not in catalog.sizes():
-        size = catalog.sizes()[0]
-    variants = catalog.variants(size)
+    if size not in lookup.sizes():
+        size = lookup.sizes()[0]
+    variants = lookup.variants(size)
     if variant not in variants:
         variant = variants[0]
-    resolutions = catalog.resolutions(size, variant)
+    resolutions = lookup.resolutions(size, variant)
     nearest = min(resolutions, key=lambda each: abs(each - int(resolution)))
     return ModelChoice(
         checkpoint=find_checkpoint(size, variant, nearest),

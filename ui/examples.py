@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import adapters, catalog
-from models.checkpoints import Checkpoint
-from models.prompts import ParsedPrompt, parse
+from models.catalog import lookup
+from models.catalog.checkpoints import Checkpoint
+from models.hub import adapters
+from models.prompts.grammar import ParsedPrompt, parse
 
 FOLDER = Path(__file__).parent.parent / "examples"
 DEFAULT_CHECKPOINT = "nano-224"
@@ -49,7 +50,7 @@ def _example(folder: Path, entry: dict[str, str]) -> Example:
     if not image.is_file():
         raise FileNotFoundError(f"{image}, named in examples.json, does not exist")
     prompt, adapter = entry["prompt"], entry.get("adapter")
-    checkpoint = catalog.find(entry.get("checkpoint", DEFAULT_CHECKPOINT))
+    checkpoint = lookup.find(entry.get("checkpoint", DEFAULT_CHECKPOINT))
     if adapter:
         adapters.check_name(checkpoint.name, adapter)
     return Example(

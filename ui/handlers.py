@@ -13,11 +13,10 @@ from typing import Any
 
 import gradio as gr
 
-from models import catalog, deployment, prompts
-from models.backend import Backend
-from models.checks import gigabytes
+from models.catalog import deployment, lookup
 from models.images import OpenedImage
-from models.prompts import Task
+from models.prompts import grammar
+from models.prompts.grammar import Task
 from models.schema import (
     Box,
     Decoding,
@@ -27,6 +26,8 @@ from models.schema import (
     TokenEvent,
     UserError,
 )
+from models.serving.backend import Backend
+from models.serving.validation import gigabytes
 from ui import markup
 from ui.answers import ENDED, blank, finished, partial, waiting
 from ui.choices import (
@@ -81,7 +82,7 @@ def build_prompt(
     """The prompt of the page's fields; UserError where one that the task needs is empty."""
     if task not in set(Task):
         raise UserError(f"There is no task {task!r}.", f"Choose one of {', '.join(Task)}.")
-    return prompts.build(
+    return grammar.build(
         Task(task),
         language=language or "en",
         question=question or "",
@@ -159,7 +160,7 @@ class Handlers:
                 adapter=adapter or None,
                 decoding=Decoding(
                     max_new_tokens=whole("max_new_tokens", max_new_tokens)
-                    or prompts.default_max_new_tokens(Task(task), checkpoint.variant),
+                    or grammar.default_max_new_tokens(Task(task), checkpoint.variant),
                     temperature=float(temperature),
                     top_k=whole("top_k", top_k),
                     top_p=float(top_p),
@@ -253,7 +254,7 @@ class Handlers:
 
     def show_inputs(self, task: str) -> tuple[dict[str, Any], ...]:
         """Visibility of (language, question, answer, objects, box, free prompt) for a task."""
-        needed = prompts.inputs_of(Task(task))
+        needed = grammar.inputs_of(Task(task))
         names = ("language", "question", "answer", "objects", "box", "text")
         return tuple(gr.update(visible=name in needed) for name in names)
 
@@ -318,12 +319,12 @@ class Handlers:
         if missing:
             return markup.notice(missing, "warning")
         about = self._backend.notice(checkpoint) or ""
-        limits = NANO_NOTE if catalog.find(checkpoint).size == "nano" else ""
+        limits = NANO_NOTE if lookup.find(checkpoint).size == "nano" else ""
         return markup.notice(f"{about} {limits}".strip())
 
     def model_needs(self, checkpoint: str) -> str:
         """Parameters, download and, by precision, the memory of a checkpoint."""
-        chosen = catalog.find(checkpoint)
+        chosen = lookup.find(checkpoint)
         about = f"{chosen.parameters / 1e6:,.0f} million parameters"
         if not chosen.is_local:
             about += f", {gigabytes(chosen.download_bytes)} to download"

@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from models import deployment
-from models.backend import Backend
-from models.prompts import Task
+from models.catalog import deployment
+from models.prompts.grammar import Task
+from models.serving.backend import Backend
 from ui import choices, markup, nano
 from ui.components import LayeredImage, Number, OpenRadio, SafeImage, Slider
 from ui.examples import Example

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-from models.checks import gigabytes
-from models.metrics import Snapshot
 from models.schema import Detection, Need, Timings
+from models.serving.metrics import Snapshot
+from models.serving.validation import gigabytes
 
 # Distinct on light and dark pictures alike; the legend and the table use the same ones.
 COLOURS = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
-from models import deployment
-from models.backend import Backend
+from models.catalog import deployment
+from models.serving.backend import Backend
 from ui.examples import Example
 from ui.handlers import Handlers
 from ui.layout import (

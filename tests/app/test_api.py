@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from models.tokens import parse_detections
+from models.prompts.tokens import parse_detections
 from ui.examples import FOLDER
 
 STATUS, TEXT, ANNOTATED, TABLE, FIGURES, DETAILS = range(6)

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from evaluation.examples import same_answer
+from evaluation.nano.examples import same_answer
 from models.images import open_image
-from models.prompts import Task, build
+from models.prompts.grammar import Task, build
 from models.schema import Request, UserError
 from ui.examples import FOLDER, read_examples
 

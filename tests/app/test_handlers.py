@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from app import WAITING_AT_MOST, create_app
-from models import catalog
+from models.catalog import lookup
 from models.schema import (
     Box,
     Detection,
@@ -23,7 +23,8 @@ from models.schema import (
     TokenEvent,
     UserError,
 )
-from training.nano import scenes, sprites, tasks
+from training.nano.scenes import scene, sprites
+from training.nano.tasks import questions
 from ui import choices, markup, nano
 from ui.answers import finished, partial, waiting
 from ui.components import LayeredImage
@@ -152,9 +153,9 @@ def test_the_closed_panel_names_the_adapter_that_answers(handlers):
 
 
 def test_what_does_not_exist_is_never_asked_for_nor_offered(handlers):
-    exist = {(each.size, each.variant, each.resolution) for each in catalog.checkpoints()}
+    exist = {(each.size, each.variant, each.resolution) for each in lookup.checkpoints()}
     variants = ("mix", "pt", "ft-docci")
-    every = set(itertools.product(catalog.sizes(), variants, (224, 448, 896)))
+    every = set(itertools.product(lookup.sizes(), variants, (224, 448, 896)))
     for size, variant, resolution in every - exist:
         with pytest.raises(UserError, match="does not exist"):
             choices.find_checkpoint(size, variant, resolution)
@@ -181,8 +182,8 @@ def test_nano_says_what_it_cannot_do(handlers):
 
 def test_what_nano_knows_is_what_it_was_taught():
     assert tuple(noun.name for noun in sprites.nouns()) == nano.OBJECTS
-    assert tuple(scenes.BACKGROUNDS) == nano.BACKGROUNDS
-    assert tasks.LANGUAGES == choices.NANO_LANGUAGES
+    assert tuple(scene.BACKGROUNDS) == nano.BACKGROUNDS
+    assert questions.LANGUAGES == choices.NANO_LANGUAGES
 
 
 def test_nano_says_which_languages_it_lacks(handlers):
@@ -349,8 +350,8 @@ def test_controls_skip_the_queue_and_answers_do_not():
 
 
 def test_nano_of_any_name_has_its_note(handlers, monkeypatch):
-    own = dataclasses.replace(catalog.find("nano-224"), name="mine", variant="mine")
-    monkeypatch.setattr(catalog, "checkpoints", lambda: (own,))
+    own = dataclasses.replace(lookup.find("nano-224"), name="mine", variant="mine")
+    monkeypatch.setattr(lookup, "checkpoints", lambda: (own,))
     monkeypatch.setattr(Nowhere, "missing", lambda self, checkpoint: None)
     monkeypatch.setattr(Nowhere, "notice", lambda self, checkpoint: None)
     assert "drawn scenes" in handlers.model_notice("mine")

@@ -6,17 +6,17 @@ import asyncio
 
 import pytest
 
-from evaluation import load
+from evaluation.load import run
 from tests.serving import free_port
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not load.psutil.LINUX, reason="memory is counted by Linux")
+@pytest.mark.skipif(not run.psutil.LINUX, reason="memory is counted by Linux")
 def test_ten_clients_get_their_own_answers():
     port = free_port()
-    with load.served(port) as process:
+    with run.served(port) as process:
         url = f"http://127.0.0.1:{port}"
-        record = asyncio.run(load.measure(url, process, clients=10, seconds=5))
+        record = asyncio.run(run.measure(url, process, clients=10, seconds=5))
     assert set(record["outcomes"]) <= {"answered", "left"}, record
     assert record["outcomes"]["answered"] > 10
     assert record["failures"] == []

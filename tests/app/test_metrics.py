@@ -6,7 +6,7 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
-from models.metrics import Metrics, Snapshot, prometheus
+from models.serving.metrics import Metrics, Snapshot, prometheus
 from tests.serving import app_process, save_scene
 from ui import markup
 

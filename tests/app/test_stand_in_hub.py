@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from evaluation import interleave
+from evaluation.load import interleave
 from tests.stand_in_hub import STRANGER, TOKEN, Hub, Repository, stand_in_hub
 
 ROOT = Path(__file__).parents[2]
 REPO = "google/paligemma2-3b-mix-224"
 FETCH = """
 import sys
-from models import hub
+from models.hub import download
 from models.schema import UserError
 try:
-    folder = hub.fetch(sys.argv[1], print, revision=sys.argv[2] or None)
+    folder = download.fetch(sys.argv[1], print, revision=sys.argv[2] or None)
 except UserError as error:
     sys.exit(str(error))
 print(folder)
@@ -130,11 +130,11 @@ def test_damaged_weights_are_refused_and_fetched_anew(run):
 
 CODEC = """
 import sys
-from models import hub
-from models.mask_codec import MaskCodec
+from models.hub import download
+from models.masks.codec import MaskCodec
 from models.schema import UserError
 try:
-    print(MaskCodec.load(hub.fetch_codec(print)).codebook.shape)
+    print(MaskCodec.load(download.fetch_codec(print)).codebook.shape)
 except UserError as error:
     sys.exit(str(error))
 """

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from models.tokens import parse_detections
+from models.prompts.tokens import parse_detections
 from ui.examples import FOLDER, Example, read_examples
 
 SOMETHING = re.compile(r"\S")

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from models import adapters, catalog, deployment
+from models.catalog import deployment, lookup
+from models.hub import adapters
 from models.schema import UserError
 
 
@@ -37,35 +38,35 @@ def folder(tmp_path):
 
 def test_nothing_listed_leaves_the_built_in_ones(deploy):
     assert deploy() == deployment.Deployment()
-    assert len(catalog.checkpoints()) == 19
-    assert catalog.default().name == "nano-224"
+    assert len(lookup.checkpoints()) == 19
+    assert lookup.default().name == "nano-224"
 
 
 def test_a_fine_tune_on_the_hub_is_chosen_like_any_other(deploy):
     deploy(CHECKPOINTS="me/my-vqa@v1.0=3b-pt-448", DEFAULT="my-vqa")
-    own = catalog.default()
+    own = lookup.default()
     assert (own.hub_id, own.revision, own.size, own.resolution) == (
         "me/my-vqa", "v1.0", "3B", 448,
     )  # fmt: skip
     assert own.licence_url == "https://huggingface.co/me/my-vqa"
-    assert own.parameters == catalog.find("3b-pt-448").parameters
-    assert "my-vqa" in catalog.variants("3B")
-    assert catalog.resolutions("3B", "my-vqa") == (448,)
+    assert own.parameters == lookup.find("3b-pt-448").parameters
+    assert "my-vqa" in lookup.variants("3B")
+    assert lookup.resolutions("3B", "my-vqa") == (448,)
 
 
 def test_a_public_fine_tune_needs_no_token(deploy, backend, monkeypatch):
     deploy(CHECKPOINTS="me/my-nano=nano-224")
-    monkeypatch.setattr("models.hub.has_token", lambda: False)
-    monkeypatch.setattr("models.hub.is_offline", lambda: False)
+    monkeypatch.setattr("models.hub.download.has_token", lambda: False)
+    monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
     assert backend.missing("my-nano") is None
     assert "no Hugging Face token" in backend.missing("3b-mix-224")
 
 
 def test_a_folder_is_local(deploy, folder):
     deploy(CHECKPOINTS=f"{folder}=nano-224,\n me/other=10b-pt-224")
-    own = catalog.find("my-nano")
+    own = lookup.find("my-nano")
     assert (own.path, own.is_local, own.download_bytes) == (folder, True, 0)
-    assert catalog.find("other").size == "10B"
+    assert lookup.find("other").size == "10B"
 
 
 def test_adapters_are_offered_for_their_checkpoint(deploy, folder):

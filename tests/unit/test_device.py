@@ -8,8 +8,8 @@ import types
 import pytest
 import torch
 
-from models import device
-from models.catalog import find
+from models.catalog.lookup import find
+from models.loading import device
 from models.schema import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

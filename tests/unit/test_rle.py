@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from models import rle
+from models.masks import rle
 
 
 @pytest.mark.parametrize("density", [0.0, 0.01, 0.5, 1.0])

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.scheduler import Scheduler
 from models.schema import StatusEvent, TokenEvent, UserError
+from models.serving.scheduler import Scheduler
 
 SOON_S = 20.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from models.prompts.tokens import encode_box, encode_codes, parse_detections, readable
 from models.schema import Box
-from models.tokens import encode_box, encode_codes, parse_detections, readable
 
 LOCS = "<loc0100><loc0200><loc0300><loc0400>"
 CODES = tuple(range(16))

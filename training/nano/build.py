@@ -1,6 +1,6 @@
 """Builds nano: tokenizer, vision tower, image to text, and the folder that from_pretrained reads.
 
-    python -m training.nano.build --work build/nano-224 --out models/nano-224
+    python -m training.nano.build --work build/nano-224 --out checkpoints/nano-224
 
 Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (every fourth batch under
 the exact prefix mask, falling rate). The state is saved every few minutes and a second start goes
@@ -19,12 +19,12 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from models.mask_codec import MaskCodec
-from training.nano import answer, look, rows
+from models.masks.codec import MaskCodec
 from training.nano.checkpoint import Nano, export, make_processor, resume_from, start
-from training.nano.codes import code_bells
-from training.nano.data import Batches, load
+from training.nano.codec.codes import code_bells
 from training.nano.model import Optimizers
+from training.nano.stages import answer, look, rows
+from training.nano.stages.batches import Batches, load
 
 LOG_EVERY = 20
 SAVE_EVERY_S = 240
@@ -139,10 +139,10 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """Every option with its unit, from `given` or the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/nano-224"), help="state and log")
-    parser.add_argument("--out", type=Path, default=Path("models/nano-224"), help="the checkpoint")
     parser.add_argument(
-        "--codec", type=Path, default=Path("models/nano-224/mask_codec.safetensors")
+        "--out", type=Path, default=Path("checkpoints/nano-224"), help="the checkpoint"
     )
+    parser.add_argument("--codec", type=Path, default=Path("checkpoints/mask_codec.safetensors"))
     parser.add_argument("--init", type=Path, help="an exported checkpoint to go on from")
     parser.add_argument(
         "--new-tokenizer", action="store_true", help="with --init: learn the words of now"

@@ -19,15 +19,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from models.loader import CODEC_FILE
-from training.nano import dense, rows, sprites, tokenizer
-from training.nano.data import pixels_of
-from training.nano.empty import NOTHING
+from training.nano import tokenizer
 from training.nano.grow import grow
 from training.nano.model import PATCH, config, new
-from training.nano.scenes import BACKGROUNDS, CHARACTERS, draw
-from training.nano.tasks import examples, vocabulary
-from training.nano.wordings import Asker
+from training.nano.scenes import sprites
+from training.nano.scenes.scene import BACKGROUNDS, CHARACTERS, draw
+from training.nano.stages import dense, rows
+from training.nano.stages.batches import pixels_of
+from training.nano.tasks.empty import NOTHING
+from training.nano.tasks.questions import examples, vocabulary
+from training.nano.tasks.wordings import Asker
 
 HEADS_FILE = "dense_heads.safetensors"  # beside the weights; only training reads it
 
@@ -128,7 +129,6 @@ def export(nano: Nano, out: Path, codec: Path) -> None:
     heads = {n: p.to(torch.bfloat16).contiguous() for n, p in nano.heads.state_dict().items()}
     save_file(heads, aside / HEADS_FILE)
     nano.processor.save_pretrained(aside)
-    shutil.copy(codec, aside / CODEC_FILE)
     # Whole or not at all: the old weights go when the new ones are written.
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("model*.safetensors*"):

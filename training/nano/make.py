@@ -58,15 +58,15 @@ FINE_SHARE = 0.5  # of the scenes at 448 pixels
 def steps(work: Path, out: Path, short: bool) -> list[Step]:
     """All steps in order, for checkpoints in folders of `out`."""
     codec = out / "nano-224" / "mask_codec.safetensors"
-    art = [] if short else [Step("art", "training.nano.art", ())]
+    art = [] if short else [Step("art", "training.nano.scenes.art", ())]
     outlines = ("--steps", "6" if short else "2000", "--out", str(codec))
-    found = [*art, Step("codec", "training.nano.train_codec", outlines)]
+    found = [*art, Step("codec", "training.nano.codec.train", outlines)]
     found += [
         Step(f"nano-{size}", "training.nano.build", tuple(build(work, out, codec, size, short)))
         for size in SIZES
     ]
     if not short:
-        found.append(Step("examples", "evaluation.examples", ()))
+        found.append(Step("examples", "evaluation.nano.examples", ()))
     for size in SIZES:
         found += measure(work, out, size, short)
     return found
@@ -92,16 +92,16 @@ def measure(work: Path, out: Path, size: int, short: bool) -> list[Step]:
     given = ["--checkpoint", str(folder), "--json", scores]
     if short:
         scenes = ("--scenes", str(TRIED_SCENES[size]))
-        return [Step(f"scores-{size}", "evaluation.evaluate", (*given, *scenes))]
+        return [Step(f"scores-{size}", "evaluation.nano.evaluate", (*given, *scenes))]
     given += ["--unseen", "300", "--fine", "500", "--bare", "100"]
     if size not in DOCUMENTED:
-        return [Step(f"scores-{size}", "evaluation.evaluate", tuple(given))]
+        return [Step(f"scores-{size}", "evaluation.nano.evaluate", tuple(given))]
     card = str(folder / "README.md")
     given += ["--write", card, "README.md"]
     shown = (scores, "--picture", str(folder / "failures.webp"), "--write", card)
     return [
-        Step(f"scores-{size}", "evaluation.evaluate", tuple(given)),
-        Step(f"failures-{size}", "evaluation.failures", shown),
+        Step(f"scores-{size}", "evaluation.nano.evaluate", tuple(given)),
+        Step(f"failures-{size}", "evaluation.nano.failures", shown),
     ]
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 
-from models.shapes import SHAPES
+from models.catalog.architectures import SHAPES
 from training.configuration import configuration
 from training.nano.muon import muon
 

@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from training.quick import is_quick
+from training.autocast import is_quick
 
 # Of the quintic iteration by Keller Jordan, as in torch.
 A, B, C = 3.4445, -4.7750, 2.0315

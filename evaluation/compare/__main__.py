@@ -1,0 +1,7 @@
+"""`python -m evaluation.compare`."""
+
+import sys
+
+from evaluation.compare.cli import main
+
+sys.exit(main())

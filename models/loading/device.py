@@ -1,0 +1,168 @@
+"""Where a model runs: the device, the number format, the free memory, and ZeroGPU.
+
+This module does not know how a model is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from models.catalog.checkpoints import Checkpoint
+from models.catalog.lookup import check_precision
+from models.catalog.memory import PRECISIONS
+from models.schema import UserError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+QUANTIZED = ("int8", "nf4")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def on_zero_gpu() -> bool:
+    """Whether this is a ZeroGPU Space, where a GPU exists only inside `zero_gpu` functions."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if on_zero_gpu() or torch.cuda.is_available() else "cpu")
+
+
+def precisions(device: torch.device) -> tuple[str, ...]:
+    """The precisions that can run on a device."""
+    return tuple(each for each in PRECISIONS if _obstacle(each, device) is None)
+
+
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
+    """The number format that a precision of PRECISIONS computes in."""
+    if precision in QUANTIZED:
+        return torch.bfloat16 if _has_bf16(device) else torch.float16
+    return DTYPES[precision]
+
+
+def _obstacle(precision: str, device: torch.device) -> str | None:
+    """Why a precision cannot run on a device, in words; None where it can."""
+    if precision == "bf16" and not _has_bf16(device):
+        return "this GPU does not compute bfloat16"
+    if precision == "fp16" and device.type == "cpu":
+        return "a CPU has no fast float16"
+    if precision in QUANTIZED and find_spec("bitsandbytes") is None:
+        return "bitsandbytes is not installed"
+    return None
+
+
+def _has_bf16(device: torch.device) -> bool:
+    # ZeroGPU's cards have it, and its parent process must not ask CUDA.
+    if device.type != "cuda" or on_zero_gpu():
+        return True
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:
+    """A name of PRECISIONS for a wish that may be "auto"; UserError where it cannot run here.
+
+    "auto" is bf16, or fp16 on a GPU without, except for a nano on a CPU. There bf16 has the first
+    token sooner and fp32 each further one, about even for a caption, so the exact format is taken.
+    """
+    check_precision(precision)
+    if precision == "auto":
+        if device.type == "cpu" and checkpoint.size == "nano":
+            return "fp32"
+        return "bf16" if _has_bf16(device) else "fp16"
+    obstacle = _obstacle(precision, device)
+    if obstacle:
+        raise UserError(
+            f"{precision} cannot run here: {obstacle}.",
+            f"Choose one of {', '.join(('auto', *precisions(device)))}.",
+        )
+    return precision
+
+
+def has_int8(model: torch.nn.Module) -> bool:
+    """Whether a model has 8-bit layers of bitsandbytes.
+
+    They keep in 16 bits the columns in which any of the rows that come together has a large value.
+    """
+    return any(type(module).__name__ == "Linear8bitLt" for module in model.modules())
+
+
+@contextmanager
+def memory_watched(explain: Callable[[], UserError]) -> Iterator[None]:
+    """Turns the end of memory within, the CPU's included, into the error that `explain` makes."""
+    ended = False
+    try:
+        yield
+    except RuntimeError as error:
+        words = "DefaultCPUAllocator: can't allocate memory"
+        ended = isinstance(error, torch.OutOfMemoryError) or words in str(error)
+        if not ended:
+            raise
+    if ended:  # not in the handler: the error keeps alive what took the memory
+        raise explain()
+
+
+def available_bytes(device: torch.device) -> int:
+    """Memory that a new model could take on a device now, all GPUs of a kind together."""
+    if device.type == "cuda":
+        return sum(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
+    import psutil
+
+    free = psutil.virtual_memory().available
+    limit, used = _cgroup_number("memory.max"), _cgroup_number("memory.current")
+    if limit is not None and used is not None:
+        # A container may have less than its machine. Cached files count as used there but make
+        # room when asked, so the limit alone decides how much they can take away.
+        free = min(free, limit - used + _cgroup_cache())
+    return max(free, 0)
+
+
+def must_spread(needed: int, device: torch.device) -> bool:
+    """Whether `needed` bytes have to be divided among several GPUs."""
+    if device.type != "cuda" or on_zero_gpu() or torch.cuda.device_count() < 2:
+        return False
+    return torch.cuda.mem_get_info(device)[0] < needed
+
+
+def zero_gpu(duration: Callable[..., int], size: str) -> Callable[[Function], Function]:
+    """Run a function where ZeroGPU has a GPU of a size in ZERO_GPU_BYTES.
+
+    `duration` gets the function's arguments and returns the seconds to ask for. The decorator
+    keeps one GPU size per function, so each size needs a function of its own.
+    """
+    import spaces
+
+    return lambda function: spaces.GPU(duration=duration, size=size)(function)
+
+
+def promise_zero_gpu() -> None:
+    """Let this thread put tensors on the GPU that ZeroGPU will have later.
+
+    `spaces` teaches torch to do so in the main thread only: its modes belong to a thread.
+    """
+    from spaces.zero import torch as promised
+
+    promised.enter_mode()
+
+
+def _cgroup_number(name: str) -> int | None:
+    """A number that the container's control group states, None where it states none."""
+    try:
+        return int((_CGROUP / name).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _cgroup_cache() -> int:
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+        return int(dict(line.split() for line in lines).get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,193 @@
+"""A name from the catalog -> a LoadedModel, ready to answer.
+
+This module knows where weights come from, not who uses them: it keeps nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import BitsAndBytesConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+
+from models.catalog import lookup, memory
+from models.catalog.checkpoints import Checkpoint
+from models.hub import download
+from models.layers.onednn import hasten
+from models.loading.device import (
+    QUANTIZED,
+    best_device,
+    dtype_of,
+    must_spread,
+    on_zero_gpu,
+    resolve_precision,
+)
+from models.masks.codec import MaskCodec
+from models.schema import Status, StatusEvent, UserError
+
+CODEC_FILE = "mask_codec.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model with its processor and mask codec; `name` is the checkpoint's.
+
+    The model is in evaluation mode on `device` in `dtype`; the codec is in float32 on the CPU.
+    """
+
+    name: str
+    model: PaliGemmaForConditionalGeneration
+    processor: PaliGemmaProcessor
+    codec: MaskCodec
+    device: torch.device
+    dtype: torch.dtype
+
+
+class Loader:
+    """Loads checkpoints onto one device, the best there is unless told otherwise."""
+
+    def __init__(self, device: torch.device | None = None):
+        self.device = device or best_device()
+
+    def fetch(self, checkpoint: str, status: Status = lambda event: None) -> tuple[Path, Path]:
+        """A checkpoint's folder and its codec's file, downloaded where they are not here.
+
+        It takes no memory worth counting, so it may run beside the load of another model.
+        """
+        chosen = lookup.find(checkpoint)
+        if chosen.path is not None:
+            folder = local_folder(chosen)
+        else:
+            folder = download.fetch(
+                chosen.hub_id,
+                status,
+                size_bytes=chosen.download_bytes,
+                revision=chosen.revision,
+            )
+        codec = folder / CODEC_FILE
+        if not codec.is_file():
+            codec = chosen.codec or download.fetch_codec(status)
+        return folder, codec
+
+    def load(
+        self, checkpoint: str, precision: str = "auto", status: Status = lambda event: None
+    ) -> LoadedModel:
+        """Load a checkpoint, downloading it first where it is not here.
+
+        `status` gets sentences for the person who waits. UserError where the checkpoint does not
+        exist or cannot be had.
+        """
+        chosen = lookup.find(checkpoint)
+        precision = resolve_precision(chosen, precision, self.device)
+        dtype = dtype_of(precision, self.device)
+        folder, codec_path = self.fetch(checkpoint, status)
+        status(StatusEvent(f"Loading {chosen.name} …"))
+        processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
+        needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
+        model = read_model(folder, precision, self.device, must_spread(needed, self.device))
+        hasten(model)
+        if precision == "nf4" and self.device.type == "cpu":
+            _hasten_four_bits(model)
+        codec = MaskCodec.load(codec_path)
+        return LoadedModel(
+            name=chosen.name,
+            model=model.eval().requires_grad_(False),
+            processor=processor,
+            codec=codec,
+            device=self.device,
+            dtype=dtype,
+        )
+
+
+def read_model(
+    folder: str | Path, precision: str, device: torch.device, spread: bool = False
+) -> PaliGemmaForConditionalGeneration:
+    """The weights in a folder, in a precision of PRECISIONS and straight on their device.
+
+    `spread` divides them among all GPUs.
+    """
+    dtype = dtype_of(precision, device)
+    # Quantized layers must be made on their device. On ZeroGPU there is no GPU yet: what is moved
+    # there is remembered and follows once there is one.
+    is_direct = precision in QUANTIZED or (device.type == "cuda" and not on_zero_gpu())
+    placed: str | dict[str, torch.device] = {"": device}
+    if is_direct and spread:
+        placed = "auto"
+    model = PaliGemmaForConditionalGeneration.from_pretrained(
+        folder,
+        dtype=dtype,
+        device_map=placed if is_direct else None,
+        quantization_config=quantization(precision, dtype),
+        use_safetensors=True,
+        local_files_only=True,
+    )
+    if precision in QUANTIZED and device.type == "cpu":
+        _settle(model)
+    return model if is_direct else model.to(device)
+
+
+def _settle(model: PaliGemmaForConditionalGeneration) -> None:
+    """After quantizing on a CPU: let go of the files, and pack 4-bit weights now.
+
+    What was not quantized is a view into the mapped files, which would keep all of them in memory;
+    and bitsandbytes would pack each layer during the first answer.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for parameter in model.parameters():
+        if parameter.dtype.is_floating_point:
+            parameter.data = parameter.data.clone()
+    model.eval()
+    with torch.inference_mode():
+        for module in model.modules():
+            if isinstance(module, Linear4bit):
+                module(torch.zeros(1, module.in_features, dtype=module.compute_dtype))
+    _return_memory()
+
+
+def _hasten_four_bits(model: PaliGemmaForConditionalGeneration) -> None:
+    """Make 4-bit layers on a CPU call their kernel directly, and copy the head in 4 bits."""
+    from models.layers import nf4_cpu, shortlist_head
+
+    nf4_cpu.hasten(model)
+    shortlist_head.shrink(model.lm_head)
+    _return_memory()
+
+
+def _return_memory() -> None:
+    """Make glibc let go of what packing 4-bit weights took, a tenth of them; it would keep it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim:
+        trim(0)
+
+
+def quantization(precision: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    """The settings of 8-bit and 4-bit: the announcement's, for the text model's layers alone."""
+    if precision not in QUANTIZED:
+        return None
+    # It warns of a faster kernel that is not installed, and at every token that it uses float16.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    return BitsAndBytesConfig(
+        load_in_8bit=precision == "int8",
+        load_in_4bit=precision == "nf4",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
+    )
+
+
+def local_folder(checkpoint: Checkpoint) -> Path:
+    """Where a local checkpoint's weights are; UserError where they are missing."""
+    folder = checkpoint.path
+    if folder is None:
+        raise ValueError(f"{checkpoint.name} is not local")
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"The weights of {checkpoint.name} are missing from {folder.name}.",
+            "Fetch or save it again in full.",
+        )
+    return folder

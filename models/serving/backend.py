@@ -1,0 +1,54 @@
+"""What the page, the command line and the evaluation talk to: requests in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from models.schema import Need, Request, Result, StatusEvent, TokenEvent
+from models.serving.metrics import Snapshot
+
+Event = StatusEvent | TokenEvent | Result
+
+
+class Backend(Protocol):
+    """Answers requests, here or elsewhere."""
+
+    def answer(self, request: Request) -> Iterator[Event]:
+        """StatusEvents, TokenEvents and at last a Result; closing the iterator stops the work.
+
+        UserError for a request that is refused or fails.
+        """
+        ...
+
+    def missing(self, checkpoint: str) -> str | None:
+        """What keeps a checkpoint from being used and what to do; None where nothing does."""
+        ...
+
+    def notice(self, checkpoint: str) -> str | None:
+        """What the first use of a checkpoint brings with it, such as a download; else None."""
+        ...
+
+    def adapters(self, checkpoint: str) -> tuple[str, ...]:
+        """The adapters that a checkpoint has."""
+        ...
+
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that can run, "auto" not among them."""
+        ...
+
+    def needs(self, checkpoint: str) -> tuple[Need, ...]:
+        """What a checkpoint takes in each precision that can run."""
+        ...
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What the loaded models do now."""
+        ...
+
+    def warm(self, checkpoint: str) -> None:
+        """Load a checkpoint ahead of its first request."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything."""
+        ...

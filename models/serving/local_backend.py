@@ -1,0 +1,238 @@
+"""The backend of this machine: loads models as they are asked for, and lets idle ones go.
+
+A request is refused here, in words, before any model is touched. This module does not know pages
+or terminals.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from PIL import Image
+
+from models.catalog import lookup
+from models.catalog.checkpoints import Checkpoint
+from models.engine.engine import Engine, Finished
+from models.hub import adapters, download
+from models.loading.device import best_device, on_zero_gpu, precisions, resolve_precision
+from models.loading.loader import LoadedModel, Loader, local_folder
+from models.masks.detections import detect
+from models.schema import (
+    Decoding,
+    Need,
+    Request,
+    Result,
+    Status,
+    StatusEvent,
+    Timings,
+    TokenEvent,
+    UserError,
+)
+from models.serving.backend import Event
+from models.serving.metrics import Snapshot
+from models.serving.model_pool import HEARTBEAT_S, Key, Residents
+from models.serving.scheduler import LONGEST_QUEUE
+from models.serving.validation import (
+    check,
+    default_deadline_s,
+    gigabytes,
+    gpu_size,
+    missing_download,
+)
+from models.serving.zero_gpu import ZeroGpu
+
+
+class LocalBackend:
+    """Answers on this machine: one thread per loaded model, or ZeroGPU's worker."""
+
+    def __init__(self, device: torch.device | None = None, longest_queue: int = LONGEST_QUEUE):
+        self._device = device or best_device()
+        self._loader = Loader(self._device)
+        self._residents = Residents(self._loader, work, _is_here, longest_queue)
+        self._zero = ZeroGpu(self._loader, _work_alone) if on_zero_gpu() else None
+
+    def answer(self, request: Request) -> Iterator[Event]:
+        """See `Backend.answer`. While it waits for the first token, a StatusEvent comes at least
+        twice a second, so that the caller can look whether to go on."""
+        check(request)
+        request = self._with_deadline(request)
+        key = self._key(request.checkpoint, request.precision)
+        if self._zero:
+            yield from self._zero.answer(request, key)
+            return
+        asked = time.monotonic()
+        job, ahead = self._residents.submit(request, key)
+        going_on = "Waiting for other requests …" if ahead else "Looking at the picture …"
+        last = StatusEvent(going_on)
+        events = job.events(HEARTBEAT_S)
+        silent = True
+        first_s: float | None = None
+        try:
+            yield last  # at once, so that an older answer leaves the page before the first token
+            for event in events:
+                if isinstance(event, StatusEvent):
+                    last = event
+                elif isinstance(event, TokenEvent) and first_s is None:
+                    first_s = time.monotonic() - asked
+                elif isinstance(event, Result) and first_s is not None:
+                    event = _with_wait(event, first_s)
+                if event is not None:
+                    silent = silent and isinstance(event, StatusEvent)
+                    yield event
+                elif silent:
+                    yield last
+        finally:
+            events.close()
+
+    def missing(self, checkpoint: str) -> str | None:
+        """See `Backend.missing`. It asks no network, so a licence shows only on download."""
+        chosen = lookup.find(checkpoint)
+        if self._residents.has_loaded(checkpoint):
+            return None
+        if chosen.is_local:
+            try:
+                local_folder(chosen)
+            except UserError as error:
+                return str(error)
+        precision = resolve_precision(chosen, "auto", self._device)
+        too_large = self._missing_memory(chosen, precision)
+        if _is_here(chosen):
+            return str(too_large) if too_large else None
+        return missing_download(chosen, too_large, self._needed(chosen))
+
+    def notice(self, checkpoint: str) -> str | None:
+        """See `Backend.notice`."""
+        chosen = lookup.find(checkpoint)
+        if self._residents.has_loaded(checkpoint) or _is_here(chosen):
+            return None
+        size = gigabytes(chosen.download_bytes)
+        return f"The first use downloads {size} (licence: {chosen.licence_url})."
+
+    def adapters(self, checkpoint: str) -> tuple[str, ...]:
+        """See `Backend.adapters`."""
+        return adapters.names(checkpoint)
+
+    def precisions(self) -> tuple[str, ...]:
+        """See `Backend.precisions`."""
+        return precisions(self._device)
+
+    def needs(self, checkpoint: str) -> tuple[Need, ...]:
+        """See `Backend.needs`."""
+        chosen = lookup.find(checkpoint)
+        return tuple(
+            Need(
+                each,
+                self._residents.bytes_of(chosen, each),
+                self._missing_memory(chosen, each) is None,
+            )
+            for each in self.precisions()
+        )
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """See `Backend.snapshots`; none on ZeroGPU, whose workers are out of sight."""
+        return tuple(each.snapshot() for _, each in self._residents.items() if each.is_loaded)
+
+    def warm(self, checkpoint: str) -> None:
+        """Load a checkpoint and, where it has its own thread, let it write one token."""
+        if self._zero:
+            for _ in self._zero.load(self._key(checkpoint, "auto")):
+                pass
+            return
+        side = lookup.find(checkpoint).resolution
+        blank = Image.new("RGB", (side, side), "white")
+        request = Request(blank, "caption en", checkpoint, decoding=Decoding(max_new_tokens=2))
+        for _ in self.answer(request):
+            pass
+
+    def close(self) -> None:
+        """Stop all jobs and let go of the models."""
+        self._residents.close()
+        if self._zero:
+            self._zero.close()
+
+    def _with_deadline(self, request: Request) -> Request:
+        if request.deadline_s is not None:
+            return request
+        chosen = lookup.find(request.checkpoint)
+        limit_s = default_deadline_s(chosen, request.decoding, self._device.type)
+        return replace(request, deadline_s=limit_s)
+
+    def _key(self, checkpoint: str, precision: str) -> Key:
+        chosen = lookup.find(checkpoint)
+        return checkpoint, resolve_precision(chosen, precision, self._device)
+
+    def _missing_memory(self, chosen: Checkpoint, precision: str) -> UserError | None:
+        if not self._zero:
+            return self._residents.missing_memory(chosen, precision)
+        try:
+            gpu_size(chosen.name, precision, self.precisions())
+        except UserError as error:
+            return error
+        return None
+
+    def _needed(self, chosen: Checkpoint) -> str:
+        precision = resolve_precision(chosen, "auto", self._device)
+        return gigabytes(self._residents.bytes_of(chosen, precision))
+
+
+def work(
+    engine: Engine,
+    request: Request,
+    cancelled: threading.Event,
+    load_s: float,
+    status: Status = lambda event: None,
+) -> Iterator[Event | None]:
+    """Answer a request on an engine, in the thread that owns it; None where others may go on.
+
+    `status` gets sentences about the download of an adapter; what it raises ends that.
+    """
+    events = engine.answer(request, cancelled, status)
+    try:
+        for event in events:
+            if isinstance(event, Finished):
+                yield _result(engine.loaded, request, event, load_s)
+            else:
+                yield event
+    finally:
+        events.close()
+
+
+def _work_alone(
+    loaded: LoadedModel, request: Request, cancelled: threading.Event, load_s: float
+) -> Iterator[Event]:
+    """As `work`, on an engine of its own."""
+    engine = Engine(loaded, most_rows=1)
+    yield from engine.alone(work(engine, request, cancelled, load_s))
+
+
+def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:
+    detections, invalid = detect(end.text, loaded.codec, *request.image.size)
+    return Result(
+        text=end.text,
+        prompt=request.prompt,
+        checkpoint=request.checkpoint,
+        adapter=request.adapter,
+        detections=detections,
+        invalid_objects=invalid,
+        timings=Timings(load_s, end.first_token_s, end.decode_s, end.tokens),
+        finish_reason=end.finish_reason,
+    )
+
+
+def _with_wait(result: Result, first_s: float) -> Result:
+    """The result with how long others came first, its first token having come after `first_s`."""
+    timings = result.timings
+    wait_s = max(first_s - timings.load_s - timings.first_token_s, 0.0)
+    return replace(result, timings=replace(timings, wait_s=wait_s))
+
+
+def _is_here(chosen: Checkpoint) -> bool:
+    """Whether no weights need to be downloaded."""
+    return (
+        chosen.is_local
+        or download.local_folder(chosen.hub_id, revision=chosen.revision) is not None
+    )

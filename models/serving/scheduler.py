@@ -1,0 +1,259 @@
+"""The one thread at a time that owns a model: loads it, then serves its jobs side by side.
+
+It knows neither what loading takes nor what answering means; both are given as functions. Each job
+is a generator that hands the thread back wherever its neighbours may go on, so that all of them
+share the steps of one engine. A job that is cancelled or fails ends alone.
+
+The thread lives as long as there are jobs. One that only waited would slow down all others that
+compute: OpenMP keeps workers for each thread that ever did, and lets them all sleep between two
+products where they are more than the processors.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from models.schema import Request, Status, StatusEvent, TokenEvent, UserError
+from models.serving.metrics import Metrics, Snapshot
+
+LONGEST_QUEUE = 32
+
+Load = Callable[[Status], Any]
+"""Loads the engine; what it is given tells the person who waits, and raises where nobody does."""
+Work = Callable[[Any, Request, threading.Event, float, Status], Iterator[Any]]
+"""Answers a request on the engine; stops soon after the event is set; the float is `load_s`.
+
+It yields None wherever another job may go on; the engine's `step` is called before it is resumed.
+"""
+
+_END = object()
+
+
+class _Cancelled(Exception):
+    """The person who waited for a load or a download has gone."""
+
+
+class Job:
+    """A request on its way; `events` gives what comes of it."""
+
+    def __init__(self, request: Request, alive: Callable[[], bool]):
+        self.request = request
+        self.came_at = time.monotonic()
+        self.tokens = 0  # that came so far
+        self.cancelled = threading.Event()
+        self._alive = alive
+        self._events: queue.Queue[Any] = queue.Queue()
+
+    def events(self, heartbeat_s: float) -> Iterator[Any]:
+        """The job's events; None whenever nothing came for `heartbeat_s` seconds.
+
+        Closing the iterator cancels the job. What the work raised is raised here.
+        """
+        try:
+            while True:
+                try:
+                    event = self._events.get(timeout=heartbeat_s)
+                except queue.Empty:
+                    if not self._alive() and self._events.empty():
+                        raise RuntimeError("the thread that owns the model has ended") from None
+                    yield None
+                    continue
+                if event is _END:
+                    return
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        finally:
+            self.cancelled.set()
+
+    def put(self, event: Any) -> None:
+        """Called by the owner of the model."""
+        self._events.put(event)
+
+    def end(self) -> None:
+        """Called by the owner of the model when nothing more comes."""
+        self._events.put(_END)
+
+
+class Scheduler:
+    """Jobs of one model, which is loaded with the first and kept until this is closed."""
+
+    def __init__(
+        self,
+        name: str,
+        precision: str,
+        load: Load,
+        work: Work,
+        capacity: int = LONGEST_QUEUE,
+    ):
+        self._name, self._precision = name, precision
+        self._load = load
+        self._work = work
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._unfinished = 0
+        self._closed = False
+        self._thread: threading.Thread | None = None  # the one that serves, None where none has to
+        self._running: list[tuple[Job, Iterator[Any]]] = []
+        self._engine: Any = None
+        self._metrics = Metrics()
+        self.used_at = time.monotonic()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job runs or waits."""
+        return self._unfinished == 0
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._engine is not None
+
+    @property
+    def ahead(self) -> int:
+        """Jobs that run or wait."""
+        return self._unfinished
+
+    def snapshot(self) -> Snapshot:
+        """What an owner wants to know."""
+        running = len(self._running)
+        features = getattr(self._engine, "features", None)
+        hits, misses = (features.hits, features.misses) if features else (0, 0)
+        waiting = max(self._unfinished - running, 0)
+        return self._metrics.snapshot(
+            self._name, self._precision, waiting, running, hits, hits + misses
+        )
+
+    def submit(self, request: Request) -> Job:
+        """Queue a request; UserError where too many wait already."""
+        with self._lock:
+            if self._closed:
+                raise UserError(f"{self._name} is being closed.", "Try again in a moment.")
+            if self._unfinished >= self._capacity:
+                raise UserError(
+                    f"{self._name} is busy: {self._unfinished} requests are waiting.",
+                    "Try again in a minute.",
+                )
+            thread = self._thread
+            if thread is None or not thread.is_alive():
+                thread = threading.Thread(target=self._serve, name=f"owner-{self._name}")
+                thread.daemon = True
+                thread.start()
+                self._thread = thread
+            self._unfinished += 1
+            self.used_at = time.monotonic()
+            job = Job(request, thread.is_alive)
+            self._jobs.put(job)
+            return job
+
+    def retire(self) -> bool:
+        """Refuse new jobs if there is none now; whether that is so. `close` has to follow."""
+        with self._lock:
+            if self._unfinished or self._closed:
+                return False
+            self._closed = True
+            return True
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Stop the running job, refuse those that wait, and let go of the model."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+            if thread is None:
+                self._engine = None
+        for job, _ in list(self._running):
+            job.cancelled.set()
+        if thread is not None and threading.current_thread() is not thread:
+            thread.join(timeout_s)
+
+    def _serve(self) -> None:
+        """Serve while there are jobs. Whatever else ends this ends its jobs, and the engine."""
+        is_done = False
+        try:
+            while not (is_done := self._has_nothing_to_do()):
+                self._serve_once()
+        finally:
+            for each in list(self._running):
+                self._end(*each, RuntimeError("the thread that owns the model has ended"))
+            if not is_done:
+                self._engine = None
+
+    def _has_nothing_to_do(self) -> bool:
+        """Whether there is no job; from then on this thread serves no more."""
+        with self._lock:
+            if self._unfinished:
+                return False
+            self._thread = None
+            if self._closed:
+                self._engine = None
+            return True
+
+    def _serve_once(self) -> None:
+        """Let jobs join, make a step, and let each go on until it waits."""
+        # 1. Those that wait join while there is room, unless others have waited for them too long.
+        while not self._running or (self._engine.has_room and not self._engine.is_due):
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            self._running.append((job, self._work_of(job)))
+            self._advance(*self._running[-1])
+        # 2. All that wait get their next token.
+        if self._running:
+            self._engine.step()
+        # 3. Each takes it, and goes on until it waits for the others.
+        for each in list(self._running):
+            self._advance(*each)
+
+    def _work_of(self, job: Job) -> Iterator[Any]:
+        """All that a job does, the load of the model where it is the first."""
+
+        def status(event: StatusEvent) -> None:
+            if job.cancelled.is_set():
+                raise _Cancelled
+            job.put(event)
+
+        if self._closed:
+            raise UserError(f"{self._name} was closed.", "Try again in a moment.")
+        if job.cancelled.is_set():
+            return
+        started = time.monotonic()
+        if self._engine is None:
+            self._engine = self._load(status)
+        load_s = time.monotonic() - started
+        yield from self._work(self._engine, job.request, job.cancelled, load_s, status)
+
+    def _advance(self, job: Job, work: Iterator[Any]) -> None:
+        """Let a job go on until it waits or ends; what it raises belongs to it alone."""
+        try:
+            for event in work:
+                if event is None:
+                    return
+                if isinstance(event, TokenEvent):
+                    is_first, new = job.tokens == 0, event.index + 1 - job.tokens
+                    job.tokens += new
+                    waited_s = time.monotonic() - job.came_at if is_first else None
+                    self._metrics.saw_tokens(new, waited_s)
+                job.put(event)
+        except _Cancelled:
+            pass
+        except Exception as error:
+            self._end(job, work, error)
+            return
+        self._end(job, work)
+
+    def _end(self, job: Job, work: Iterator[Any], error: Exception | None = None) -> None:
+        self._running.remove((job, work))
+        work.close()
+        self._metrics.saw_end(error is not None, job.cancelled.is_set())
+        with self._lock:
+            self._unfinished -= 1
+            self.used_at = time.monotonic()
+        if error is not None:
+            job.put(error)
+        job.end()

@@ -1,0 +1,167 @@
+"""What a request must be like before it is worth a model: limits, and what a choice needs.
+
+This module looks at no model and asks no network.
+"""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from models import images
+from models.catalog import lookup, memory
+from models.catalog.checkpoints import Checkpoint
+from models.hub import adapters, download
+from models.prompts import grammar
+from models.schema import Decoding, Request, UserError
+
+MAX_NEW_TOKENS = 1024
+MAX_BEAMS = 8
+SHORTEST_DEFAULT_DEADLINE_S = 120.0
+LONGEST_DEADLINE_S = 3600.0
+
+# What the slowest machine worth using computes and reads in a second: two busy cores took 140 s
+# to the first token of a 3B at 896 px, about nine times as fast.
+_SLOWEST = {"cpu": (2e10, 5e9), "cuda": (1e12, 5e10)}
+_BYTES_PER_PARAMETER = max(other for _, other in memory.BYTES_PER_PARAMETER.values())
+
+
+def check(request: Request) -> None:
+    """UserError where a request cannot be answered."""
+    chosen = lookup.find(request.checkpoint)
+    lookup.check_precision(request.precision)
+    grammar.check(request.prompt)
+    if not isinstance(request.image, Image.Image) or request.image.mode != "RGB":
+        raise UserError("The picture is not RGB.", "Open it with models.images.open_image.")
+    images.check_size(request.image)
+    if request.adapter is not None:
+        adapters.check_name(chosen.name, request.adapter)
+    if request.deadline_s is not None and not 0 < request.deadline_s <= LONGEST_DEADLINE_S:
+        raise UserError(
+            f"The time limit is {request.deadline_s} s.",
+            f"Use more than 0 and at most {LONGEST_DEADLINE_S:.0f}.",
+        )
+    _check_decoding(request.decoding)
+
+
+def default_deadline_s(checkpoint: Checkpoint, decoding: Decoding, device_type: str) -> float:
+    """Seconds that an answer may take where the request names no limit.
+
+    Generous: two operations per parameter and token of the picture, then all parameters once per
+    token and beam, on a slow machine of that kind ("cpu" or "cuda"), in the widest precision.
+    """
+    operations_per_s, bytes_per_s = _SLOWEST.get(device_type, _SLOWEST["cpu"])
+    first_s = 2 * checkpoint.parameters * checkpoint.image_tokens / operations_per_s
+    step_s = checkpoint.parameters * _BYTES_PER_PARAMETER * decoding.num_beams / bytes_per_s
+    needed_s = first_s + step_s * decoding.max_new_tokens
+    return min(max(needed_s, SHORTEST_DEFAULT_DEADLINE_S), LONGEST_DEADLINE_S)
+
+
+def gpu_seconds(request: Request, key: tuple[str, str]) -> int:
+    """Seconds of ZeroGPU that a request may need, at most 120: a visitor has few a day.
+
+    `key` is checkpoint and precision; bitsandbytes unpacks weights at every step. The constants are
+    generous guesses for an H200 in eager mode, not measured.
+    """
+    chosen, precision = lookup.find(key[0]), key[1]
+    billions = chosen.parameters / 1e9
+    slower = {"nf4": 1.5, "int8": 2.5, "fp32": 2.0}.get(precision, 1.0)
+    prefill = 2 + 0.2 * billions * chosen.image_tokens / 1024
+    per_token = (0.03 + 0.003 * billions) * slower
+    beams = request.decoding.num_beams**0.5
+    needed = 5 + prefill * slower + per_token * beams * request.decoding.max_new_tokens
+    return min(120, round(needed))
+
+
+def gpu_size(checkpoint: str, precision: str, offered: tuple[str, ...]) -> str:
+    """The smallest ZeroGPU that holds a checkpoint; UserError naming a choice where none does."""
+    chosen = lookup.find(checkpoint)
+    needed = memory.estimate(chosen, precision, on_cpu=False).total
+    for size, room in memory.ZERO_GPU_BYTES.items():
+        if needed <= room:
+            return size
+    most = max(memory.ZERO_GPU_BYTES.values())
+    raise too_little_memory(chosen, precision, offered, most, on_cpu=False)
+
+
+def missing_download(
+    checkpoint: Checkpoint, too_large: UserError | None, needed: str
+) -> str | None:
+    """All that keeps a checkpoint without local weights from being used; None where nothing does.
+
+    `too_large` says that it does not fit into memory, of which it takes `needed`.
+    """
+    reasons = [too_large.problem.rstrip(".")] if too_large else []
+    size = gigabytes(checkpoint.download_bytes)
+    about = f"{checkpoint.hub_id} is not on this machine ({size} to download, {needed} of memory)"
+    remedies = [too_large.remedy.rstrip(".")] if too_large else []
+    if download.is_offline():
+        reasons.append(f"{about} and HF_HUB_OFFLINE forbids downloads")
+        remedies.append("unset it, or choose nano")
+    elif checkpoint.is_gated and not download.has_token():
+        reasons.append(f"{about} and no Hugging Face token is set")
+        remedies.append(
+            f"accept the Gemma licence at {checkpoint.licence_url}, create a token with read "
+            "access, set HF_TOKEN and start again"
+        )
+    if not reasons:
+        return None
+    remedy = "; elsewhere, ".join(remedies)
+    return f"{'; '.join(reasons)}. {remedy[0].upper()}{remedy[1:]}."
+
+
+def too_little_memory(
+    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int, on_cpu: bool
+) -> UserError:
+    """What to say where a checkpoint does not fit into `room` bytes, and what would.
+
+    `offered` are the precisions that can run here.
+    """
+    needed = gigabytes(memory.estimate(chosen, precision, on_cpu).total)
+    fitting = " or ".join(smaller(chosen, precision, offered, room, on_cpu))
+    return UserError(
+        f"{chosen.name} in {precision} needs {needed} of memory and {gigabytes(room)} can be had.",
+        f"Choose {fitting}." if fitting else "Use a machine with more memory.",
+    )
+
+
+def smaller(
+    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int, on_cpu: bool
+) -> tuple[str, ...]:
+    """What fits into `room` bytes instead: the checkpoint in a lighter precision, and the largest
+    smaller checkpoint, its own variant first; each where there is one.
+    """
+    needed = memory.estimate(chosen, precision, on_cpu).total
+    lighter = [(memory.estimate(chosen, each, on_cpu).total, each) for each in offered]
+    lighter = [(size, each) for size, each in lighter if size <= room and size < needed]
+    found = (f"precision {max(lighter)[1]}",) if lighter else ()
+    others = []
+    for each in lookup.checkpoints():
+        size = memory.estimate(each, precision, on_cpu).total
+        if size <= room and size < needed and each != chosen:
+            others.append((each.size == chosen.size, each.variant == chosen.variant, size, each))
+    best = max(others, key=lambda other: other[:3], default=None)
+    return (*found, best[3].name) if best else found
+
+
+def gigabytes(number: int) -> str:
+    """Bytes as people read them."""
+    return f"{number / 1e6:.0f} MB" if number < 10**9 else f"{number / 1e9:.1f} GB"
+
+
+def _check_decoding(decoding: Decoding) -> None:
+    limits = (
+        ("max_new_tokens", 1, MAX_NEW_TOKENS),
+        ("temperature", 0, 2),
+        ("top_k", 0, 1000),
+        ("top_p", 0.01, 1),
+        ("num_beams", 1, MAX_BEAMS),
+        ("seed", 0, 2**63 - 1),
+    )
+    for name, low, high in limits:
+        value = getattr(decoding, name)
+        if not low <= value <= high:
+            raise UserError(f"{name} is {value}.", f"Use {low} to {high}.")
+    if decoding.num_beams > 1 and decoding.temperature > 0:
+        raise UserError(
+            "Beams and a temperature exclude each other.", "Set one beam, or temperature 0."
+        )

@@ -1,0 +1,320 @@
+"""LoRA adapters: what fits is used per request, what does not is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from evaluation.load import interleave
+from models.catalog import deployment, lookup
+from models.catalog.deployment import Deployment
+from models.engine.engine import generate
+from models.engine.inputs import prepare
+from models.hub import adapter_config, adapters
+from models.loading.loader import Loader
+from models.schema import UserError
+
+NANO = "nano-224"
+TARGETS = ["q_proj", "v_proj"]  # of the text model and of the tower
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, nano_checkpoint) -> Path:
+    """A copy of nano's folder with two adapters that change its answers."""
+    from peft import LoraConfig, get_peft_model
+
+    root = tmp_path_factory.mktemp("nano")
+    for each in nano_checkpoint.iterdir():
+        if each.is_file():
+            (root / each.name).symlink_to(each)
+    for seed, name in enumerate(("first", "second")):
+        torch.manual_seed(seed)
+        model = Loader().load(NANO, "fp32").model
+        config = LoraConfig(r=4, lora_alpha=64, target_modules=TARGETS, init_lora_weights=False)
+        get_peft_model(model, config).save_pretrained(root / "adapters" / name)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def catalog_with_adapters(folder, monkeypatch):
+    nano = dataclasses.replace(lookup.find(NANO), path=folder)
+    others = (each for each in lookup.BUILT_IN if each.name != NANO)
+    monkeypatch.setattr(lookup, "BUILT_IN", (nano, *others))
+
+
+@pytest.fixture
+def broken(folder):
+    """A copy of the first adapter to spoil; removed after the test."""
+    copy = folder / "adapters" / "broken"
+    shutil.copytree(folder / "adapters" / "first", copy)
+    yield copy
+    shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "nf4", "int8"])
+def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, picture):
+    loaded = Loader(torch.device("cpu")).load(NANO, precision)
+    inputs = prepare(loaded, picture, "caption en")
+
+    @torch.inference_mode()
+    def logits() -> torch.Tensor:
+        return loaded.model(**inputs).logits[0, -1]
+
+    before = logits()
+    for name in ("first", "second"):
+        adapters.select(loaded.model, NANO, name)
+        assert not torch.equal(logits(), before)
+    adapters.select(loaded.model, NANO, None)
+    assert torch.equal(logits(), before)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "nf4"])
+def test_an_adapter_on_every_layer_answers_as_in_transformers(precision, folder, ask):
+    """The engine does together what follows a product only where no LoRA stands between."""
+    from peft import LoraConfig, get_peft_model
+
+    everywhere = folder / "adapters" / "everywhere"
+    torch.manual_seed(2)
+    base = Loader().load(NANO, "fp32").model
+    names = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj out_proj fc1 fc2".split()
+    config = LoraConfig(r=4, lora_alpha=16, target_modules=names, init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(everywhere)
+    try:
+        loaded = Loader(torch.device("cpu")).load(NANO, precision)
+        request = ask("describe en", tokens=12)
+        without = [each.token_id for each in list(generate(loaded, request))[:-1]]
+        request = dataclasses.replace(request, adapter="everywhere")
+        *tokens, _ = generate(loaded, request)
+    finally:
+        shutil.rmtree(everywhere)
+    inputs = prepare(loaded, request.image, request.prompt)
+    with torch.inference_mode():
+        output = loaded.model.generate(**inputs, max_new_tokens=12, do_sample=False)
+    expected = output[0, inputs["input_ids"].shape[1] :].tolist()
+    found = [each.token_id for each in tokens]
+    assert found == expected[: len(found)]
+    assert found != without
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A nano of this module's own: adapters change it."""
+    return Loader().load(NANO, "fp32")
+
+
+@pytest.fixture
+def logits(model, picture):
+    """The scores of the first token under the adapter that is on."""
+    inputs = prepare(model, picture, "caption en")
+
+    def compute() -> torch.Tensor:
+        with torch.inference_mode():
+            return model.model(**inputs).logits[0, -1]
+
+    return compute
+
+
+def spoil(folder: Path, **settings) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+
+def rewrite(folder: Path, change) -> None:
+    path = folder / "adapter_model.safetensors"
+    weights = change(load_file(path))
+    path.unlink()
+    save_file(weights, path)
+
+
+def test_adapters_are_listed_by_checkpoint():
+    assert adapters.names(NANO) == ("first", "second")
+    assert adapters.names("3b-pt-448") == ("merve/paligemma2-3b-vqav2",)
+    assert adapters.names("10b-pt-448") == ()
+
+
+def test_an_unknown_adapter_is_answered_with_the_valid_ones():
+    with pytest.raises(UserError, match="first, second"):
+        adapters.check_name(NANO, "../first")
+
+
+def test_adapters_go_on_and_off(model, logits):
+    adapters.select(model.model, NANO, None)
+    plain = logits()
+    seen = {}
+    for name in ("first", "second", "first", None):
+        adapters.select(model.model, NANO, name)
+        scores = logits()
+        assert torch.equal(seen.setdefault(name, scores), scores)
+    assert torch.equal(seen[None], plain)
+    assert not torch.allclose(seen["first"], plain, atol=1e-3)
+    assert not torch.allclose(seen["first"], seen["second"], atol=1e-3)
+
+
+def test_an_adapter_does_what_peft_alone_does_with_it(folder, model, logits, picture):
+    from peft import PeftModel
+
+    alone = Loader().load(NANO, "fp32")
+    adapted = PeftModel.from_pretrained(alone.model, folder / "adapters" / "first").eval()
+    with torch.inference_mode():
+        expected = adapted(**prepare(alone, picture, "caption en")).logits[0, -1]
+    adapters.select(model.model, NANO, "first")
+    assert torch.allclose(logits(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"peft_type": "IA3"}, "IA3"),
+        ({"r": 0}, "rank"),
+        ({"r": "8"}, "rank"),
+        ({"lora_alpha": None}, "lora_alpha"),
+        ({"target_modules": []}, "target_modules"),
+        ({"use_dora": True}, "use_dora"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"bias": "all"}, "biases"),
+        ({"r": 100_000}, "rank"),
+        ({"r": True}, "rank"),
+        ({"target_modules": r".*(q|v)_proj"}, "pattern"),
+        ({"target_modules": ["(a+)+$"]}, "no linear module"),
+        ({"target_modules": ["embed_tokens"]}, "no linear module"),
+        ({"exclude_modules": "(a+)+$"}, "pattern"),
+        ({"layers_to_transform": ["1"]}, "layers_to_transform"),
+        ({"layers_pattern": "(a+)+$"}, "layers_pattern"),
+        ({"init_lora_weights": "pissa_niter_4"}, "changes the base"),
+    ],
+)
+def test_configurations_that_are_no_plain_lora_are_refused(broken, settings, words):
+    spoil(broken, **settings)
+    with pytest.raises(UserError, match=words) as caught:
+        adapter_config.read(broken)
+    assert caught.value.remedy
+
+
+def test_a_configuration_that_is_no_json_is_refused(broken):
+    (broken / "adapter_config.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        adapter_config.read(broken)
+
+
+def test_pickled_weights_are_refused(broken):
+    (broken / "adapter_model.safetensors").rename(broken / "adapter_model.bin")
+    with pytest.raises(UserError, match="can run code"):
+        adapter_config.read(broken)
+
+
+def rename_all(weights):
+    return {name.replace("q_proj", "query"): tensor for name, tensor in weights.items()}
+
+
+def drop_one(weights):
+    weights.pop(min(weights))
+    return weights
+
+
+def add_one(weights):
+    return {**weights, "base_model.model.elsewhere.lora_A.weight": torch.zeros(4, 4)}
+
+
+def widen(weights):
+    return {name: torch.cat([tensor, tensor]) for name, tensor in weights.items()}
+
+
+def of_a_wider_base(weights):
+    return {
+        name: torch.cat([tensor, tensor], 1) if "lora_A" in name else tensor
+        for name, tensor in weights.items()
+    }
+
+
+@pytest.mark.parametrize("change", [rename_all, drop_one, add_one, widen, of_a_wider_base])
+def test_weights_that_do_not_fit_exactly_are_refused_and_forgotten(broken, model, logits, change):
+    adapters.select(model.model, NANO, None)
+    plain = logits()
+    rewrite(broken, change)
+    for _ in range(2):  # a second try must not find remains of the first
+        with pytest.raises(UserError, match="does not fit"):
+            adapters.select(model.model, NANO, "broken")
+    assert "adapter__broken" not in model.model.peft_config
+    adapters.select(model.model, NANO, None)
+    assert torch.equal(logits(), plain)
+    adapters.select(model.model, NANO, "first")
+    assert not torch.allclose(logits(), plain, atol=1e-3)
+
+
+def test_damaged_weights_are_refused(broken, model):
+    path = broken / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="cannot be read"):
+        adapters.select(model.model, NANO, "broken")
+
+
+def test_weights_that_are_too_large_are_refused(broken, monkeypatch):
+    monkeypatch.setattr(adapter_config, "LARGEST_BYTES", 1000)
+    with pytest.raises(UserError, match="at most"):
+        adapter_config.read(broken)
+
+
+def older_names(weights):
+    """As saved with transformers before 4.52, the announcement's adapter among them."""
+    return {
+        name.replace("model.language_model.", "language_model.model.").replace(
+            "model.vision_tower.", "vision_tower.vision_model."
+        ): tensor
+        for name, tensor in weights.items()
+    }
+
+
+def test_names_of_older_transformers_are_understood(broken, model, logits):
+    adapters.select(model.model, NANO, "first")
+    expected = logits()
+    rewrite(broken, older_names)
+    names = load_file(broken / "adapter_model.safetensors")
+    assert any("language_model.model.layers" in name for name in names)
+    assert any("vision_tower.vision_model.encoder" in name for name in names)
+    adapters.select(model.model, NANO, "broken")
+    assert torch.equal(logits(), expected)
+    adapters._forget(model.model, "adapter__broken")
+
+
+def test_the_longest_unused_adapter_makes_room(model, logits, monkeypatch):
+    adapters.select(model.model, NANO, "first")
+    expected = logits()
+    adapters._forget(model.model, "adapter__second")
+    monkeypatch.setattr(adapters, "MOST_RESIDENT", 1)
+    adapters.select(model.model, NANO, "second")
+    assert list(model.model.peft_config) == ["adapter__second"]
+    adapters.select(model.model, NANO, "first")
+    assert list(model.model.peft_config) == ["adapter__first"]
+    assert torch.equal(logits(), expected)
+
+
+def test_names_that_are_nearly_alike_stay_apart():
+    names = ("a/b_c", "a_b/c", "a/b.c", "a_b_c")
+    assert len({adapters._key(name) for name in names}) == 4
+    assert all(re.fullmatch(r"adapter__[\w-]+", adapters._key(name)) for name in names)
+
+
+def test_visitors_may_name_adapters_only_where_the_owner_lets_them(monkeypatch):
+    with pytest.raises(UserError, match="has no adapter"):
+        adapters.check_name(NANO, "someone/lora")
+    monkeypatch.setattr(deployment, "current", lambda: Deployment(any_adapter=True))
+    adapters.check_name(NANO, "someone/lora")
+    for name in ("../lora", "someone", "a/b/c", "some one/lora", "someone/..", "https://x/y"):
+        with pytest.raises(UserError, match="owner/name"):
+            adapters.check_name(NANO, name)
+
+
+def test_requests_with_different_adapters_do_not_disturb_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv(deployment.ADAPTERS, "")
+    interleave.use_adapters(tmp_path)
+    try:
+        assert interleave.wrong_answers(requests=90, threads=8) == []
+    finally:
+        deployment.current.cache_clear()

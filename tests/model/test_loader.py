@@ -1,0 +1,91 @@
+"""A name becomes a model that can answer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from models.catalog import lookup, memory
+from models.hub import download
+from models.loading.loader import Loader, local_folder
+from models.masks.codec import MaskCodec
+from models.schema import StatusEvent, UserError
+
+
+def test_nano_is_a_paligemma_2_ready_to_answer(nano):
+    assert type(nano.model).__name__ == "PaliGemmaForConditionalGeneration"
+    assert nano.model.config.text_config.model_type == "gemma2"
+    assert nano.model.config.text_config.attn_logit_softcapping == 50
+    assert not nano.model.training
+    assert not any(each.requires_grad for each in nano.model.parameters())
+    assert (nano.name, nano.dtype) == ("nano-224", torch.float32)
+    assert isinstance(nano.codec, MaskCodec)
+
+
+def test_the_tokenizer_has_all_location_and_mask_tokens(nano):
+    tokenizer = nano.processor.tokenizer
+    wanted = [f"<loc{index:04d}>" for index in range(1024)]
+    wanted += [f"<seg{index:03d}>" for index in range(128)]
+    ids = tokenizer.convert_tokens_to_ids(wanted)
+    assert len(set(ids)) == 1152
+    assert tokenizer.unk_token_id not in ids
+
+
+def test_loading_says_so():
+    said: list[StatusEvent] = []
+    Loader().load("nano-224", "auto", said.append)
+    assert said == [StatusEvent("Loading nano-224 …")]
+
+
+@pytest.mark.parametrize("name, precision", [("nano-9", "auto"), ("nano-224", "int3")])
+def test_what_does_not_exist_is_refused(name, precision):
+    with pytest.raises(UserError):
+        Loader().load(name, precision)
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_quantization_shrinks_the_layers_of_the_text_model_alone(precision):
+    loaded = Loader(torch.device("cpu")).load("nano-224", precision)
+    packed = {
+        name
+        for name, parameter in loaded.model.named_parameters()
+        if parameter.dtype in (torch.int8, torch.uint8)
+    }
+    layers = loaded.model.config.text_config.num_hidden_layers
+    assert len(packed) == 7 * layers
+    assert all(".language_model.layers." in name for name in packed)
+    assert loaded.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32", "int8", "nf4"])
+def test_weights_take_the_memory_that_the_catalog_says(precision):
+    loaded = Loader(torch.device("cpu")).load("nano-224", precision)
+    tensors = list(loaded.model.state_dict(keep_vars=True).items())
+    sizes = {value.data_ptr(): value.numel() * value.element_size() for _, value in tensors}
+    claimed = memory.weight_bytes(lookup.find("nano-224"), precision)
+    assert sum(sizes.values()) == pytest.approx(claimed, rel=0.03)
+
+
+def test_a_copy_without_weights_is_refused(tmp_path):
+    empty = dataclasses.replace(lookup.find("nano-224"), path=tmp_path)
+    with pytest.raises(UserError, match="weights of nano-224 are missing"):
+        local_folder(empty)
+
+
+def test_a_hub_checkpoint_comes_through_the_hub(monkeypatch, nano_checkpoint):
+    """The path of a real checkpoint, with nano's files in the place of a download."""
+    asked = []
+
+    def fetch(repo_id, status, size_bytes, revision):
+        asked.append((repo_id, size_bytes))
+        return nano_checkpoint
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    monkeypatch.setattr(
+        download, "fetch_codec", lambda status: nano_checkpoint.parent / "mask_codec.safetensors"
+    )
+    loaded = Loader(torch.device("cpu")).load("3b-mix-224", "auto")
+    assert asked == [("google/paligemma2-3b-mix-224", 2 * 3_032_094_960)]
+    assert (loaded.name, loaded.dtype) == ("3b-mix-224", torch.bfloat16)

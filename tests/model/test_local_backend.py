@@ -1,0 +1,342 @@
+"""Requests in, answers out; nonsense is refused before a model is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.catalog import lookup
+from models.layers.decoder import Decoder
+from models.masks import detections
+from models.masks.detections import detect
+from models.prompts.tokens import encode_codes
+from models.schema import Decoding, Result, StatusEvent, TokenEvent, UserError
+from models.serving import local_backend, model_pool, validation
+from models.serving.local_backend import LocalBackend
+from models.serving.scheduler import Job
+from models.serving.validation import LONGEST_DEADLINE_S, MAX_NEW_TOKENS, check, default_deadline_s
+
+SOON_S = 120.0
+LOCS = "<loc0256><loc0000><loc0767><loc0511>"
+
+
+def answer(backend, request) -> tuple[list, Result]:
+    *events, result = backend.answer(request)
+    assert isinstance(result, Result)
+    return events, result
+
+
+def test_an_answer_ends_with_its_result(backend, ask):
+    request = ask("describe en", tokens=4)
+    events, result = answer(backend, request)
+    tokens = [event for event in events if isinstance(event, TokenEvent)]
+    assert (result.prompt, result.checkpoint, result.adapter) == ("describe en", "nano-224", None)
+    assert result.text == tokens[-1].text
+    assert result.timings.tokens == len(tokens)
+    assert result.timings.first_token_s > 0
+    assert result.finish_reason in ("eos", "length")
+
+
+def test_the_first_answer_tells_of_the_load_and_the_second_has_none(ask):
+    backend = LocalBackend()
+    events, first = answer(backend, ask(tokens=1))
+    assert any(isinstance(event, StatusEvent) and "nano-224" in event.message for event in events)
+    _, second = answer(backend, ask(tokens=1))
+    assert first.timings.load_s > second.timings.load_s
+    backend.close()
+
+
+def test_what_goes_on_is_said_before_the_first_token(backend, ask):
+    """So an older answer's boxes leave the page before the new text comes."""
+    answer(backend, ask(tokens=1))
+    events, _ = answer(backend, ask(tokens=1))
+    assert events[0] == StatusEvent("Looking at the picture …")
+
+
+def test_warming_loads(ask):
+    backend = LocalBackend()
+    backend.warm("nano-224")
+    assert answer(backend, ask(tokens=1))[1].timings.load_s < 0.1
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"checkpoint": "nano-1000"}, "nano-1000"),
+        ({"precision": "int3"}, "int3"),
+        ({"prompt": "<image>caption en"}, "<image>"),
+        ({"prompt": ""}, "empty"),
+        ({"adapter": "none-such"}, "none-such"),
+        ({"deadline_s": 0}, "time limit"),
+        ({"deadline_s": LONGEST_DEADLINE_S + 1}, "time limit"),
+        ({"deadline_s": float("nan")}, "time limit"),
+        ({"image": Image.new("L", (4, 4))}, "RGB"),
+        ({"decoding": Decoding(max_new_tokens=0)}, "max_new_tokens"),
+        ({"decoding": Decoding(max_new_tokens=MAX_NEW_TOKENS + 1)}, "max_new_tokens"),
+        ({"decoding": Decoding(temperature=-1)}, "temperature"),
+        ({"decoding": Decoding(top_p=0)}, "top_p"),
+        ({"decoding": Decoding(top_k=-1)}, "top_k"),
+        ({"decoding": Decoding(num_beams=100)}, "num_beams"),
+        ({"decoding": Decoding(num_beams=2, temperature=1.0)}, "Beams"),
+        ({"decoding": Decoding(seed=-1)}, "seed"),
+    ],
+)
+def test_bad_requests_are_refused_before_a_model_is_touched(ask, monkeypatch, change, words):
+    def untouched(*arguments):
+        raise AssertionError("a model was touched")
+
+    monkeypatch.setattr("models.loading.loader.Loader.load", untouched)
+    backend = LocalBackend()
+    with pytest.raises(UserError, match=words) as caught:
+        list(backend.answer(dataclasses.replace(ask(), **change)))
+    assert caught.value.remedy
+
+
+def test_too_large_a_picture_is_refused(ask, monkeypatch):
+    monkeypatch.setattr("models.images.check_size.__defaults__", (100,))
+    with pytest.raises(UserError, match="million"):
+        check(ask())
+
+
+def test_an_answer_may_take_as_long_as_its_choice_needs():
+    def limit(name: str, device: str = "cpu", **decoding) -> float:
+        return default_deadline_s(lookup.find(name), Decoding(**decoding), device)
+
+    assert limit("nano-224") == 120
+    assert 1000 < limit("3b-pt-896") < limit("10b-pt-896") == LONGEST_DEADLINE_S
+    assert limit("3b-pt-448") < limit("3b-pt-448", max_new_tokens=256)
+    assert limit("3b-pt-448") < limit("3b-pt-448", num_beams=2)
+    assert limit("3b-pt-896", "cuda") < limit("3b-pt-896")
+
+
+@pytest.mark.parametrize("asked, allowed", [(None, 120), (7.0, 7.0)])
+def test_a_request_without_a_time_limit_gets_one(ask, monkeypatch, asked, allowed):
+    seen = []
+
+    def work(loaded, request, *arguments):
+        seen.append(request.deadline_s)
+        return iter(())
+
+    monkeypatch.setattr(local_backend, "work", work)
+    backend = LocalBackend()
+    list(backend.answer(ask(deadline_s=asked)))
+    backend.close()
+    assert seen == [allowed]
+
+
+def test_closing_an_answer_stops_its_work(ask, monkeypatch):
+    backend = LocalBackend()
+    backend.warm("nano-224")
+    (scheduler,) = [each for _, each in backend._residents.items()]
+    scheduler._engine._eos_ids = set()
+    second_step, closed, stopped, steps = *(threading.Event() for _ in range(3)), []
+
+    def before(*arguments) -> None:
+        steps.append(1)
+        if len(steps) == 2:
+            second_step.set()
+            closed.wait(SOON_S)
+
+    step = Decoder.step
+    monkeypatch.setattr(Decoder, "step", lambda *given: (before(), step(*given))[1])
+    job_ended = Job.end
+    monkeypatch.setattr(Job, "end", lambda job: (job_ended(job), stopped.set()))
+    events = backend.answer(ask(tokens=20))
+    while not isinstance(next(events), TokenEvent):
+        pass
+    assert second_step.wait(SOON_S)
+    events.close()
+    closed.set()
+    assert stopped.wait(SOON_S)
+    assert len(steps) == 2
+    backend.close()
+
+
+def test_boxes_and_masks_are_in_pixels_of_the_picture(nano):
+    text = f"{LOCS} cat ; {LOCS}{encode_codes(range(16))} dog ; <loc0001> broken"
+    found, invalid = detect(text, nano.codec, 400, 200)
+    assert [each.label for each in found] == ["cat", "dog"]
+    assert invalid == 1
+    assert found[0].box_xyxy_px == pytest.approx((0, 50, 200, 150), abs=0.3)
+    assert found[0].mask is None
+    assert (found[1].mask.shape, found[1].mask.dtype) == ((200, 400), np.bool_)
+    assert not found[1].mask[:, 201:].any()
+
+
+def test_masks_are_bounded_in_memory(nano, monkeypatch):
+    monkeypatch.setattr(detections, "MASK_BYTES", 2 * 400 * 200)
+    found, _ = detect(f"{LOCS}{encode_codes(range(16))} cat ; " * 3, nano.codec, 400, 200)
+    assert [each.mask is not None for each in found] == [True, True, False]
+
+
+def test_what_is_missing_is_said(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: None)
+    monkeypatch.setattr("models.hub.download.has_token", lambda: False)
+    monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
+    sentence = backend.missing("3b-mix-448")
+    for fact in ("google/paligemma2-3b-mix-448", "6.1 GB", "licence", "HF_TOKEN", "memory"):
+        assert fact in sentence
+    assert backend.missing("nano-224") is None
+
+
+def test_all_reasons_are_said_at_once_and_memory_first(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: None)
+    monkeypatch.setattr("models.hub.download.has_token", lambda: False)
+    monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: 1_000_000_000)
+    sentence = backend.missing("28b-mix-224")
+    facts = ("GB can be had", "55.3 GB to download", "token", "Choose nano", "licence", "HF_TOKEN")
+    places = [sentence.find(fact) for fact in facts]
+    assert places == sorted(places) and places[0] > 0
+    assert sentence.count(". ") == 1
+
+
+def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: None)
+    monkeypatch.setattr("models.hub.download.has_token", lambda: True)
+    monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: 10**12)
+    assert backend.missing("3b-mix-448") is None
+    page = "https://huggingface.co/google/paligemma2-3b-mix-448"
+    assert backend.notice("3b-mix-448") == f"The first use downloads 6.1 GB (licence: {page})."
+    assert backend.notice("nano-224") is None
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: "/somewhere")
+    assert backend.notice("3b-mix-448") is None
+
+
+def test_offline_is_said(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: None)
+    monkeypatch.setattr("models.hub.download.is_offline", lambda: True)
+    assert "HF_HUB_OFFLINE" in backend.missing("3b-mix-448")
+
+
+def test_too_little_memory_is_said(backend, monkeypatch):
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: "/somewhere")
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: 1_000_000_000)
+    assert "GB can be had" in backend.missing("28b-mix-224")
+
+
+def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask):
+    nano = dataclasses.replace(lookup.find("nano-224"), path=tmp_path)
+    monkeypatch.setattr(lookup, "BUILT_IN", (nano,))
+    backend = LocalBackend()
+    assert "weights of nano-224 are missing" in backend.missing("nano-224")
+    with pytest.raises(UserError, match="weights of nano-224 are missing"):
+        list(backend.answer(ask()))
+    backend.close()
+
+
+def test_an_idle_model_makes_room_for_another(ask, monkeypatch):
+    backend = LocalBackend()
+    answer(backend, ask(tokens=1, precision="fp32"))
+    held = [key for key, each in backend._residents.items() if each.is_loaded]
+    free = iter([0])  # too little until something was let go
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: next(free, 10**12))
+    answer(backend, ask(tokens=1, precision="bf16"))
+    assert held == [("nano-224", "fp32")]
+    assert [key for key, _ in backend._residents.items()] == [("nano-224", "bf16")]
+    backend.close()
+
+
+def test_one_model_is_loaded_at_a_time_and_the_wait_can_be_left(monkeypatch, nano):
+    backend = LocalBackend()
+    loading, let_go, loaded = threading.Event(), threading.Event(), []
+
+    def load(loader, checkpoint, precision, status):
+        loading.set()
+        assert let_go.wait(SOON_S)
+        loaded.append(precision)
+        return nano
+
+    def leave(event: StatusEvent) -> None:
+        assert "another model" in event.message
+        raise TimeoutError
+
+    monkeypatch.setattr("models.loading.loader.Loader.load", load)
+    first = threading.Thread(
+        target=backend._residents.load_for(("nano-224", "fp32")), args=(print,)
+    )
+    first.start()
+    assert loading.wait(SOON_S)
+    with pytest.raises(TimeoutError):
+        backend._residents.load_for(("nano-224", "bf16"))(leave)
+    assert loaded == []
+    let_go.set()
+    first.join()
+    backend._residents.load_for(("nano-224", "bf16"))(leave)
+    assert loaded == ["fp32", "bf16"]
+
+
+def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
+    def select(model, checkpoint, name, status):
+        status(StatusEvent("Downloading an adapter …"))
+
+    monkeypatch.setattr("models.hub.adapters.select", select)
+    backend = LocalBackend()
+    events, _ = answer(backend, ask(tokens=1))
+    assert StatusEvent("Downloading an adapter …") in events
+    backend.close()
+
+
+def test_no_room_is_refused_in_words(ask, monkeypatch):
+    backend = LocalBackend()
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: 0)
+    with pytest.raises(UserError, match=r"MB of memory and 0 MB can be had"):
+        list(backend.answer(ask()))
+    backend.close()
+
+
+def test_what_would_fit_is_named():
+    chosen, offered = lookup.find("10b-pt-448"), ("bf16", "fp32", "nf4")
+    assert validation.smaller(chosen, "bf16", offered, 9 * 10**9, False) == (
+        "precision nf4",
+        "3b-pt-896",
+    )
+    assert validation.smaller(chosen, "bf16", offered, 7 * 10**9, False) == ("3b-pt-896",)
+    assert validation.smaller(chosen, "nf4", offered, 10**9, False) == ("nano-448",)
+    assert validation.smaller(chosen, "nf4", offered, 10**6, False) == ()
+    error = validation.too_little_memory(chosen, "bf16", offered, 7 * 10**9, False)
+    assert str(error).endswith("7.0 GB can be had. Choose 3b-pt-896.")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_when_memory_runs_out_it_is_said_and_others_make_room(ask, monkeypatch, failure):
+    backend = LocalBackend()
+    _, first = answer(backend, ask(precision="fp32"))
+    answer(backend, ask(precision="bf16"))
+
+    def fail(*arguments, **options):
+        raise failure
+
+    ((_, light),) = [each for each in backend._residents.items() if each[0][1] == "bf16"]
+    monkeypatch.setattr(light._engine._decoder, "prefill", fail)
+    with pytest.raises(UserError, match=r"memory ran out.*Another model has made room; try again"):
+        list(backend.answer(ask(precision="bf16")))
+    assert [key for key, _ in backend._residents.items()] == [("nano-224", "bf16")]
+    with pytest.raises(UserError, match=r"memory ran out with nano-224 in bf16\. Choose "):
+        list(backend.answer(ask(precision="bf16")))
+    monkeypatch.undo()
+    assert answer(backend, ask(precision="fp32"))[1].text == first.text
+    backend.close()
+
+
+def test_the_wait_for_others_is_told_apart_from_the_work(ask):
+    backend = LocalBackend()
+    _, alone = answer(backend, ask(tokens=2))
+    assert alone.timings.wait_s >= 0
+    timings = dataclasses.replace(alone.timings, load_s=1.0, first_token_s=0.5)
+    told = local_backend._with_wait(dataclasses.replace(alone, timings=timings), first_s=4.0)
+    assert told.timings.wait_s == pytest.approx(2.5)
+    backend.close()

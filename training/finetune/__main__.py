@@ -1,0 +1,7 @@
+"""`python -m training.finetune`."""
+
+import sys
+
+from training.finetune.cli import main
+
+sys.exit(main())
