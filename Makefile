@@ -1,4 +1,4 @@
-# `make demo` serves the page, `make test` checks everything; both do all their own set-up.
+# `make demo` serves the page, `make test` checks a change; both do all their own set-up.
 PYTHON ?= python3
 VENV := .venv
 # Extra words for pip, such as an index that holds the CPU build of torch.
@@ -6,12 +6,21 @@ PIP_ARGS ?=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test nano lint format chromium clean
+# Everything besides the app that can be installed with it.
+EXTRAS := training/requirements.txt training/nano/requirements.txt \
+  evaluation/requirements.txt tests/requirements.txt
+
+.PHONY: demo test test-all nano lint format chromium clean
 
 demo: $(VENV)/.app-stamp
 	$(VENV)/bin/python app.py
 
+# What a change needs: lint, types and the tests that take no more than minutes together.
 test: lint chromium
+	$(VENV)/bin/python -m pytest -m "not gpu and not ray and not slow"
+
+# Everything that a machine without a GPU can check.
+test-all: lint chromium
 	$(VENV)/bin/python -m pytest -m "not gpu and not ray"
 
 # Hours on two cores: art, mask codec, both sizes of nano, examples and tables, from nothing.
@@ -21,6 +30,7 @@ nano: $(VENV)/.test-stamp
 lint: $(VENV)/.test-stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 
 format: $(VENV)/.test-stamp
 	$(VENV)/bin/ruff check --fix .
@@ -39,9 +49,9 @@ $(VENV)/.app-stamp: requirements.txt | $(VENV)/bin/python
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test-stamp: tests/requirements.txt evaluation/requirements.txt training/requirements.txt training/nano/requirements.txt $(VENV)/.app-stamp
-	$(PIP) -r requirements.txt -r tests/requirements.txt
+$(VENV)/.test-stamp: $(EXTRAS) $(VENV)/.app-stamp
+	$(PIP) -r requirements.txt $(EXTRAS:%=-r %)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

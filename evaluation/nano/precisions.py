@@ -1,6 +1,6 @@
 """What a precision costs in quality: the same scenes and prompts in each, side by side.
 
-    python -m evaluation.nano.precisions --checkpoint nano-224 --scenes 200 --write README.md
+    python -m evaluation.nano.precisions --checkpoint nano-224 --scenes 200 --write docs/quality.md
 
 Only measures that have a goal are shown; `evaluation.evaluate` prints all of one precision.
 """

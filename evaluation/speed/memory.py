@@ -1,7 +1,7 @@
 """What loading and answering take in memory, against what `models.catalog.memory` says.
 
     python -m evaluation.speed.true_shape --like 3b-pt-224 --out build/true-shape/3b-random
-    python -m evaluation.speed.memory --write README.md \\
+    python -m evaluation.speed.memory --write docs/memory.md \\
         --folder build/true-shape/3b-random=3b-pt-224
 
 Each line is a process of its own, which imports everything, notes its memory, loads, and answers.

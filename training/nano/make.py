@@ -51,7 +51,7 @@ TRIED = {
 BATCHES = {224: (32, 16, 16), 448: (16, 8, 8)}
 TRIED_BATCHES = {224: (12, 4, 4), 448: (2, 1, 1)}
 TRIED_SCENES = {224: 3, 448: 1}  # for the scores
-DOCUMENTED = (224, 448)  # sizes that are shipped, with marks for their tables in card and README
+DOCUMENTED = (224, 448)  # sizes that are shipped, with marks for their tables in card and docs
 FINE_SHARE = 0.5  # of the scenes at 448 pixels
 
 
@@ -97,7 +97,7 @@ def measure(work: Path, out: Path, size: int, short: bool) -> list[Step]:
     if size not in DOCUMENTED:
         return [Step(f"scores-{size}", "evaluation.nano.evaluate", tuple(given))]
     card = str(folder / "README.md")
-    given += ["--write", card, "README.md"]
+    given += ["--write", card, "docs/quality.md"]
     shown = (scores, "--picture", str(folder / "failures.webp"), "--write", card)
     return [
         Step(f"scores-{size}", "evaluation.nano.evaluate", tuple(given)),
