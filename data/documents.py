@@ -50,7 +50,11 @@ def write(path: Path, tables: Mapping[str, str]) -> None:
     """
     text, found = path.read_text("utf-8"), False
     for name, table in tables.items():
-        text, times = _marks(name).subn(lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", text)
+        parts = _marks(name).split(text)  # text, opening mark, closing mark, text, …
+        times = len(parts) // 3
+        text = "".join(
+            f"{part}\n{table}\n\n" if place % 3 == 1 else part for place, part in enumerate(parts)
+        )
         found = found or times > 0
     if not found:
         raise ValueError(f"{path} has none of the marks {', '.join(tables)}")

@@ -45,8 +45,8 @@ def bars(rows: Mapping[str, Sequence[dict]], title: str, file: Path) -> None:
     for panel in panels.flat[len(measures) :]:
         panel.axis("off")
     for panel, measure in zip(panels.flat, measures, strict=False):
-        found = {place: _row(own, measure) for place, own in enumerate(rows.values())}
-        found = {place: row for place, row in found.items() if row}
+        own = ((place, _row(each, measure)) for place, each in enumerate(rows.values()))
+        found = {place: row for place, row in own if row}
         for place, row in found.items():
             value = row["value"]
             spread = [[max(0.0, value - row["low"])], [max(0.0, row["high"] - value)]]

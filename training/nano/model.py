@@ -8,11 +8,13 @@ waves, attention as near-identity maps (Trockman & Kolter 2023, arXiv 2305.09828
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+from transformers.models.siglip.modeling_siglip import SiglipAttention
 
 from models.catalog.architectures import SHAPES
 from training.configuration import configuration
@@ -66,7 +68,7 @@ def new(
     torch.manual_seed(seed)
     model = PaliGemmaForConditionalGeneration(settings).float()
     tower, text = vision_of(model), model.model.language_model
-    side = settings.vision_config.image_size // PATCH
+    side = resolution_of(settings) // PATCH
     with torch.no_grad():
         # 1. Positions: waves over rows in one half of the width, over columns in the other.
         axis = torch.arange(side)
@@ -104,14 +106,20 @@ def new(
     return model
 
 
-def _init_queries(attention: nn.Module) -> None:
+def _init_queries(attention: SiglipAttention) -> None:
     """Keys start as a noisy copy of the queries, so that a patch first attends to its like."""
     with torch.no_grad():
         noise = torch.randn_like(attention.k_proj.weight) * 0.5 * WIDTH**-0.5
         attention.k_proj.weight.copy_(0.7 * attention.q_proj.weight + noise)
 
 
-def vision_of(model: PaliGemmaForConditionalGeneration) -> nn.Module:
+def resolution_of(settings: PaliGemmaConfig) -> int:
+    """The side of the square picture in pixels."""
+    vision: Any = settings.vision_config
+    return vision.image_size
+
+
+def vision_of(model: PaliGemmaForConditionalGeneration) -> Any:
     """The module of the vision tower that holds `embeddings` and `encoder`."""
     tower = model.model.vision_tower
     return getattr(tower, "vision_model", tower)

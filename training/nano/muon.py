@@ -7,6 +7,7 @@ much longer than float32 does. The step is the same as torch's.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -22,19 +23,21 @@ class Float32Muon(torch.optim.Muon):
     the format of the parameters; either goes on from the other's state."""
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # no closure is used
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._update(parameter, group)
 
-    def _update(self, parameter: torch.Tensor, group: dict) -> None:
+    def _update(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+        gradient = parameter.grad
+        assert gradient is not None
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        buffer = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-        direction = orthogonal(parameter.grad.lerp(buffer, group["momentum"]), group["ns_steps"])
+        buffer = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        direction = orthogonal(gradient.lerp(buffer, group["momentum"]), group["ns_steps"])
         rate = group["lr"] * 0.2 * math.sqrt(max(parameter.shape))
         parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-rate)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import (
     AddedToken,
@@ -61,7 +62,8 @@ def _plain(raw: Tokenizer, byte_tokens: list[str]) -> Tokenizer:
 
 def processor(tokenizer: GemmaTokenizer, resolution: int, patch: int) -> PaliGemmaProcessor:
     """The family's processor around `tokenizer`; adds `<image>`, `<loc>` and `<seg>` to it."""
-    images = SiglipImageProcessorPil(size={"height": resolution, "width": resolution}, resample=3)
+    side = {"height": resolution, "width": resolution}
+    images: Any = SiglipImageProcessorPil(size=side, resample=3)
     images.image_seq_length = (resolution // patch) ** 2
     extra = [f"<loc{i:04d}>" for i in range(1024)] + [f"<seg{i:03d}>" for i in range(128)]
     tokenizer.add_tokens([AddedToken(t, normalized=False) for t in extra])

@@ -41,6 +41,14 @@ SMALLEST_PX, LARGEST_PX = 24, 140
 OCCLUDED = 0.4  # the part of the masks that something covers, by up to a third
 
 
+def channels_last(codec: MaskCodec) -> MaskCodec:
+    """The same codec with its convolutions' weights in the format that a CPU computes fastest in."""
+    for parameter in codec.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return codec
+
+
 def synthetic_alphas(count: int, seed: int = 0, side: int = 96) -> list[np.ndarray]:
     """uint8[side, side] outlines that no art is needed for: ellipses, polygons and their unions."""
     rng = np.random.default_rng(seed)
@@ -73,7 +81,7 @@ def masks_from(alphas: Sequence[np.ndarray], seed: int = 0) -> Iterator[np.ndarr
     """
     rng = np.random.default_rng(seed)
     while True:
-        outline = _posed(alphas[rng.integers(len(alphas))], rng)
+        outline = _posed(alphas[int(rng.integers(len(alphas)))], rng)
         if rng.random() < OCCLUDED:
             outline = _occluded(outline, alphas, rng)
         box = _tight_box(outline)
@@ -101,7 +109,7 @@ def _occluded(
     if rng.random() < 0.5:
         front = np.ones((rng.integers(height // 4, height), rng.integers(width // 4, width)), bool)
     else:
-        front = _posed(alphas[rng.integers(len(alphas))], rng)
+        front = _posed(alphas[int(rng.integers(len(alphas)))], rng)
     top = rng.integers(-front.shape[0] + 1, height)
     left = rng.integers(-front.shape[1] + 1, width)
     cover = np.zeros_like(outline)
@@ -210,7 +218,7 @@ def train(
     Prints the loss, the round-trip IoU and the codes in use about twenty times on the way.
     `held_out` float[B, 1, 64, 64] is what the IoU is told for; without it, fresh masks are drawn.
     """
-    codec = MaskCodec().to(memory_format=torch.channels_last)
+    codec = channels_last(MaskCodec())
     held_out = _batch(mask_iterator, 256) if held_out is None else held_out
     optimizer = torch.optim.AdamW(codec.parameters(), LEARNING_RATE, weight_decay=1e-4)
     warm_up = int(steps * WARM_UP)
@@ -255,7 +263,7 @@ def refine_decoder(
     Encoder and codebook stay as they are, so that codes which a model has learned keep their
     meaning, and with the codes given, overlap itself can be trained for.
     """
-    codec = MaskCodec.load(path).to(memory_format=torch.channels_last)
+    codec = channels_last(MaskCodec.load(path))
     codec.decoder.requires_grad_(True)
     held_out = _batch(mask_iterator, 256) if held_out is None else held_out
     optimizer = torch.optim.AdamW(codec.decoder.parameters(), QUANTIZED_RATE, weight_decay=1e-4)

@@ -14,6 +14,7 @@ import json
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -58,7 +59,7 @@ def install_art(folder: Path) -> Path:
 
 def read_names(modules: Path) -> list[dict]:
     """One entry per object: its emoji and its CLDR name in each language that has one."""
-    entries = [{"emoji": emoji, "names": {}} for emoji in OBJECTS]
+    entries: list[dict[str, Any]] = [{"emoji": emoji, "names": {}} for emoji in OBJECTS]
     for language in LANGUAGES:
         path = modules / "cldr-annotations-full" / "annotations" / language / "annotations.json"
         if not path.exists():
@@ -86,10 +87,8 @@ def render(svg: str) -> Image.Image:
     """RGBA sprite of SPRITE_PX squared, the drawing scaled until its longer side fits."""
     import resvg_py
 
-    big = Image.open(
-        io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=400, height=400)))
-    )
-    big = big.convert("RGBA")
+    png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=400, height=400))
+    big = Image.open(io.BytesIO(png)).convert("RGBA")
     big = big.crop(big.getchannel("A").point(lambda a: 255 * (a > 24)).getbbox())
     scale = SPRITE_PX / max(big.size)
     size = (max(1, round(big.width * scale)), max(1, round(big.height * scale)))

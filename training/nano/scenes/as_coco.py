@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from models.masks import rle
 from training.nano.scenes.scene import HELD_OUT, RESOLUTION, Scene, draw
@@ -23,7 +24,8 @@ def write(scenes: Sequence[Scene], out: Path) -> Path:
     """The file with the annotations of `scenes`; pictures are named by their seed."""
     out.mkdir(parents=True, exist_ok=True)
     names = sorted({thing.name for scene in scenes for thing in scene.objects})
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for scene in scenes:
         name = f"{scene.seed}.png"
         scene.image.save(out / name)

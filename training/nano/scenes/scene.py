@@ -249,10 +249,10 @@ def _print(
     cap_height = float(np.exp(rng.uniform(*np.log(letters)))) * unit
     name = _pick(rng, FONTS)
     font = _font(name, max(6, round(cap_height / 0.71)))
-    left, top, right, bottom = font.getbbox(text)
+    left, top, right, bottom = map(int, font.getbbox(text))
     while right - left > size - 12 * unit and font.size > 8:
         font = _font(name, font.size - 1)
-        left, top, right, bottom = font.getbbox(text)
+        left, top, right, bottom = map(int, font.getbbox(text))
     width, height = right - left, bottom - top
     x = int(rng.integers(4, max(5, size - width - 4)))
     y = int(rng.integers(4, max(5, size - height - 4)))

@@ -46,7 +46,7 @@ def targets(scene: Scene, codes: np.ndarray) -> dict[str, np.ndarray]:
     index = np.arange(side * side)
     numbers = np.array([*(1 + o.noun.index for o in scene.objects), 0])
     boxes = np.array([*(o.box_xyxy_px for o in scene.objects), (0, 0, size, size)], np.float32)
-    boxes = boxes[:, [1, 0, 3, 2]] / size
+    boxes = boxes[:, [1, 0, 3, 2]] / np.float32(size)
     codes = np.pad(codes, ((0, 1), (0, 0)))
     patches_of = np.bincount(owner[shown], minlength=len(masks))
     center = np.zeros(side * side, np.float32)
@@ -200,4 +200,4 @@ def loss(
         report = {k: v.item() for k, v in part.items()}
         report["noun_right"] = right[shown].float().mean().item()
         report["letters_right"] = read[wanted["letters"] > 0].float().mean().item()
-    return sum(scale[key] * value for key, value in part.items()), report
+    return torch.stack([scale[key] * value for key, value in part.items()]).sum(), report

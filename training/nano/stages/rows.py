@@ -45,9 +45,10 @@ class Vocabulary:
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
         """Reads them off a tokenizer."""
-        locations = tokenizer.convert_tokens_to_ids([f"<loc{i:04d}>" for i in range(1024)])
-        codes = tokenizer.convert_tokens_to_ids([f"<seg{i:03d}>" for i in range(128)])
-        return cls(tokenizer.bos_token_id, tokenizer.eos_token_id, tuple(locations), tuple(codes))
+        ids = tokenizer.get_vocab()
+        locations = tuple(ids[f"<loc{i:04d}>"] for i in range(1024))
+        codes = tuple(ids[f"<seg{i:03d}>"] for i in range(128))
+        return cls(tokenizer.bos_token_id, tokenizer.eos_token_id, locations, codes)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def examples(scene: Scene, rng: np.random.Generator, put: Asker = USUAL) -> list
         Example("question", "question", "question en 0", count_all),
         *questions.ocr(scene),
         *(
-            Example(task, f"{task} absent", f"{task} {asked}", examples.NOTHING)
+            Example(task, f"{task} absent", f"{task} {asked}", questions.NOTHING)
             for task in ("detect", "segment")
             for asked in (some[0], " ; ".join(some[1:]))
         ),
@@ -52,7 +52,7 @@ def captions(scene: Scene, rng: np.random.Generator) -> list[Example]:
         Example("describe", "describe", "describe en", f"{said.capitalize()}.{print_says}"),
     ]
     for task in ("caption", "cap"):
-        for language in rng.permutation(examples.LANGUAGES[1:])[: examples.OTHER_CAPS]:
+        for language in rng.permutation(questions.LANGUAGES[1:])[: questions.OTHER_CAPS]:
             asked = f"{task} {language}"
             found.append(Example(task, asked, asked, NOTHING[str(language)]))
     return found
