@@ -63,7 +63,8 @@ def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None
 def _pictures(file: Path, folder: Path, masks: bool) -> Iterator[_Found]:
     """Each picture and kind with its objects from the top down."""
     content = json.loads(file.read_text("utf-8-sig"))
-    names = {each["id"]: str(each["name"]) for each in content["categories"]}
+    # In lower case, as the names of a prompt are wherever one is sent.
+    names = {each["id"]: str(each["name"]).lower() for each in content["categories"]}
     for name in names.values():
         if not name.strip() or ";" in name or not name.isprintable():
             raise UserError(

@@ -25,6 +25,7 @@ import numpy as np
 
 from data import coco
 from data.items import Item, check
+from models.prompts import grammar
 from models.schema import UserError
 
 COCO_TASKS = ("detect", "segment")
@@ -187,7 +188,7 @@ def _jsonl(file: Path) -> list[Item]:
             answers = tuple(entry.get("answers", [suffix]))
             if not all(isinstance(each, str) for each in (image, prefix, suffix, *answers)):
                 raise TypeError("not a text")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise UserError(
                 f"Line {number} of {file} is no item.",
                 'Write {"image": "a.jpg", "prefix": "answer en what?", "suffix": "that"}.',
@@ -195,7 +196,7 @@ def _jsonl(file: Path) -> list[Item]:
         path = file.parent / image
         if not _is_file(path):
             raise UserError(f"Line {number} of {file} names {image[:80]}, which is not there.")
-        item = Item(path, prefix, suffix, answers)
+        item = Item(path, grammar.normalize(prefix), suffix, answers)
         try:
             check(item)
         except UserError as error:
@@ -232,7 +233,7 @@ class _Rows(Sequence):
         answers = _answers(row[self.source.answer])
         return Item(
             partial(_picture, self.rows, index, self.source.image),
-            self.source.template.format_map(row),
+            grammar.normalize(self.source.template.format_map(row)),
             Counter(answers).most_common(1)[0][0],
             answers,
         )

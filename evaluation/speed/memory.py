@@ -30,6 +30,7 @@ from PIL import Image
 
 from data import documents
 from evaluation.report import tables
+from models.images import open_image
 
 TOKENS = 16
 PROMPT = "caption en"
@@ -87,7 +88,7 @@ def measure(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str
         importlib.import_module(module)
     torch.ones(64, 64) @ torch.ones(64, 64)  # starts the threads
     # A blank picture can end the answer at once, and every token of it is to be in the peak.
-    image = Image.open(PICTURE).convert("RGB").resize((chosen.resolution,) * 2)
+    image = open_image(PICTURE).image.resize((chosen.resolution,) * 2)
     before = anonymous()
     started = time.monotonic()
     with peak() as load_peak:

@@ -117,6 +117,7 @@ _MAX_NEW_TOKENS = {
     Task.FREE: 128,
 }
 _DOCCI_MAX_NEW_TOKENS = 512
+_ASKING_FOR_OBJECTS = ("detect", "segment")
 
 _BOX_PROMPT = re.compile(r"caption\s+((?:<loc\d{4}>){4})")
 _RESERVED = re.compile(r"<(image|bos|eos|pad|unk)>")
@@ -155,9 +156,9 @@ def build(
 ) -> str:
     """The prompt of a task.
 
-    `objects` are names separated by `;`, `,` or a line break. QUESTION takes its given answer from
-    `answer` or, where that is empty, from `question`. UserError where the task lacks an input or
-    the result does not pass `check`.
+    `objects` are names separated by `;`, `,` or a line break, which `normalize` puts in lower case.
+    QUESTION takes its given answer from `answer` or, where that is empty, from `question`.
+    UserError where the task lacks an input or the result does not pass `check`.
     """
     task = Task(task)
     needed = _INPUTS[task]
@@ -182,8 +183,20 @@ def build(
         prompt = "ocr"
     else:
         prompt = f"{task} {language}"
+    prompt = normalize(prompt)
     check(prompt)
     return prompt
+
+
+def normalize(prompt: str) -> str:
+    """A prompt as the family was trained on it: `detect` and `segment` with their names in lower
+    case, everything else as it is.
+
+    Every prompt that a person writes passes here (`build` does it), so that the prompt that is
+    shown is the one that is sent.
+    """
+    first = prompt.split(maxsplit=1)[:1]
+    return prompt.lower() if first and first[0].lower() in _ASKING_FOR_OBJECTS else prompt
 
 
 def check(prompt: str) -> None:
@@ -238,7 +251,7 @@ def _filled(value: str, name: str, remedy: str) -> str:
 
 def _names(objects: str) -> str:
     """Object names as the grammar separates them, each once."""
-    names = (" ".join(name.split()) for name in re.split(r"[;,\n]", objects))
+    names = (" ".join(name.split()) for name in re.split(r"[;,\n]", objects.lower()))
     wanted = list(dict.fromkeys(name for name in names if name))
     if not wanted:
         raise UserError(

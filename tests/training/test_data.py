@@ -54,10 +54,22 @@ def test_a_jsonl_file_names_pictures_beside_it(tmp_path):
     assert item.open().mode == "RGB"
 
 
+def test_names_of_objects_are_learned_in_lower_case_as_they_are_asked_for(tmp_path):
+    file = write_coco(tmp_path, [{"bbox": [1, 1, 9, 9]}])
+    file.write_text(file.read_text().replace('"cat"', '"Tabby Cat"'))
+    (item,) = read(Source(str(file)))
+    assert (item.prefix, item.truths[0].label) == ("detect tabby cat", "tabby cat")
+    line = {"image": "a.png", "prefix": "detect Tabby Cat", "suffix": "none"}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(line))
+    (item,) = read(Source(str(tmp_path / "mine.jsonl")))
+    assert item.prefix == "detect tabby cat"
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
         ("nonsense", "Line 1"),
+        ("[" * 100_000, "Line 1"),
         ('{"image": "a.png", "prefix": "ocr"}', "Line 1"),
         ('{"image": "gone.png", "prefix": "ocr", "suffix": "A"}', "gone.png"),
         ("", "no items"),

@@ -37,6 +37,19 @@ def test_parsing_undoes_building(task, inputs, prompt):
     assert build(task, **parts, box=parsed.box) == prompt
 
 
+def test_names_of_objects_are_in_lower_case_as_in_training():
+    assert build(Task.DETECT, objects="Airplane, CAT; cat") == "detect airplane ; cat"
+    assert build(Task.FREE, text="Segment Cat") == "segment cat"
+    assert grammar.normalize(" detect Red Car ; Dog") == " detect red car ; dog"
+
+
+@pytest.mark.parametrize(
+    "prompt", ["answer en What does NASA say?", "What is this?", "detective Smith", "ocr", "", " "]
+)
+def test_other_prompts_stay_as_they_are_written(prompt):
+    assert grammar.normalize(prompt) == prompt
+
+
 def test_every_task_states_what_it_needs():
     for task in Task:
         assert grammar.inputs_of(task) <= {

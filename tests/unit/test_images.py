@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from models.images import MAX_PIXELS, OpenedImage, open_image
 from models.schema import UserError
@@ -78,8 +79,9 @@ def test_paths_bytes_and_files_give_the_same(tmp_path):
     assert {pixel(each) for each in opened} == {RED}
 
 
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_turned_upright(orientation):
+def test_pictures_are_turned_upright(orientation, format):
     upright = Image.new("RGB", (3, 2))
     upright.putdata([(index * 40, 0, 0) for index in range(6)])
     undo = {
@@ -94,7 +96,9 @@ def test_pictures_are_turned_upright(orientation):
     stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    opened = open_image(encoded(stored, exif=exif))
+    lossless = {"lossless": True} if format == "WEBP" else {}
+    opened = open_image(encoded(stored, format, exif=exif, **lossless))
+    assert opened.full_size == upright.size
     assert opened.image.tobytes() == upright.tobytes()
     assert bool(opened.notes) == (orientation > 1)
 
@@ -149,6 +153,178 @@ def test_wide_numbers_are_rescaled(values, expected):
     assert pixel(open_image(encoded(Image.fromarray(array), "TIFF"))) == (expected,) * 3
 
 
+def tiff(pixels: bytes, bits: tuple[int, ...], kind: int, photometric: int, order="<") -> bytes:
+    """A TIFF of 4 × 4 pixels in one strip, in forms that Pillow reads but does not write."""
+    entries = [
+        (256, 3, (4,)),
+        (257, 3, (4,)),
+        (258, 3, bits),
+        (259, 3, (1,)),
+        (262, 3, (photometric,)),
+        (273, 4, (8,)),
+        (277, 3, (len(bits),)),
+        (278, 3, (4,)),
+        (279, 4, (len(pixels),)),
+        (339, 3, (kind,) * len(bits)),
+    ]
+    at = 8 + len(pixels)
+    behind = at + 2 + 12 * len(entries) + 4
+    head, extra = struct.pack(order + "H", len(entries)), b""
+    for tag, type_, values in entries:
+        packed = b"".join(struct.pack(order + "HI"[type_ == 4], value) for value in values)
+        if len(packed) > 4:
+            packed, extra = struct.pack(order + "I", behind + len(extra)), extra + packed
+        head += struct.pack(order + "HHI", tag, type_, len(values)) + packed.ljust(4, b"\0")
+    start = b"II*\0" if order == "<" else b"MM\0*"
+    return start + struct.pack(order + "I", at) + pixels + head + bytes(4) + extra
+
+
+@pytest.mark.parametrize(
+    "pixels, bits, kind, photometric, expected",
+    [
+        (np.full(16, 3 << 30, "<u4").tobytes(), 32, 1, 1, 191),  # unsigned, above the signed
+        (np.full(16, 0xC000, "<u4").tobytes(), 32, 1, 1, 191),
+        (b"\x80\x08\x00" * 8, 12, 1, 1, 128),
+        (np.full(16, 0x4000, "<u2").tobytes(), 16, 1, 0, 191),  # 0 is white
+        (np.full(16, 0.25, "<f4").tobytes(), 32, 3, 0, 191),
+    ],
+)
+def test_rare_depths_of_tiff_keep_their_brightness(pixels, bits, kind, photometric, expected):
+    opened = open_image(tiff(pixels, (bits,), kind, photometric))
+    assert pixel(opened) == (expected,) * 3
+    assert opened.notes
+
+
+@pytest.mark.parametrize(
+    "dtype, kind, words",
+    [("f4", 3, "3 × 32-bit floating-point"), ("u4", 1, "3 × 32-bit unsigned")],
+)
+@pytest.mark.parametrize("order", "<>")
+def test_a_tiff_of_unread_depth_is_refused_by_its_name(dtype, kind, words, order):
+    bits = (32, 32, 32)
+    data = tiff(np.full(48, 0.5, order + dtype).tobytes(), bits, kind, 2, order)
+    error = refusal(data)
+    assert words in str(error)
+    assert "16 bits" in error.remedy
+
+
+def profile(space: bytes, tags: dict[bytes, bytes], connection: bytes = b"XYZ ") -> bytes:
+    """An ICC profile of version 2 with a description."""
+    words = b"Made for a test\0"
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", len(words)) + words + bytes(78),
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        **tags,
+    }
+    table, content = struct.pack(">I", len(tags)), b""
+    behind = 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        table += struct.pack(">4sII", name, behind + len(content), len(data))
+        content += data.ljust(-(-len(data) // 4) * 4, b"\0")
+    kind = b"prtr" if space == b"CMYK" else b"mntr"
+    head = struct.pack(">I4sI", behind + len(content), b"test", 0x02400000) + kind + space
+    head += connection + bytes(12) + b"acsp" + bytes(28) + xyz(0.9642, 1.0, 0.8249)[8:]
+    return head.ljust(128, b"\0") + table + content
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ " + bytes(4) + b"".join(struct.pack(">i", round(v * 65536)) for v in values)
+
+
+def gamma(value: float) -> bytes:
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(value * 256))
+
+
+def wide_rgb() -> bytes:
+    """The primaries of Display P3, adapted to D50, with a gamma of 2.2."""
+    return profile(
+        b"RGB ",
+        {
+            b"rXYZ": xyz(0.51512, 0.2412, -0.00105),
+            b"gXYZ": xyz(0.29198, 0.69225, 0.04189),
+            b"bXYZ": xyz(0.1571, 0.06657, 0.78407),
+            **{name: gamma(2.2) for name in (b"rTRC", b"gTRC", b"bTRC")},
+        },
+    )
+
+
+def green_cmyk() -> bytes:
+    """A printer that makes the same green of every ink."""
+    table = b"mft1" + bytes(4) + bytes((4, 3, 2, 0))
+    table += b"".join(struct.pack(">i", v) for v in (65536, 0, 0, 0, 65536, 0, 0, 0, 65536))
+    table += bytes(range(256)) * 4 + bytes((150, 70, 170)) * 16 + bytes(range(256)) * 3
+    return profile(b"CMYK", {b"A2B0": table}, b"Lab ")
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_a_colour_profile_is_followed(format):
+    options = {"lossless": True} if format == "WEBP" else {}
+    opened = open_image(encoded(plain(), format, icc_profile=wide_rgb(), **options))
+    red, green, _ = pixel(opened)
+    assert red > 212 and green < 22, "the same red is more saturated in wider primaries"
+    assert opened.notes == ("Colours were converted to sRGB from Made for a test.",)
+
+
+def test_a_profile_of_transparent_and_of_indexed_colours_is_followed():
+    clear = plain().convert("RGBA")
+    clear.putpixel((0, 0), (0, 0, 0, 0))
+    whole = pixel(open_image(encoded(plain(), icc_profile=wide_rgb())))
+    opened = open_image(encoded(clear, icc_profile=wide_rgb()))
+    assert (pixel(opened), pixel(opened, (0, 0))) == (whole, WHITE)
+    assert pixel(open_image(encoded(plain().quantize(4), icc_profile=wide_rgb()))) == whole
+
+
+def test_a_printers_profile_is_followed():
+    red, green, blue = pixel(
+        open_image(encoded(plain().convert("CMYK"), "JPEG", icc_profile=green_cmyk()))
+    )
+    assert green > red + 50 and green > blue + 50
+
+
+def test_a_grey_profile_is_followed():
+    dark = profile(b"GRAY", {b"kTRC": gamma(1.0)})
+    opened = open_image(encoded(Image.new("L", (4, 4), 55), icc_profile=dark))
+    assert abs(pixel(opened)[0] - 128) <= 3, "a fifth of the light is half of the brightness"
+
+
+def test_srgb_under_its_own_name_changes_nothing():
+    own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for image in (plain(), plain().convert("RGBA")):
+        opened = open_image(encoded(image, icc_profile=own))
+        assert (pixel(opened), opened.notes) == (RED, ())
+    grey = open_image(encoded(Image.new("L", (4, 4), 90), icc_profile=own))
+    assert (pixel(grey), grey.notes) == ((90,) * 3, ())
+
+
+@pytest.mark.parametrize(
+    "data, word", [(b"no profile", "damaged"), (wide_rgb()[:300], "damaged"), (None, "other")]
+)
+def test_a_profile_of_no_use_is_ignored_and_named(data, word):
+    opened = open_image(encoded(plain(), icc_profile=data or green_cmyk()))
+    assert pixel(opened) == RED
+    assert f"is {word}" in opened.notes[0] or f"of {word}" in opened.notes[0]
+
+
+def test_lab_is_seen_in_its_colours():
+    lab = Image.merge("LAB", [Image.new("L", (4, 4), value) for value in (255, 128, 128)])
+    assert np.allclose(pixel(open_image(encoded(lab, "TIFF"))), WHITE, atol=3)
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """A PNG with a further chunk behind its header."""
+    crc = struct.pack(">I", zlib.crc32(kind + data))
+    return png[:33] + struct.pack(">I", len(data)) + kind + data + crc + png[33:]
+
+
+def test_the_gamma_of_a_png_is_followed():
+    linear, usual = struct.pack(">I", 100_000), struct.pack(">I", 45_455)
+    data = encoded(plain((55, 55, 55)))
+    assert abs(pixel(open_image(with_chunk(data, b"gAMA", linear)))[0] - 128) <= 3
+    assert open_image(with_chunk(data, b"gAMA", usual)).notes == ()
+    marked = with_chunk(with_chunk(data, b"gAMA", linear), b"sRGB", b"\0")
+    assert pixel(open_image(marked)) == (55, 55, 55)
+
+
 def test_cmyk_is_seen_in_its_colours():
     opened = open_image(encoded(plain().convert("CMYK"), "JPEG"))
     assert np.allclose(pixel(opened), RED, atol=12)
@@ -167,8 +343,12 @@ def test_only_the_first_frame_of_an_animation_is_used(format):
 def test_a_large_jpeg_is_reduced_and_says_so():
     data = encoded(plain(size=(64, 40)), "JPEG")
     opened = open_image(data, reduce_above=1000)
-    assert opened.image.size == (32, 20)
+    assert (opened.image.size, opened.full_size) == ((32, 20), (64, 40))
     assert "32 × 20" in opened.notes[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = open_image(encoded(plain(size=(64, 40)), "JPEG", exif=exif), reduce_above=1000)
+    assert (turned.image.size, turned.full_size) == ((20, 32), (40, 64))
     assert open_image(data, reduce_above=None).image.size == (64, 40)
 
 
@@ -188,6 +368,60 @@ def test_truncated_files_are_refused(format):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     data = encoded(Image.fromarray(noise), format)
     refusal(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"IEND"])
+def test_a_png_with_a_wrong_checksum_is_refused(kind):
+    data = bytearray(encoded(plain()))
+    at = data.index(kind) - 4
+    (length,) = struct.unpack(">I", data[at : at + 4])
+    data[at + 8 + length] ^= 1
+    assert kind.decode() in str(refusal(bytes(data)))
+
+
+def test_a_png_without_its_end_is_taken_where_its_pixels_are_there():
+    data = encoded(plain())
+    opened = open_image(data[:-12])
+    assert pixel(opened) == RED
+    assert "but no part of the picture" in opened.notes[0]
+
+
+def photo() -> Image.Image:
+    noise = np.random.default_rng(0).normal(128, 30, (400, 320, 3))
+    return Image.fromarray(noise.clip(0, 255).astype(np.uint8))
+
+
+def with_thumbnail() -> Image.Exif:
+    """Bytes in front of the picture in which a whole JPEG begins."""
+    exif = Image.Exif()
+    exif[0x010E] = encoded(plain(), "JPEG")
+    return exif
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+@pytest.mark.parametrize("cut", [1, 2, 3, 400])
+def test_a_jpeg_without_its_last_bytes_is_taken(options, cut):
+    data = encoded(photo(), "JPEG", exif=with_thumbnail(), **options)
+    opened = open_image(data[:-cut])
+    whole = np.asarray(open_image(data).image)
+    wrong = np.flatnonzero((np.asarray(opened.image) != whole).any((1, 2)))
+    assert "The end of the file is missing" in opened.notes[0]
+    if not wrong.size:
+        assert "but no part of the picture" in opened.notes[0]
+        return
+    (said,) = re.findall(r"the last ([\d.]+)% of rows", opened.notes[0])
+    assert abs(400 - wrong[0] - float(said) * 4) < 0.5
+    assert 0 < float(said) <= 5
+
+
+def test_a_jpeg_that_lacks_more_is_refused():
+    data = encoded(photo(), "JPEG", quality=90)
+    refusal(data[: len(data) * 9 // 10])
+    several = encoded(photo(), "JPEG", quality=90, progressive=True)
+    starts = [match.start() for match in re.finditer(b"\xff\xda", several)]
+    assert len(starts) > 2
+    for start in starts[1:]:
+        refusal(several[:start])
 
 
 def test_too_many_pixels_are_refused_before_decoding():
@@ -212,7 +446,7 @@ def test_too_little_memory_is_told_from_damage(monkeypatch):
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr("models.images._normalise", fail)
+    monkeypatch.setattr("models.images.opening._normalise", fail)
     assert "too large" in str(refusal(encoded(plain())))
 
 
@@ -220,13 +454,13 @@ def test_an_error_of_ours_is_not_taken_for_damage(monkeypatch):
     def fail(*arguments):
         raise IndexError("of this code")
 
-    monkeypatch.setattr("models.images._from_deep", fail)
+    monkeypatch.setattr("models.images.colours._from_deep", fail)
     with pytest.raises(IndexError, match="of this code"):
         open_image(encoded(Image.new("F", (4, 4)), "TIFF"))
 
 
 def test_wide_numbers_are_rescaled_alike_in_every_band(monkeypatch):
-    monkeypatch.setattr("models.images._BAND_PIXELS", 8)
+    monkeypatch.setattr("models.images.colours._BAND_PIXELS", 8)
     values = np.repeat(np.float32([[10], [20], [np.nan], [250]]), 5, axis=1)
     opened = open_image(encoded(Image.fromarray(values), "TIFF"))
     assert [opened.image.getpixel((4, row))[0] for row in range(4)] == [10, 20, 0, 250]
