@@ -44,7 +44,7 @@ class Repository:
     @classmethod
     def of(cls, folder: Path, **options: object) -> Repository:
         """The files of a folder that a real checkpoint has too."""
-        extra = ("mask_codec.safetensors", "dense_heads.safetensors", "README.md")
+        extra = ("mask_codec.safetensors", "README.md")
         found = [each for each in folder.iterdir() if each.is_file() and each.name not in extra]
         return cls({each.name: each.read_bytes() for each in found}, **options)
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from models.catalog.checkpoints import NANO
+from models.loading.loader import CODEC_FILE
 from training.nano import build, checkpoint, tokenizer
 from training.nano.codec.codes import SceneCodes, code_bells, drawn_loss, writer
 from training.nano.model import PATCH, config
@@ -23,8 +24,7 @@ from training.nano.stages import answer, dense
 from training.nano.stages.batches import BARE_SHARE, Batches
 from training.nano.stages.point import Pointer
 from training.nano.stages.rows import IGNORED, Maker, Vocabulary
-from training.nano.tasks import LANGUAGES, Example, caption, tally
-from training.nano.tasks.questions import examples
+from training.nano.tasks.questions import LANGUAGES, Example, caption, examples, tally
 
 CODEC = build.read_arguments([]).codec
 SCENES = range(HELD_OUT + 100, HELD_OUT + 104)
@@ -237,13 +237,16 @@ def test_a_new_tokenizer_makes_a_model_of_its_size():
 
 
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, nano_checkpoint):
+    new = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu")
+    heads = checkpoint.save_heads(new, tmp_path)
+
     def train(work: Path, stops: tuple[int, ...]) -> dict[str, torch.Tensor]:
         work.mkdir()
         command = ["--work", str(work), "--workers", "0", "--init", str(nano_checkpoint)]
         options = build.read_arguments(command)
         state: dict = {"stage": "look", "step": 0}
         for steps in stops:
-            trained = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu")
+            trained = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu", heads)
             if state["step"]:
                 trained.model.load_state_dict(state["model"])
                 trained.heads.load_state_dict(state["heads"])
@@ -253,8 +256,29 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, nano_checkp
 
     whole, stopped = train(tmp_path / "whole", (4,)), train(tmp_path / "stopped", (1, 4))
     assert all(torch.equal(stopped[name], value) for name, value in whole.items())
-    before = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu").model.state_dict()
+    before = new.model.state_dict()
     assert not all(torch.equal(before[name], value) for name, value in whole.items())
+
+
+def test_dense_heads_go_on_from_the_work_folder_or_begin_anew(tmp_path, nano_checkpoint):
+    first = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu")
+    file = checkpoint.save_heads(first, tmp_path)
+    again = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu", file).heads.state_dict()
+    anew = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu").heads.state_dict()
+    for name, value in first.heads.state_dict().items():
+        assert torch.equal(again[name], value.bfloat16().float())
+    assert not all(torch.equal(anew[name], value) for name, value in again.items())
+
+
+def test_a_checkpoint_has_its_codec_unless_it_is_the_shared_one(tmp_path, nano_checkpoint):
+    nano = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu")
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(NANO.codec.read_bytes())
+    for name, codec in (("shared", NANO.codec), ("alone", own)):
+        checkpoint.export(nano, tmp_path / name, codec)
+        found = {each.name for each in (tmp_path / name).iterdir()}
+        assert (CODEC_FILE in found) == (codec is own)
+        assert checkpoint.HEADS_FILE not in found
 
 
 # What the short run must have learned, on scenes that it had not seen before. By chance it would be
@@ -283,7 +307,8 @@ def test_all_of_nano_is_made_from_nothing_and_learns(tmp_path):
         folder = out / f"nano-{size}"
         assert (folder / "model.safetensors.index.json").exists()
         assert max(f.stat().st_size for f in folder.iterdir()) < 10_000_000
-        again = checkpoint.resume_from(folder, size, None, "cpu")
+        heads = work / f"nano-{size}" / checkpoint.HEADS_FILE
+        again = checkpoint.resume_from(folder, size, None, "cpu", heads)
         assert {n for n, _ in again.parameters() if n.startswith("heads.")}
         assert torch.equal(
             again.model.lm_head.weight, again.model.model.language_model.embed_tokens.weight

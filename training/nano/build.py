@@ -4,7 +4,8 @@
 
 Stages: `look` (dense targets), `answer` (many prompts a row), `finish` (every fourth batch under
 the exact prefix mask, falling rate). The state is saved every few minutes and a second start goes
-on from it; `--init` starts from a checkpoint that was exported before. Runs on two CPU cores or one
+on from it; `--init` starts from a checkpoint that was exported before, `--heads` from the dense
+heads that its work folder has. Runs on two CPU cores or one
 GPU; logs a JSON line every LOG_EVERY steps to `log.jsonl` in the work folder.
 """
 
@@ -20,7 +21,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from models.masks.codec import MaskCodec
-from training.nano.checkpoint import Nano, export, make_processor, resume_from, start
+from training.nano.checkpoint import (
+    Nano,
+    export,
+    make_processor,
+    resume_from,
+    save_heads,
+    start,
+)
 from training.nano.codec.codes import code_bells
 from training.nano.model import Optimizers
 from training.nano.stages import answer, look, rows
@@ -144,6 +152,7 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--codec", type=Path, default=Path("checkpoints/mask_codec.safetensors"))
     parser.add_argument("--init", type=Path, help="an exported checkpoint to go on from")
+    parser.add_argument("--heads", type=Path, help="with --init: its dense heads, else new ones")
     parser.add_argument(
         "--new-tokenizer", action="store_true", help="with --init: learn the words of now"
     )
@@ -207,7 +216,9 @@ def main() -> None:
         make_processor(arguments.resolution, folder, arguments.corpus)
     if arguments.init:
         renewed = folder if arguments.new_tokenizer else None
-        nano = resume_from(arguments.init, arguments.resolution, renewed, arguments.device)
+        nano = resume_from(
+            arguments.init, arguments.resolution, renewed, arguments.device, arguments.heads
+        )
     else:
         nano = start(arguments.resolution, folder, arguments.device)
     a, rates = arguments, (arguments.rate, arguments.muon_rate)
@@ -226,6 +237,7 @@ def main() -> None:
             if state["step"] < stage.steps:
                 run(stage, nano, state, arguments)
             state = {"stage": stage.name, "step": 0}
+    save_heads(nano, arguments.work)
     export(nano, arguments.out, arguments.codec)
 
 

@@ -1,6 +1,7 @@
 """A nano with all that trains: made new, taken from a checkpoint, and written as one.
 
-A checkpoint is the folder that `from_pretrained` reads, with the dense heads and the mask codec.
+A checkpoint is the folder that `from_pretrained` reads. The dense heads are kept apart, in the work
+folder of the training that made them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from models.catalog.checkpoints import NANO
+from models.loading.loader import CODEC_FILE
 from training.nano import tokenizer
 from training.nano.grow import grow
 from training.nano.model import PATCH, config, new
@@ -30,7 +33,7 @@ from training.nano.tasks.empty import NOTHING
 from training.nano.tasks.questions import examples, vocabulary
 from training.nano.tasks.wordings import Asker
 
-HEADS_FILE = "dense_heads.safetensors"  # beside the weights; only training reads it
+HEADS_FILE = "dense_heads.safetensors"  # in a work folder: only training reads it
 
 
 @dataclass
@@ -74,17 +77,25 @@ def new_heads(pieces: PreTrainedTokenizerBase, ids: rows.Vocabulary) -> dense.He
     )
 
 
-def resume_from(folder: Path, resolution: int, renewed: Path | None, device: str) -> Nano:
-    """An exported nano with its dense heads, in float32, for pictures of `resolution` pixels.
+def resume_from(
+    folder: Path,
+    resolution: int,
+    renewed: Path | None,
+    device: str,
+    heads_file: Path | None = None,
+) -> Nano:
+    """An exported nano in float32, for pictures of `resolution` pixels.
 
-    `renewed` is the folder of the processor that takes the place of its own.
+    `renewed` is the folder of the processor that takes the place of its own; `heads_file` has the
+    dense heads that it was trained with, and without one they begin anew.
     """
     old = AutoProcessor.from_pretrained(folder)
     processor = AutoProcessor.from_pretrained(renewed or folder)
     processor = tokenizer.processor(processor.tokenizer, resolution, PATCH)
     model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     heads = new_heads(processor.tokenizer, rows.Vocabulary.of(processor.tokenizer))
-    heads.load_state_dict(load_file(folder / HEADS_FILE))
+    if heads_file is not None:
+        heads.load_state_dict(load_file(heads_file))
     return Nano(
         grow(model, old, processor, resolution).to(device), heads.float().to(device), processor
     )
@@ -107,10 +118,17 @@ def start(resolution: int, folder: Path, device: str) -> Nano:
     return Nano(model, new_heads(processor.tokenizer, ids).to(device), processor)
 
 
+def save_heads(nano: Nano, work: Path) -> Path:
+    """Writes the dense heads into a work folder, for training that goes on; their file."""
+    heads = {n: p.to(torch.bfloat16).contiguous() for n, p in nano.heads.state_dict().items()}
+    save_file(heads, work / HEADS_FILE)
+    return work / HEADS_FILE
+
+
 def export(nano: Nano, out: Path, codec: Path) -> None:
     """The checkpoint as `from_pretrained` reads it: bf16 shards under 10 MB and the processor.
 
-    And beside it the mask codec that its codes are of.
+    And the mask codec that its codes are of, unless that is the one which all of nano share.
     """
     copy = PaliGemmaForConditionalGeneration(nano.model.config)
     copy.load_state_dict(nano.model.state_dict())
@@ -126,9 +144,9 @@ def export(nano: Nano, out: Path, codec: Path) -> None:
     aside = out.with_name(out.name + ".new")
     shutil.rmtree(aside, ignore_errors=True)
     copy.save_pretrained(aside, max_shard_size="9MB")
-    heads = {n: p.to(torch.bfloat16).contiguous() for n, p in nano.heads.state_dict().items()}
-    save_file(heads, aside / HEADS_FILE)
     nano.processor.save_pretrained(aside)
+    if codec.resolve() != NANO.codec:
+        shutil.copyfile(codec, aside / CODEC_FILE)
     # Whole or not at all: the old weights go when the new ones are written.
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("model*.safetensors*"):

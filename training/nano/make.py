@@ -18,6 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.loading.loader import CODEC_FILE
+from training.nano.checkpoint import HEADS_FILE
+
 SIZES = (224, 448)
 
 
@@ -57,7 +60,7 @@ FINE_SHARE = 0.5  # of the scenes at 448 pixels
 
 def steps(work: Path, out: Path, short: bool) -> list[Step]:
     """All steps in order, for checkpoints in folders of `out`."""
-    codec = out / "nano-224" / "mask_codec.safetensors"
+    codec = out / CODEC_FILE
     art = [] if short else [Step("art", "training.nano.scenes.art", ())]
     outlines = ("--steps", "6" if short else "2000", "--out", str(codec))
     found = [*art, Step("codec", "training.nano.codec.train", outlines)]
@@ -80,6 +83,7 @@ def build(work: Path, out: Path, codec: Path, size: int, short: bool) -> list[st
         given += [f"--{stage}-steps", str(count)]
     if size != SIZES[0]:
         given += ["--init", str(out / f"nano-{SIZES[0]}"), "--fine-share", str(FINE_SHARE)]
+        given += ["--heads", str(work / f"nano-{SIZES[0]}" / HEADS_FILE)]
     batches = (TRIED_BATCHES if short else BATCHES)[size]
     for stage, scenes in zip(("look", "answer", "finish"), batches, strict=True):
         given += [f"--{stage}-batch", str(scenes)]
@@ -92,15 +96,15 @@ def measure(work: Path, out: Path, size: int, short: bool) -> list[Step]:
     given = ["--checkpoint", str(folder), "--json", scores]
     if short:
         scenes = ("--scenes", str(TRIED_SCENES[size]))
-        return [Step(f"scores-{size}", "evaluation.nano.evaluate", (*given, *scenes))]
+        return [Step(f"scores-{size}", "evaluation.evaluate", (*given, *scenes))]
     given += ["--unseen", "300", "--fine", "500", "--bare", "100"]
     if size not in DOCUMENTED:
-        return [Step(f"scores-{size}", "evaluation.nano.evaluate", tuple(given))]
+        return [Step(f"scores-{size}", "evaluation.evaluate", tuple(given))]
     card = str(folder / "README.md")
     given += ["--write", card, "docs/quality.md"]
     shown = (scores, "--picture", str(folder / "failures.webp"), "--write", card)
     return [
-        Step(f"scores-{size}", "evaluation.nano.evaluate", tuple(given)),
+        Step(f"scores-{size}", "evaluation.evaluate", tuple(given)),
         Step(f"failures-{size}", "evaluation.nano.failures", shown),
     ]
 
@@ -109,7 +113,9 @@ def main(given: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work", type=Path, default=Path("build/nano"), help="states and marks")
-    parser.add_argument("--out", type=Path, default=Path("models"), help="the checkpoints' folder")
+    parser.add_argument(
+        "--out", type=Path, default=Path("checkpoints"), help="the checkpoints' folder"
+    )
     parser.add_argument("--short", action="store_true", help="minutes, to see that all of it works")
     options = parser.parse_args(given)
     options.work.mkdir(parents=True, exist_ok=True)

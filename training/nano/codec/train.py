@@ -42,7 +42,7 @@ OCCLUDED = 0.4  # the part of the masks that something covers, by up to a third
 
 
 def channels_last(codec: MaskCodec) -> MaskCodec:
-    """The same codec with its convolutions' weights in the format that a CPU computes fastest in."""
+    """The same codec with its convolutions' weights in the format a CPU is fastest with."""
     for parameter in codec.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,8 @@
 """Renders the sprites and the vocabulary that scenes are drawn from, out of openly licensed art.
 
 Run once (`python -m training.nano.scenes.art`); the results are committed, so that training and
-evaluation need neither npm nor a rasterizer. Needs `npm` and the packages of `training/nano/requirements.txt`.
+evaluation need neither npm nor a rasterizer. Needs `npm` and the packages of
+`training/nano/requirements.txt`.
 Sources: Noto Emoji (Apache-2.0), Fluent Emoji flat and 3D (MIT), Twemoji and Emoji One 2.3
 (CC-BY-4.0), each as SVG from the Iconify packages; object names from Unicode CLDR (Unicode-3.0).
 """
