@@ -50,7 +50,9 @@ class Request:
     `image` is RGB, already made safe (see `models.images`); `prompt` is the prefix without
     `<image>`, BOS or newline, exactly as the processor shall get it; `checkpoint` is a catalog
     name such as "nano-224"; `precision` is "auto" or a name from `catalog.memory.PRECISIONS`.
-    `deadline_s` None allows as long as this choice may take.
+    `deadline_s` None allows as long as this choice may take. `full_size` is the (width, height) in
+    pixels that boxes and masks of the result refer to, where `image` is a smaller copy of the
+    picture; None is the size of `image`.
     """
 
     image: Image.Image
@@ -60,6 +62,7 @@ class Request:
     adapter: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
     deadline_s: float | None = None
+    full_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

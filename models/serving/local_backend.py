@@ -210,7 +210,7 @@ def _work_alone(
 
 
 def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:
-    detections, invalid = detect(end.text, loaded.codec, *request.image.size)
+    detections, invalid = detect(end.text, loaded.codec, *(request.full_size or request.image.size))
     return Result(
         text=end.text,
         prompt=request.prompt,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,15 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from models.generate import FAILED, describe, main
+from models.generate import FAILED, INTERRUPTED, main
+from models.generate.answers import describe
+from models.generate.cli import AT_ONCE
+from models.images import open_image
 from models.schema import Box, Detection, Result, Timings
+from tests.serving import WatchedBackend
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 LIMIT_BYTES = 300_000_000
 
 
@@ -47,7 +54,8 @@ def test_the_text_is_printed(png, backend, ask, capsys):
     *_, result = backend.answer(ask("caption en", tokens=5))
     capsys.readouterr()  # loading may have written something
     assert main(arguments, backend) == 0
-    assert capsys.readouterr() == (f"{result.text}\n", "")
+    said = "note: The answer was cut off at 5 tokens; see --max-new-tokens.\n"
+    assert capsys.readouterr() == (f"{result.text}\n", said)
 
 
 def test_the_result_as_json(run, png):
@@ -100,8 +108,170 @@ def test_a_file_of_requests_goes_on_after_bad_lines(run, png, tmp_path):
     results = [json.loads(line) for line in answers]
     assert code == FAILED
     assert ["error" in each for each in results] == [False, *[True] * 6, False, True]
-    assert results[1]["line"] == 2
+    assert [each["line"] for each in results] == [1, 2, 3, 4, 5, 6, 7, 8, 10]
     assert results[7]["prompt"] == "detect cat"
+
+
+def test_answers_come_in_the_order_of_their_lines_with_their_ids(run, png, tmp_path):
+    tokens = [40, 1, 12, 2, 30, 1] * 5
+    lines = [
+        {"image": png, "prompt": "describe en", "max_new_tokens": each, "id": f"n{number}"}
+        for number, each in enumerate(tokens)
+    ]
+    file = tmp_path / "requests.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    code, answers, _ = run("--jsonl", str(file))
+    results = [json.loads(line) for line in answers]
+    assert code == 0
+    assert [each["id"] for each in results] == [each["id"] for each in lines]
+    assert [each["line"] for each in results] == list(range(1, 31))
+    longest = results[0]["text"]
+    assert all(longest.startswith(each["text"]) for each in results)
+
+
+def test_lines_are_answered_side_by_side(png, backend, tmp_path, capsys):
+    watched = WatchedBackend(backend)
+    watched.hold(after_tokens=1)
+    line = json.dumps({"image": png, "prompt": "describe en", "max_new_tokens": 3})
+    file = tmp_path / "requests.jsonl"
+    file.write_text("\n".join([line] * (AT_ONCE + 5)))
+    codes: list[int] = []
+    command = threading.Thread(
+        target=lambda: codes.append(main(["--jsonl", str(file)], watched)), daemon=True
+    )
+    command.start()
+    assert watched.wait_for_active(AT_ONCE), "so many at once"
+    watched.release()
+    command.join()
+    assert codes == [0]
+    assert len(capsys.readouterr().out.splitlines()) == AT_ONCE + 5
+
+
+def test_a_pipe_is_answered_while_it_is_open(png):
+    line = json.dumps({"image": png, "prompt": "ocr", "max_new_tokens": 1}) + "\n"
+    with subprocess.Popen(
+        [sys.executable, "-m", "models.generate", "--jsonl", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        for number in (1, 2):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["line"] == number
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+def test_lines_that_no_program_should_write_get_an_error_and_the_rest_goes_on(run, png, tmp_path):
+    good = json.dumps({"image": png, "prompt": "ocr", "max_new_tokens": 1}).encode()
+    lines = [
+        b"[" * 100_000,
+        b'{"id": ' + b"[" * 100_000,
+        json.dumps({"image": png, "prompt": "caption \ud800 en"}).encode(),
+        json.dumps({"image": "\udcff.png", "prompt": "ocr", "id": "\ud800"}).encode(),
+        json.dumps({"image": "a\0b.png", "prompt": "ocr"}).encode(),
+        b'{"image": "' + b"a" * 2_000_000 + b'"}',
+        good[:-1] + b', "id": NaN}',
+        good[:-1] + b', "id": [1]}',
+        good[:-1] + b', "\xff": 1}',
+        good[:-1] + b', "max_new_tokens": ' + b"9" * 5000 + b"}",
+        json.dumps({"image": png, "prompt": None, "id": 5}).encode(),
+        good,
+    ]
+    file = tmp_path / "requests.jsonl"
+    file.write_bytes(b"\n".join(lines))
+    code, answers, _ = run("--jsonl", str(file))
+    results = [json.loads(line) for line in answers]
+    assert code == FAILED
+    assert ["error" in each for each in results] == [True] * (len(lines) - 1) + [False]
+    assert [each["line"] for each in results] == list(range(1, len(lines) + 1))
+    assert (results[3]["id"], results[10]["id"]) == ("\ud800", 5)
+    assert all("." in each["error"] and len(each["error"]) < 400 for each in results[:-1])
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_only_a_line_feed_ends_a_line(run, png, tmp_path, separator):
+    line = json.dumps(
+        {"image": png, "prompt": "ocr", "max_new_tokens": 1, "id": f"a{separator}b"},
+        ensure_ascii=False,
+    )
+    file = tmp_path / "requests.jsonl"
+    escaped = line if separator > "\x1f" else line.replace(separator, f"\\u{ord(separator):04x}")
+    file.write_bytes(f"{escaped}\r\n{escaped}\n".encode())
+    code, answers, _ = run("--jsonl", str(file))
+    assert code == 0, answers
+    assert [json.loads(each)["id"] for each in answers] == [f"a{separator}b"] * 2
+
+
+def test_null_leaves_a_field_to_the_options(run, png, tmp_path):
+    fields = {"image": png, "prompt": "describe en", "id": None, "adapter": None}
+    file = tmp_path / "requests.jsonl"
+    file.write_text(json.dumps(fields | {"max_new_tokens": None}))
+    code, answers, _ = run("--jsonl", str(file), "--max-new-tokens", "2", "--adapter", "easy-vqa")
+    (result,) = map(json.loads, answers)
+    assert code == 0, answers
+    assert (result["adapter"], result["timings"]["tokens"]) == ("easy-vqa", 2)
+    assert "id" not in result
+
+
+def test_what_is_wrong_with_the_options_is_said_once_for_all_lines(run, png, tmp_path):
+    file = tmp_path / "requests.jsonl"
+    file.write_text((json.dumps({"image": png, "prompt": "ocr"}) + "\n") * 3)
+    for options in (("--checkpoint", "4b"), ("--precision", "int3")):
+        code, lines, error = run("--jsonl", str(file), *options)
+        assert (code, lines, error.count("\n")) == (FAILED, [], 1)
+
+
+def test_names_of_objects_are_sent_in_lower_case_and_shown_so(run, png):
+    arguments = ["--image", png, "--prompt", "detect Airplane ; CAT", "--max-new-tokens", "1"]
+    _, lines, _ = run(*arguments, "--json")
+    assert json.loads(lines[0])["prompt"] == "detect airplane ; cat"
+
+
+def test_boxes_of_a_picture_that_was_read_smaller_are_in_its_own_pixels(run, tmp_path):
+    original = EXAMPLES / "detect.png"
+    picture = open_image(original).image
+    factor = 4200 / picture.width
+    large = tmp_path / "large.jpg"
+    picture.resize((4200, round(picture.height * factor))).save(large, quality=95)
+    found = []
+    for path in (original, large):
+        _, lines, _ = run("--image", str(path), "--prompt", "detect taco ; cookie", "--json")
+        found.append(json.loads(lines[0]))
+    assert "was read at 2100" in found[1]["notes"][0]
+    for one, other in zip(*(each["detections"] for each in found), strict=True):
+        box = np.multiply(one["box_xyxy_px"], factor)
+        assert np.allclose(box, other["box_xyxy_px"], atol=0.02 * 4200)
+
+
+def test_a_deadline_that_ends_an_answer_is_said(run, png, tmp_path):
+    late = ("--deadline-s", "0.000001")
+    code, _, error = run("--image", png, "--prompt", "describe en", *late)
+    assert code == 0
+    assert error == "note: The time limit ended the answer before its end; see --deadline-s.\n"
+    file = tmp_path / "requests.jsonl"
+    file.write_text(json.dumps({"image": png, "prompt": "describe en"}))
+    code, answers, error = run("--jsonl", str(file), *late)
+    assert json.loads(answers[0])["finish_reason"] == "deadline"
+    assert error.startswith("note: 1 answers were ended by the time limit")
+
+
+def test_a_status_leaves_the_line_before_the_answer(run, png, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    _, _, error = run("--image", png, "--prompt", "caption en")
+    *_, shown, left = error.split("\r\x1b[2K")
+    assert shown and not left.strip("\r")
+
+
+def test_the_help_names_checkpoints_units_exit_codes_and_an_example(run):
+    code, lines, _ = run("--help")
+    text = "\n".join(lines)
+    assert code == 0
+    for word in ("nano-448", "28b-pt-224", "SECONDS", "TOKENS", "exit codes", "--jsonl -"):
+        assert word in text
+    assert max(map(len, lines)) <= 100
 
 
 def test_a_file_of_good_requests_succeeds(run, png, tmp_path):
@@ -123,6 +293,9 @@ def test_a_file_of_good_requests_succeeds(run, png, tmp_path):
         ("--image", "PNG", "--prompt", "caption en", "--max-new-tokens", "many"),
         ("--jsonl", "missing.jsonl"),
         ("--jsonl", "missing.jsonl", "--image", "PNG"),
+        ("--jsonl", "missing.jsonl", "--prompt", "caption en"),
+        ("--jsonl", "."),
+        ("--jsonl", ""),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(run, png, arguments):
@@ -230,7 +403,48 @@ def test_a_byte_order_mark_is_no_part_of_a_request(run, png, tmp_path):
     line = json.dumps({"image": png, "prompt": "caption en", "max_new_tokens": 1})
     (tmp_path / "marked.jsonl").write_text(line, "utf-8-sig")
     assert run("--jsonl", str(tmp_path / "marked.jsonl"))[0] == 0
-    (tmp_path / "latin.jsonl").write_bytes(line.encode() + b"\xe9")
-    code, _, error = run("--jsonl", str(tmp_path / "latin.jsonl"))
-    assert code == 2
-    assert f"is not UTF-8 text: byte {len(line)} is wrong. Save it as UTF-8." in error
+    (tmp_path / "latin.jsonl").write_bytes(line.encode() + b"\xe9\n" + line.encode())
+    code, answers, _ = run("--jsonl", str(tmp_path / "latin.jsonl"))
+    wrong, right = map(json.loads, answers)
+    assert code == FAILED
+    assert (
+        f"is not UTF-8 text: byte {len(line)} is wrong. Save the file as UTF-8." in wrong["error"]
+    )
+    assert "text" in right
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_terminal_of_ascii_gets_utf_8(options, tmp_path):
+    path = tmp_path / "pictüre.png"
+    Image.new("RGB", (9, 9)).save(path)
+    line = json.dumps({"image": "missing-\u00fc.png", "prompt": "ocr"}) + "\n"
+    environment = os.environ | {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "models.generate", "--jsonl", "-"],
+        input=line,
+        capture_output=True,
+        cwd=ROOT,
+        env=environment,
+        encoding="utf-8",
+    )
+    assert "missing-ü.png does not exist" in json.loads(done.stdout)["error"]
+    assert (done.returncode, done.stderr) == (FAILED, "")
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_it_cleanly_while_the_pipe_is_open(png):
+    line = json.dumps({"image": png, "prompt": "ocr", "max_new_tokens": 1}) + "\n"
+    with subprocess.Popen(
+        [sys.executable, "-m", "models.generate", "--jsonl", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        process.stdin.write(line)
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(), process.stderr.read()) == (INTERRUPTED, "")

@@ -1,0 +1,197 @@
+"""One request, or a file of them, from the terminal.
+
+    python -m models.generate --checkpoint nano-224 --image cat.png --prompt "caption en"
+    python -m models.generate --jsonl requests.jsonl > answers.jsonl
+
+Pictures are opened before a model is loaded, and torch is imported only then, so that a bad file
+costs neither time nor memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.catalog import lookup
+from models.generate.answers import describe
+from models.generate.arguments import FAILED, INTERRUPTED, parse_arguments
+from models.generate.lines import Line, LineRequest, id_of, parse, read_lines
+from models.generate.side_by_side import PixelBudget, in_order
+from models.generate.terminal import StatusLine, complain, note, write_utf8
+from models.images import OpenedImage, open_image
+from models.prompts import grammar
+from models.schema import Decoding, Request, Result, StatusEvent, TokenEvent, UserError
+
+if TYPE_CHECKING:
+    from models.serving.backend import Backend
+
+# Requests at a backend: twice the sequences that an engine on a CPU has side by side, so that one
+# is always there to join. No queue of a backend is shorter than that.
+AT_ONCE = 16
+LINES_AHEAD = 64
+
+_LINE_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
+
+
+def main(arguments: Sequence[str] | None = None, backend: Backend | None = None) -> int:
+    """Run the command line; returns the exit code. A backend is made where none is given."""
+    write_utf8()
+    warnings.simplefilter("ignore")  # of libraries; every failure is told in our own words
+    logging.getLogger("models").addHandler(logging.NullHandler())  # and in one line
+    try:
+        options = parse_arguments(arguments)
+        with ExitStack() as stack:
+            lock = threading.Lock()
+
+            def open_backend() -> Backend:
+                nonlocal backend
+                with lock:
+                    backend = backend or stack.enter_context(closing(_local_backend()))
+                    return backend
+
+            answer = _answer_file if options.jsonl is not None else _answer_one
+            return answer(options, open_backend)
+    except UserError as error:
+        complain(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; nothing more can be said
+        return FAILED
+    except OSError as error:
+        complain(f"The answer could not be written: {error.strerror}.")
+        # What is left would fail again at exit. It stays open until then, so no `with` (SIM115).
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        return FAILED
+
+
+def _answer_one(options: argparse.Namespace, open_backend: Callable[[], Backend]) -> int:
+    asked = LineRequest(options.image, options.prompt)
+    opened = _open(asked, options)
+    for each in opened.notes:
+        note(each)
+    status = StatusLine()
+    for event in open_backend().answer(_request(options, asked, opened)):
+        if isinstance(event, StatusEvent):
+            status.show(event)
+            continue
+        status.clear()
+        if isinstance(event, Result):
+            if options.json:
+                print(_as_json(describe(event, opened.notes)), flush=True)
+            else:
+                print(flush=True)
+                _say_why_it_ended(event)
+        elif isinstance(event, TokenEvent) and not options.json:
+            print(event.piece, end="", flush=True)
+    return 0
+
+
+def _answer_file(options: argparse.Namespace, open_backend: Callable[[], Backend]) -> int:
+    lookup.find(options.checkpoint)
+    lookup.check_precision(options.precision)
+    budget, status = PixelBudget(), StatusLine()
+
+    def answer(line: Line, stop: threading.Event) -> dict[str, Any]:
+        try:
+            found = _answer_line(line, stop)
+        except UserError as error:
+            found = {"error": str(error)}
+        given = id_of(line)
+        return {"line": line.number} | ({} if given is None else {"id": given}) | found
+
+    def _answer_line(line: Line, stop: threading.Event) -> dict[str, Any]:
+        asked = parse(line)
+        with budget.decoding():
+            opened = _open(asked, options)
+        with budget.holding(opened.image.width * opened.image.height):
+            request = _request(options, asked, opened)
+            with closing(open_backend().answer(request)) as events:
+                for event in events:
+                    if stop.is_set():
+                        raise CancelledError
+                    if isinstance(event, StatusEvent):
+                        status.show(event)
+                    elif isinstance(event, Result):
+                        return describe(event, opened.notes)
+        raise RuntimeError("an answer has ended without a result")
+
+    code = late = 0
+    with closing(in_order(read_lines(options.jsonl), answer, AT_ONCE, LINES_AHEAD)) as answers:
+        for each in answers:
+            code = FAILED if "error" in each else code
+            late += each.get("finish_reason") == "deadline"
+            status.clear()
+            print(_as_json(each), flush=True)
+    if late:
+        note(f"{late} answers were ended by the time limit; see their finish_reason.")
+    return code
+
+
+def _open(asked: LineRequest, options: argparse.Namespace) -> OpenedImage:
+    """The picture of a request whose words are right; UserError where it or they are not."""
+    lookup.find(options.checkpoint)
+    grammar.check(asked.prompt)
+    return open_image(asked.image)
+
+
+def _request(options: argparse.Namespace, asked: LineRequest, opened: OpenedImage) -> Request:
+    checkpoint = lookup.find(options.checkpoint)
+    prompt = grammar.normalize(asked.prompt)
+    tokens = asked.max_new_tokens
+    if tokens is None:
+        tokens = options.max_new_tokens
+    if tokens is None:
+        task = grammar.parse(prompt).task
+        tokens = grammar.default_max_new_tokens(task, checkpoint.variant)
+    return Request(
+        image=opened.image,
+        prompt=prompt,
+        checkpoint=checkpoint.name,
+        precision=options.precision,
+        adapter=options.adapter if asked.adapter is None else asked.adapter,
+        decoding=Decoding(
+            max_new_tokens=tokens,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            num_beams=options.num_beams,
+            seed=options.seed,
+        ),
+        deadline_s=options.deadline_s,
+        full_size=opened.full_size,
+    )
+
+
+def _say_why_it_ended(result: Result) -> None:
+    if result.finish_reason == "deadline":
+        note("The time limit ended the answer before its end; see --deadline-s.")
+    elif result.finish_reason == "length":
+        note(f"The answer was cut off at {result.timings.tokens} tokens; see --max-new-tokens.")
+
+
+def _as_json(answer: dict[str, Any]) -> str:
+    """On one line for every reader, also those that end lines where Unicode allows it."""
+    return json.dumps(answer, ensure_ascii=False).translate(_LINE_ENDS)
+
+
+def _local_backend() -> Backend:
+    """The backend of this machine; imported here because torch takes seconds and memory."""
+    from transformers.utils import logging
+
+    from models.serving.local_backend import LocalBackend
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return LocalBackend()
