@@ -154,7 +154,8 @@ class Timings:
 
 @dataclass(frozen=True)
 class Result:
-    """The whole answer. `invalid_objects` counts named boxes that make no sense."""
+    """The whole answer. `invalid_objects` counts named boxes that make no sense; `notes` are
+    sentences on what the answer lacks or how it was made."""
 
     text: str
     prompt: str
@@ -164,3 +165,4 @@ class Result:
     invalid_objects: int
     timings: Timings
     finish_reason: str
+    notes: tuple[str, ...] = ()

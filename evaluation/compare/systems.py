@@ -26,8 +26,9 @@ from evaluation.nano.predict import Answer
 from models.catalog import deployment, lookup
 from models.engine.engine import MOST_ROWS
 from models.hub import adapter_config, adapters, download
-from models.loading.device import best_device, dtype_of, resolve_precision
-from models.loading.loader import Loader
+from models.loading.device import best_device
+from models.loading.loader import Loader, find_codec
+from models.loading.precision import dtype_of, resolve_precision
 from models.masks.codec import MaskCodec
 from models.schema import Request, StatusEvent, UserError
 from models.serving.backend import Backend
@@ -115,7 +116,7 @@ def answers(
     """
     with offered(system) as choice, ExitStack() as stack:
         device = best_device()
-        weights, codec = Loader(device).fetch(choice.checkpoint.name, _tell)
+        weights = Loader(device).fetch(choice.checkpoint.name, _tell)
         kept = Kept(folder, _digest(choice, weights, device) if folder else "")
         backend: list[Backend] = []
 
@@ -132,7 +133,7 @@ def answers(
             precision=choice.precision,
             dtype=str(dtype_of(choice.precision, device)).removeprefix("torch."),
             device=device.type,
-            codec=MaskCodec.load(codec),
+            codec=MaskCodec.load(find_codec(choice.checkpoint, weights, _tell)),
             given=tuple(found),
         )
 

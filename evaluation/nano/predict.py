@@ -24,8 +24,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from models.catalog.checkpoints import NANO
 from models.catalog.lookup import find
 from models.layers.attention import attend
-from models.loading.device import best_device, resolve_precision
+from models.loading.device import best_device
 from models.loading.loader import CODEC_FILE, Loader, read_model
+from models.loading.precision import resolve_precision
 from models.masks.codec import MaskCodec
 from models.prompts.grammar import default_max_new_tokens, parse
 

@@ -32,7 +32,8 @@ from evaluation.speed import limits, memory
 from evaluation.speed.ways import PROMPTS, Run, Way, in_own_thread, ours, plain
 from models.catalog.checkpoints import Checkpoint
 from models.catalog.lookup import find
-from models.loading.device import DTYPES, best_device, resolve_precision
+from models.loading.device import best_device
+from models.loading.precision import DTYPES, resolve_precision
 from models.serving.local_backend import LocalBackend
 from training.nano.scenes.scene import HELD_OUT, draw
 

@@ -80,7 +80,7 @@ def measure(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str
     answer's peak is above what was held after the load.
     """
     from models.catalog import lookup, memory
-    from models.loading.device import QUANTIZED
+    from models.loading.precision import QUANTIZED
 
     chosen = lookup.find(checkpoint)
     # Everything is imported before memory is looked at.
@@ -127,7 +127,7 @@ def _plain(checkpoint: str, precision: str, image: Image.Image) -> tuple[Any, Ca
 
     from models.loading.loader import Loader, read_model
 
-    folder = Loader(CPU).fetch(checkpoint)[0]
+    folder = Loader(CPU).fetch(checkpoint)
     model = read_model(folder, precision, CPU).eval()
     processor = PaliGemmaProcessor.from_pretrained(folder)
     inputs = processor(text=f"<image>{PROMPT}", images=image, return_tensors="pt").to(model.dtype)

@@ -114,7 +114,7 @@ def ours(backend: LocalBackend, checkpoint: str, precision: str, max_new_tokens:
 
 def plain(checkpoint: str, precision: str, max_new_tokens: int) -> Way:
     """`transformers` alone; its first answer, which warms it up, is not among the runs."""
-    folder, device = Loader().fetch(checkpoint)[0], best_device()
+    folder, device = Loader().fetch(checkpoint), best_device()
     seconds = timer()
     model = in_own_thread(lambda: read_model(folder, precision, device).eval())
     processor = PaliGemmaProcessor.from_pretrained(folder)

@@ -13,7 +13,7 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration
 
 from models.layers.decoder import Decoder
-from models.loading.device import has_int8
+from models.loading.precision import has_int8_layers
 
 RECORD_AFTER = 4  # steps of a kind: they warm its kernels up, and a rare kind is not worth it
 TOKENS = 256  # what is looked at grows by so many
@@ -28,7 +28,7 @@ def can_replay(model: PaliGemmaForConditionalGeneration) -> bool:
     On ZeroGPU this is asked where the GPU is.
     """
     devices = {parameter.device for parameter in model.parameters()}
-    return len(devices) == 1 and devices.pop().type == "cuda" and not has_int8(model)
+    return len(devices) == 1 and devices.pop().type == "cuda" and not has_int8_layers(model)
 
 
 def record(work: Work) -> Work:

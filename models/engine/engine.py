@@ -27,8 +27,9 @@ from models.engine.sampling import draw, log_probability, warpers
 from models.hub import adapters
 from models.layers.decoder import Decoder
 from models.layers.vision import Tower
-from models.loading.device import available_bytes, has_int8
+from models.loading.device import available_bytes
 from models.loading.loader import LoadedModel
+from models.loading.precision import has_int8_layers
 from models.schema import Request, Status, TokenEvent, UserError
 
 # By device. On two cores sixteen would end long answers a fifth sooner and short ones no sooner,
@@ -98,7 +99,9 @@ class Engine:
         self._tower = Tower(loaded.model)
         self._decoder = Decoder(loaded.model, most_rows, length)
         self._replay = Replay(self._decoder) if can_replay(loaded.model) else None
-        self._one_by_one = has_int8(loaded.model)  # a row's result would depend on its neighbours
+        self._one_by_one = has_int8_layers(
+            loaded.model
+        )  # a row's result would depend on its neighbours
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
         self._selected: str | None = _UNKNOWN

@@ -1,4 +1,4 @@
-"""Where a model runs: the device, the number format, the free memory, and ZeroGPU.
+"""Where a model runs: the device, its free memory, and ZeroGPU.
 
 This module does not know how a model is loaded.
 """
@@ -8,21 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from models.catalog.checkpoints import Checkpoint
-from models.catalog.lookup import check_precision
-from models.catalog.memory import PRECISIONS
 from models.schema import UserError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-QUANTIZED = ("int8", "nf4")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -34,64 +28,6 @@ def on_zero_gpu() -> bool:
 def best_device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if on_zero_gpu() or torch.cuda.is_available() else "cpu")
-
-
-def precisions(device: torch.device) -> tuple[str, ...]:
-    """The precisions that can run on a device."""
-    return tuple(each for each in PRECISIONS if _obstacle(each, device) is None)
-
-
-def dtype_of(precision: str, device: torch.device) -> torch.dtype:
-    """The number format that a precision of PRECISIONS computes in."""
-    if precision in QUANTIZED:
-        return torch.bfloat16 if _has_bf16(device) else torch.float16
-    return DTYPES[precision]
-
-
-def _obstacle(precision: str, device: torch.device) -> str | None:
-    """Why a precision cannot run on a device, in words; None where it can."""
-    if precision == "bf16" and not _has_bf16(device):
-        return "this GPU does not compute bfloat16"
-    if precision == "fp16" and device.type == "cpu":
-        return "a CPU has no fast float16"
-    if precision in QUANTIZED and find_spec("bitsandbytes") is None:
-        return "bitsandbytes is not installed"
-    return None
-
-
-def _has_bf16(device: torch.device) -> bool:
-    # ZeroGPU's cards have it, and its parent process must not ask CUDA.
-    if device.type != "cuda" or on_zero_gpu():
-        return True
-    return torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:
-    """A name of PRECISIONS for a wish that may be "auto"; UserError where it cannot run here.
-
-    "auto" is bf16, or fp16 on a GPU without, except for a nano on a CPU. There bf16 has the first
-    token sooner and fp32 each further one, about even for a caption, so the exact format is taken.
-    """
-    check_precision(precision)
-    if precision == "auto":
-        if device.type == "cpu" and checkpoint.size == "nano":
-            return "fp32"
-        return "bf16" if _has_bf16(device) else "fp16"
-    obstacle = _obstacle(precision, device)
-    if obstacle:
-        raise UserError(
-            f"{precision} cannot run here: {obstacle}.",
-            f"Choose one of {', '.join(('auto', *precisions(device)))}.",
-        )
-    return precision
-
-
-def has_int8(model: torch.nn.Module) -> bool:
-    """Whether a model has 8-bit layers of bitsandbytes.
-
-    They keep in 16 bits the columns in which any of the rows that come together has a large value.
-    """
-    return any(type(module).__name__ == "Linear8bitLt" for module in model.modules())
 
 
 @contextmanager
@@ -124,7 +60,7 @@ def available_bytes(device: torch.device) -> int:
     return max(free, 0)
 
 
-def must_spread(needed: int, device: torch.device) -> bool:
+def needs_several_gpus(needed: int, device: torch.device) -> bool:
     """Whether `needed` bytes have to be divided among several GPUs."""
     if device.type != "cuda" or on_zero_gpu() or torch.cuda.device_count() < 2:
         return False
@@ -142,14 +78,14 @@ def zero_gpu(duration: Callable[..., int], size: str) -> Callable[[Function], Fu
     return lambda function: spaces.GPU(duration=duration, size=size)(function)
 
 
-def promise_zero_gpu() -> None:
+def enable_zero_gpu_placement() -> None:
     """Let this thread put tensors on the GPU that ZeroGPU will have later.
 
     `spaces` teaches torch to do so in the main thread only: its modes belong to a thread.
     """
-    from spaces.zero import torch as promised
+    from spaces.zero import torch as zero_torch
 
-    promised.enter_mode()
+    zero_torch.enter_mode()
 
 
 def _cgroup_number(name: str) -> int | None:

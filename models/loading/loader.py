@@ -18,15 +18,10 @@ from models.catalog import lookup, memory
 from models.catalog.checkpoints import Checkpoint
 from models.hub import download
 from models.layers.onednn import hasten
-from models.loading.device import (
-    QUANTIZED,
-    best_device,
-    dtype_of,
-    must_spread,
-    on_zero_gpu,
-    resolve_precision,
-)
+from models.loading.device import best_device, needs_several_gpus, on_zero_gpu
+from models.loading.precision import QUANTIZED, dtype_of, resolve_precision
 from models.masks.codec import MaskCodec
+from models.masks.lazy_codec import LazyCodec
 from models.schema import Status, StatusEvent, UserError
 
 CODEC_FILE = "mask_codec.safetensors"
@@ -36,15 +31,21 @@ CODEC_FILE = "mask_codec.safetensors"
 class LoadedModel:
     """A model with its processor and mask codec; `name` is the checkpoint's.
 
-    The model is in evaluation mode on `device` in `dtype`; the codec is in float32 on the CPU.
+    The model is in evaluation mode on `device` in `dtype`. `codec` is read from its file, and
+    downloaded where it must be, at its first use; it is in float32 on the CPU.
     """
 
     name: str
     model: PaliGemmaForConditionalGeneration
     processor: PaliGemmaProcessor
-    codec: MaskCodec
+    lazy_codec: LazyCodec
     device: torch.device
     dtype: torch.dtype
+
+    @property
+    def codec(self) -> MaskCodec:
+        """The mask codec; UserError where it cannot be had."""
+        return self.lazy_codec.get()
 
 
 class Loader:
@@ -53,25 +54,20 @@ class Loader:
     def __init__(self, device: torch.device | None = None):
         self.device = device or best_device()
 
-    def fetch(self, checkpoint: str, status: Status = lambda event: None) -> tuple[Path, Path]:
-        """A checkpoint's folder and its codec's file, downloaded where they are not here.
+    def fetch(self, checkpoint: str, status: Status = lambda event: None) -> Path:
+        """A checkpoint's folder, downloaded where it is not here.
 
         It takes no memory worth counting, so it may run beside the load of another model.
         """
         chosen = lookup.find(checkpoint)
         if chosen.path is not None:
-            folder = local_folder(chosen)
-        else:
-            folder = download.fetch(
-                chosen.hub_id,
-                status,
-                size_bytes=chosen.download_bytes,
-                revision=chosen.revision,
-            )
-        codec = folder / CODEC_FILE
-        if not codec.is_file():
-            codec = chosen.codec or download.fetch_codec(status)
-        return folder, codec
+            return local_folder(chosen)
+        return download.fetch(
+            chosen.hub_id,
+            status,
+            size_bytes=chosen.download_bytes,
+            revision=chosen.revision,
+        )
 
     def load(
         self, checkpoint: str, precision: str = "auto", status: Status = lambda event: None
@@ -84,23 +80,37 @@ class Loader:
         chosen = lookup.find(checkpoint)
         precision = resolve_precision(chosen, precision, self.device)
         dtype = dtype_of(precision, self.device)
-        folder, codec_path = self.fetch(checkpoint, status)
+        folder = self.fetch(checkpoint, status)
         status(StatusEvent(f"Loading {chosen.name} …"))
         processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
         needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
-        model = read_model(folder, precision, self.device, must_spread(needed, self.device))
+        model = read_model(folder, precision, self.device, needs_several_gpus(needed, self.device))
         hasten(model)
         if precision == "nf4" and self.device.type == "cpu":
             _hasten_four_bits(model)
-        codec = MaskCodec.load(codec_path)
         return LoadedModel(
             name=chosen.name,
             model=model.eval().requires_grad_(False),
             processor=processor,
-            codec=codec,
+            lazy_codec=LazyCodec(lambda: find_codec(chosen, folder)),
             device=self.device,
             dtype=dtype,
         )
+
+
+def find_codec(checkpoint: Checkpoint, folder: Path, status: Status = lambda event: None) -> Path:
+    """The file of the mask codec of a checkpoint whose files are in `folder`.
+
+    The folder's own, else the catalog's, else the published one, which is downloaded where it is
+    not here; UserError where that fails.
+    """
+    return local_codec(checkpoint, folder) or download.fetch_codec(status)
+
+
+def local_codec(checkpoint: Checkpoint, folder: Path) -> Path | None:
+    """As `find_codec`, without the published one."""
+    own = folder / CODEC_FILE
+    return own if own.is_file() else checkpoint.codec
 
 
 def read_model(

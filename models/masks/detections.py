@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from models.masks.codec import MaskCodec, paste
 from models.prompts.tokens import parse_detections
-from models.schema import Detection
+from models.schema import Detection, UserError
 
 MASK_BYTES = 512_000_000  # of masks in one result; those beyond it come as boxes only
 
 
+def detect_or_note(
+    text: str, get_codec: Callable[[], MaskCodec], width: int, height: int
+) -> tuple[tuple[Detection, ...], int, tuple[str, ...]]:
+    """As `detect`, with a codec that is asked for only where the text has masks, and notes.
+
+    Where `get_codec` raises UserError, the objects come without masks and a note says why.
+    """
+    codec: MaskCodec | None = None
+    notes: tuple[str, ...] = ()
+    if any(each.codes for each in parse_detections(text).objects):
+        try:
+            codec = get_codec()
+        except UserError as error:
+            notes = (f"Masks are missing: {error}",)
+    return *detect(text, codec, width, height), notes
+
+
 def detect(
-    text: str, codec: MaskCodec, width: int, height: int
+    text: str, codec: MaskCodec | None, width: int, height: int
 ) -> tuple[tuple[Detection, ...], int]:
     """The objects of an answer on a picture of that size, and how many made no sense.
 
-    Masks are full size; once they take MASK_BYTES, further objects come without.
+    Masks are full size; once they take MASK_BYTES, further objects come without. Without a codec
+    all do.
     """
     parsed = parse_detections(text)
-    with_mask = [index for index, each in enumerate(parsed.objects) if each.codes]
+    with_mask = [index for index, each in enumerate(parsed.objects) if each.codes and codec]
     with_mask = with_mask[: max(1, MASK_BYTES // (width * height))]
     masks = {}
-    if with_mask:
+    if with_mask and codec:
         codes = torch.tensor([parsed.objects[index].codes for index in with_mask])
         masks = dict(zip(with_mask, codec.decode(codes), strict=True))
     found = []

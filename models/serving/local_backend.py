@@ -18,9 +18,10 @@ from models.catalog import lookup
 from models.catalog.checkpoints import Checkpoint
 from models.engine.engine import Engine, Finished
 from models.hub import adapters, download
-from models.loading.device import best_device, on_zero_gpu, precisions, resolve_precision
+from models.loading.device import best_device, on_zero_gpu
 from models.loading.loader import LoadedModel, Loader, local_folder
-from models.masks.detections import detect
+from models.loading.precision import precisions, resolve_precision
+from models.masks.detections import detect_or_note
 from models.schema import (
     Decoding,
     Need,
@@ -210,7 +211,8 @@ def _work_alone(
 
 
 def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:
-    detections, invalid = detect(end.text, loaded.codec, *(request.full_size or request.image.size))
+    size = request.full_size or request.image.size
+    detections, invalid, notes = detect_or_note(end.text, loaded.lazy_codec.get, *size)
     return Result(
         text=end.text,
         prompt=request.prompt,
@@ -220,6 +222,7 @@ def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float)
         invalid_objects=invalid,
         timings=Timings(load_s, end.first_token_s, end.decode_s, end.tokens),
         finish_reason=end.finish_reason,
+        notes=notes,
     )
 
 

@@ -17,8 +17,9 @@ import torch
 from models.catalog import lookup, memory
 from models.catalog.checkpoints import Checkpoint
 from models.engine.engine import Engine
-from models.loading.device import available_bytes, memory_watched, precisions
+from models.loading.device import available_bytes, memory_watched
 from models.loading.loader import Loader
+from models.loading.precision import precisions
 from models.schema import Request, Status, StatusEvent, UserError
 from models.serving.scheduler import Job, Load, Scheduler, Work
 from models.serving.validation import smaller, too_little_memory

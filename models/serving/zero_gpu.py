@@ -15,8 +15,9 @@ from contextlib import suppress
 from models.catalog import lookup, memory
 from models.catalog.memory import ZERO_GPU_BYTES
 from models.hub import adapters
-from models.loading.device import memory_watched, precisions, promise_zero_gpu, zero_gpu
+from models.loading.device import enable_zero_gpu_placement, memory_watched, zero_gpu
 from models.loading.loader import LoadedModel, Loader
+from models.loading.precision import precisions
 from models.schema import Request, Status, StatusEvent, UserError
 from models.serving.backend import Event
 from models.serving.model_pool import HEARTBEAT_S, Key
@@ -85,7 +86,7 @@ class ZeroGpu:
 
         def work() -> None:
             try:
-                promise_zero_gpu()
+                enable_zero_gpu_placement()
                 if adapter is not None:
                     adapters.fetch(key[0], adapter, status)
                 if key not in self._kept:

@@ -15,8 +15,8 @@ from models.catalog.architectures import Shape, Text, Vision
 from models.catalog.checkpoints import BUILT_IN
 from models.engine.engine import Finished, generate
 from models.hub import download
-from models.loading.device import precisions
 from models.loading.loader import CODEC_FILE, Loader
+from models.loading.precision import precisions
 from models.schema import UserError
 from ui.choices import find_checkpoint
 

@@ -15,8 +15,8 @@ from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from models.catalog import lookup
 from models.hub.adapter_config import MODULES
-from models.loading.device import dtype_of, resolve_precision
 from models.loading.loader import CODEC_FILE, quantization
+from models.loading.precision import dtype_of, resolve_precision
 from models.schema import UserError
 from training.finetune.options import Options
 
@@ -95,9 +95,12 @@ def counts(model: nn.Module) -> tuple[int, int]:
 
 
 def save(
-    model: nn.Module, processor: PaliGemmaProcessor, options: Options, codec: Path, out: Path
+    model: nn.Module, processor: PaliGemmaProcessor, options: Options, codec: Path | None, out: Path
 ) -> None:
-    """Write an adapter, or a whole checkpoint with its processor and mask codec, into `out`."""
+    """Write an adapter, or a whole checkpoint with its processor and mask codec, into `out`.
+
+    `codec` None, as the published checkpoints have it, writes none.
+    """
     if isinstance(model, PeftModel):
         # PEFT puts the folder there that the base was read from, which is nobody else's.
         chosen = lookup.find(options.checkpoint)
@@ -109,7 +112,9 @@ def save(
     _save_whole(model, processor, codec, out)
 
 
-def merge(adapter: Path, processor: PaliGemmaProcessor, base: Path, codec: Path, out: Path) -> None:
+def merge(
+    adapter: Path, processor: PaliGemmaProcessor, base: Path, codec: Path | None, out: Path
+) -> None:
     """Write `base` with an adapter added to its weights, in the format that the base is kept in.
 
     The base is read again in that format, since adding to 4-bit weights would round the sum.
@@ -127,10 +132,13 @@ def _use_cache(model: PaliGemmaForConditionalGeneration, use: bool) -> None:
 
 
 def _save_whole(
-    model: PaliGemmaForConditionalGeneration, processor: PaliGemmaProcessor, codec: Path, out: Path
+    model: PaliGemmaForConditionalGeneration,
+    processor: PaliGemmaProcessor,
+    codec: Path | None,
+    out: Path,
 ) -> None:
     _use_cache(model, True)
     model.save_pretrained(out, max_shard_size="5GB")
     processor.save_pretrained(out)
-    if codec.name == CODEC_FILE:
+    if codec is not None and codec.name == CODEC_FILE:
         shutil.copyfile(codec, out / CODEC_FILE)

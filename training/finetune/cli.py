@@ -37,8 +37,9 @@ from transformers.training_args import OptimizerNames
 from data import documents
 from data.items import checked
 from data.sources import read
+from models.catalog import lookup
 from models.loading.device import memory_watched
-from models.loading.loader import Loader
+from models.loading.loader import Loader, find_codec, local_codec
 from models.schema import StatusEvent, UserError
 from training.autocast import is_quick
 from training.finetune import adapt, card
@@ -63,7 +64,12 @@ def finetune(options: Options, command: str = "") -> Path:
     arguments = training_arguments(options)
     device, is_first = arguments.device, arguments.process_index == 0
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one a process: several are for `accelerate launch`
-    folder, codec = Loader(device).fetch(options.checkpoint, _tell if is_first else _keep_quiet)
+    tell = _tell if is_first else _keep_quiet
+    folder = Loader(device).fetch(options.checkpoint, tell)
+    chosen = lookup.find(options.checkpoint)
+    codec = local_codec(chosen, folder)
+    if options.task == "segment":  # whose masks have to be written as codes
+        codec = find_codec(chosen, folder, tell)
     items = read(options.source(codec))
     digest = checked(items)
     is_packed = options.most_in_row > 1
