@@ -272,9 +272,10 @@ class Engine:
         if adapter == self._selected:
             return
         self._selected = _UNKNOWN  # so it stays where selecting fails half way
-        is_new = adapters.select(self.loaded.model, self.loaded.name, adapter, status)
-        if is_new and self._replay is not None:
-            self._replay.forget(adapter)
+        selection = adapters.select(self.loaded.model, self.loaded.name, adapter, status)
+        if self._replay is not None:
+            for gone in (*selection.evicted, *([adapter] if selection.is_new else [])):
+                self._replay.forget(gone)
         self._selected = adapter
 
     def _take(self, row: Row, logits: torch.Tensor, best: int) -> None:

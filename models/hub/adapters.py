@@ -7,12 +7,14 @@ which adapter is on as state of the model, so only the thread that owns a model 
 
 from __future__ import annotations
 
-import hashlib
 import re
+import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.catalog import deployment, lookup
+from models.catalog.checkpoints import Checkpoint
 from models.catalog.deployment import Adapter
 from models.hub import adapter_config, download
 from models.schema import Status, UserError
@@ -25,7 +27,7 @@ ANNOUNCED = Adapter("merve/paligemma2-3b-vqav2", "3b-pt-448", hub_id="merve/pali
 MOST_RESIDENT = 8  # adapters on one base; the longest unused makes room
 
 _HUB_ID = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_KEY = "adapter__"
 
 
 def listed(checkpoint: str) -> dict[str, Adapter]:
@@ -33,9 +35,9 @@ def listed(checkpoint: str) -> dict[str, Adapter]:
     root = _root(checkpoint)
     folders = sorted(root.iterdir()) if root and root.is_dir() else []
     local = [
-        Adapter(each.name, checkpoint, path=each)
+        Adapter(_folder_name(each), checkpoint, path=each)
         for each in folders
-        if (each / adapter_config.CONFIG).is_file() and _NAME.fullmatch(each.name)
+        if (each / adapter_config.CONFIG).is_file() and each.name.isprintable()
     ]
     found: dict[str, Adapter] = {}
     for each in (*local, ANNOUNCED, *deployment.current().adapters):
@@ -67,37 +69,69 @@ def check_name(checkpoint: str, name: str) -> None:
         raise UserError(f"{checkpoint} has no adapter {name!r}.", remedy)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What `select` did: whether the adapter was loaded just now, and the names of those that were
+    evicted for it. `notice` is a sentence for whoever asked, None where there is nothing to tell.
+    """
+
+    is_new: bool = False
+    evicted: tuple[str, ...] = ()
+    notice: str | None = None
+
+
 def select(
     model: PaliGemmaForConditionalGeneration,
     checkpoint: str,
     name: str | None,
     status: Status = lambda event: None,
-) -> bool:
-    """Make `model` answer with an adapter, or with none; whether it had to be loaded for that.
+) -> Selection:
+    """Make `model` answer with an adapter, or with none.
 
     `status` gets a sentence where a download is needed. UserError where the adapter cannot be
-    used.
+    used; the model then answers with none.
     """
-    has_any = getattr(model, "_hf_peft_config_loaded", False)
+    # PEFT takes a second to import, which whoever only lists adapters does not need.
+    from models.hub import adapter_layers
+
     if name is None:
-        if has_any:
-            model.disable_adapters()
-        return False
+        adapter_layers.answer_with(model, None)
+        return Selection()
     key = _key(name)
-    is_new = not has_any or key not in model.peft_config
+    is_new = key not in adapter_layers.loaded(model)
     if is_new:
+        adapter_layers.answer_with(model, None)
         _load(model, fetch(checkpoint, name, status), key)
-        _let_go_of_the_oldest(model)
-    model.peft_config[key] = model.peft_config.pop(key)  # the most recently used stands last
-    model.enable_adapters()
-    model.set_adapter(key)
-    return is_new
+    adapter_layers.answer_with(model, key)
+    evicted = adapter_layers.loaded(model)[:-MOST_RESIDENT]
+    for each in evicted:
+        adapter_layers.take_off(model, each)
+    if evicted:
+        adapter_layers.answer_with(model, key)
+    notice = _notice(name, adapter_layers.base_of(model, key), lookup.find(checkpoint))
+    return Selection(is_new, tuple(_name(each) for each in evicted), notice)
+
+
+def loaded(model: PaliGemmaForConditionalGeneration) -> tuple[str, ...]:
+    """The names of the adapters on a model, the longest unused first."""
+    from models.hub import adapter_layers
+
+    return tuple(_name(key) for key in adapter_layers.loaded(model))
+
+
+def evict(model: PaliGemmaForConditionalGeneration, name: str) -> None:
+    """Take an adapter off a model, which answers with none until another is selected."""
+    from models.hub import adapter_layers
+
+    adapter_layers.take_off(model, _key(name))
 
 
 def changes_features(model: PaliGemmaForConditionalGeneration) -> bool:
     """Whether an adapter that is loaded touches what becomes of a picture before the decoder."""
+    from models.hub import adapter_layers
+
     sees = (model.model.vision_tower, model.model.multi_modal_projector)
-    return any(hasattr(module, "lora_A") for part in sees for module in part.modules())
+    return any(adapter_layers.is_touched(part) for part in sees)
 
 
 def fetch(checkpoint: str, name: str, status: Status = lambda event: None) -> Path:
@@ -115,6 +149,12 @@ def fetch(checkpoint: str, name: str, status: Status = lambda event: None) -> Pa
         probe=adapter_config.CONFIG,
         revision=adapter.revision,
     )
+
+
+def _folder_name(folder: Path) -> str:
+    """A folder's name with each accented letter as one character, as people type it; macOS takes
+    letter and accent apart."""
+    return unicodedata.normalize("NFC", folder.name)
 
 
 def _root(checkpoint: str) -> Path | None:
@@ -138,69 +178,44 @@ def _visitors(hub_id: str, status: Status) -> Path:
 
 
 def _key(name: str) -> str:
-    """The name under which PEFT keeps an adapter: no dots, part of no parameter's name.
+    """The name under which PEFT keeps an adapter: no dots, part of no parameter's name."""
+    return f"{_KEY}{name.encode().hex()}"
 
-    Two names that differ only in what is replaced differ by their hash.
-    """
-    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-    if plain != name:
-        plain += "__" + hashlib.sha256(name.encode()).hexdigest()[:16]
-    return f"adapter__{plain}"
+
+def _name(key: str) -> str:
+    """The name of an adapter that PEFT keeps under a key."""
+    return bytes.fromhex(key.removeprefix(_KEY)).decode()
 
 
 def _load(model: PaliGemmaForConditionalGeneration, folder: Path, key: str) -> None:
-    """Add an adapter to a model, refusing one whose weights do not fit it exactly."""
-    from peft import LoraConfig
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    """Add an adapter to a model, refusing one that does not fit it exactly."""
+    from models.hub import adapter_layers, adapter_weights
 
-    found = adapter_config.read(folder)
-    try:
-        weights = load_file(folder / adapter_config.WEIGHTS)
-    except (SafetensorError, OSError):
-        raise adapter_config.refused(
-            folder, f"its {adapter_config.WEIGHTS} cannot be read"
-        ) from None
-    config = LoraConfig(
-        r=found.r,
-        lora_alpha=found.lora_alpha,
-        target_modules=list(found.target_modules),
-        exclude_modules=list(found.exclude_modules) or None,
-        layers_to_transform=list(found.layers_to_transform) or None,
-        layers_pattern=list(found.layers_pattern) or None,
-        use_rslora=found.use_rslora,
-        fan_in_fan_out=found.fan_in_fan_out,
-        inference_mode=True,
-    )
-    try:
-        report = model.load_adapter(
-            adapter_name=key, peft_config=config, adapter_state_dict=weights
-        )
-    except (ValueError, RuntimeError, KeyError) as error:
-        _forget(model, key)
-        raise adapter_config.refused(folder, " ".join(str(error).split())[:160]) from None
-    wrong = {
-        # The report also calls those of the adapters that are loaded already missing.
-        "missing": [each for each in report.missing_keys if key in each],
-        "unknown": report.unexpected_keys,
-        "of another shape": report.mismatched_keys,
+    config = adapter_config.read(folder)
+    weights = adapter_weights.read(folder, config, model)
+    adapter_layers.put_on(model, key, weights, config.use_dora, config.base)
+
+
+def _notice(name: str, base: str | None, checkpoint: Checkpoint) -> str | None:
+    """What to say where an adapter's configuration names another base than this checkpoint.
+
+    Bases are told apart by the last part of their names: whose copy it is does not count, as in
+    the adapter of the announcement.
+    """
+    if not base or not base.strip("/\\ "):
+        return None
+    own = {
+        checkpoint.name,
+        checkpoint.hub_id or "",
+        checkpoint.path.name if checkpoint.path else "",
     }
-    for what, keys in wrong.items():
-        if keys:
-            _forget(model, key)
-            example = min(str(each) for each in keys)
-            raise adapter_config.refused(
-                folder, f"{len(keys)} of its weights are {what}, such as {example}"
-            )
-    model.eval()
-
-
-def _let_go_of_the_oldest(model: PaliGemmaForConditionalGeneration) -> None:
-    while len(model.peft_config) > MOST_RESIDENT:
-        model.delete_adapter(next(iter(model.peft_config)))
-
-
-def _forget(model: PaliGemmaForConditionalGeneration, key: str) -> None:
-    """Remove what is left of an adapter that failed to load, so that it cannot be used by name."""
-    if key in getattr(model, "peft_config", {}):
-        model.delete_adapter(key)
+    # A path into the Hub's cache has the whole id as one of its parts.
+    parts = [part.rpartition("--")[2].lower() for part in re.split(r"[/\\]", base)]
+    last = next(part for part in reversed(parts) if part.strip())
+    candidates = {last, *(part for part in parts if "snapshots" in parts)}
+    if candidates & {each.rpartition("/")[2].lower() for each in own if each}:
+        return None
+    return (
+        f"The adapter {name} says that it was trained on {base[:120]} and not on"
+        f" {checkpoint.hub_id or checkpoint.name}: its answers may be wrong here."
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -175,26 +174,62 @@ def test_an_adapter_does_what_peft_alone_does_with_it(folder, model, logits, pic
         ({"r": 0}, "rank"),
         ({"r": "8"}, "rank"),
         ({"lora_alpha": None}, "lora_alpha"),
+        ({"lora_alpha": float("nan")}, "lora_alpha"),
         ({"target_modules": []}, "target_modules"),
-        ({"use_dora": True}, "use_dora"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-        ({"bias": "all"}, "biases"),
+        ({"target_modules": None}, "target_modules"),
+        ({"target_modules": [3]}, "target_modules"),
+        ({"target_modules": ["q_proj"]}, "too many, such as .*v_proj"),
+        ({"target_modules": ["q_proj", "v_proj", "embed_tokens"]}, "missing, such as .*embed_tok"),
+        ({"target_modules": r".*\.(q|v|k)_proj"}, "missing, such as .*k_proj"),
+        ({"exclude_modules": ["v_proj"]}, "too many, such as .*v_proj"),
+        ({"exclude_modules": r".*layers\.1\..*"}, "too many, such as .*layers.1."),
+        ({"layers_to_transform": [0]}, "too many"),
+        ({"use_dora": True}, "has no lora_magnitude_vector"),
+        ({"modules_to_save": ["lm_head"]}, "'lm_head'; only the projector"),
+        ({"modules_to_save": ["multi_modal_projector"]}, "disagree about the projector"),
+        ({"bias": "some"}, "bias"),
         ({"r": 100_000}, "rank"),
         ({"r": True}, "rank"),
-        ({"target_modules": r".*(q|v)_proj"}, "pattern"),
-        ({"target_modules": ["(a+)+$"]}, "no linear module"),
-        ({"target_modules": ["embed_tokens"]}, "no linear module"),
-        ({"exclude_modules": "(a+)+$"}, "pattern"),
+        ({"r": 8}, "rank 4 in its weights and 8"),
+        ({"rank_pattern": {"q_proj": 8}}, "rank 4 in its weights and 8"),
+        ({"rank_pattern": {"k_proj": 8}}, "'k_proj' fits none of its modules"),
+        ({"rank_pattern": {"q_proj": 0}}, "rank_pattern of 'q_proj'"),
+        ({"rank_pattern": ["q_proj"]}, "rank_pattern"),
+        ({"alpha_pattern": {"(a+)+$": 8}}, "fits none"),
+        ({"alpha_pattern": {"(?P<x>q)_proj": 8}}, "is not understood"),
+        ({"alpha_pattern": {"q_proj": None}}, "alpha_pattern of 'q_proj'"),
         ({"layers_to_transform": ["1"]}, "layers_to_transform"),
         ({"layers_pattern": "(a+)+$"}, "layers_pattern"),
-        ({"init_lora_weights": "pissa_niter_4"}, "changes the base"),
+        ({"init_lora_weights": "pissa_niter_4"}, "pissa_niter_4, which changes the base"),
+        ({"init_lora_weights": "olora"}, "changes the base"),
+        ({"init_lora_weights": "corda"}, "changes the base"),
+        ({"init_lora_weights": "loftq"}, "changes the base"),
+        ({"init_lora_weights": "lora_ga"}, "changes the base"),
+        ({"lora_bias": True}, "uses lora_bias"),
+        ({"layer_replication": [[0, 2]]}, "uses layer_replication"),
+        ({"trainable_token_indices": [1, 2]}, "uses trainable_token_indices"),
+        ({"ensure_weight_tying": True}, "uses ensure_weight_tying"),
+        ({"use_something_newer": True}, "uses use_something_newer"),
     ],
 )
-def test_configurations_that_are_no_plain_lora_are_refused(broken, settings, words):
+def test_configurations_that_cannot_be_used_are_refused(broken, model, settings, words):
     spoil(broken, **settings)
     with pytest.raises(UserError, match=words) as caught:
-        adapter_config.read(broken)
+        adapters.select(model.model, NANO, "broken")
     assert caught.value.remedy
+    assert "broken" not in adapters.loaded(model.model)
+
+
+def test_options_that_turn_nothing_on_are_ignored(broken, model, logits):
+    adapters.select(model.model, NANO, "first")
+    expected = logits()
+    spoil(broken, use_newer=None, newer_config={}, newer_size=16, newer_way="plain", lora_bias=None)
+    spoil(broken, lora_dropout=0.1, eva_config={"rho": 2.0}, init_lora_weights="eva")
+    # A pattern that is not understood, as the weights name the modules.
+    spoil(broken, target_modules=r"(?P<any>.*)_proj", rank_pattern=None)
+    adapters.select(model.model, NANO, "broken")
+    assert torch.equal(logits(), expected)
+    adapters.evict(model.model, "broken")
 
 
 def test_a_configuration_that_is_no_json_is_refused(broken):
@@ -241,7 +276,7 @@ def test_weights_that_do_not_fit_exactly_are_refused_and_forgotten(broken, model
     for _ in range(2):  # a second try must not find remains of the first
         with pytest.raises(UserError, match="does not fit"):
             adapters.select(model.model, NANO, "broken")
-    assert "adapter__broken" not in model.model.peft_config
+    assert "broken" not in adapters.loaded(model.model)
     adapters.select(model.model, NANO, None)
     assert torch.equal(logits(), plain)
     adapters.select(model.model, NANO, "first")
@@ -280,25 +315,19 @@ def test_names_of_older_transformers_are_understood(broken, model, logits):
     assert any("vision_tower.vision_model.encoder" in name for name in names)
     adapters.select(model.model, NANO, "broken")
     assert torch.equal(logits(), expected)
-    adapters._forget(model.model, "adapter__broken")
+    adapters.evict(model.model, "broken")
 
 
 def test_the_longest_unused_adapter_makes_room(model, logits, monkeypatch):
     adapters.select(model.model, NANO, "first")
     expected = logits()
-    adapters._forget(model.model, "adapter__second")
+    adapters.evict(model.model, "second")
     monkeypatch.setattr(adapters, "MOST_RESIDENT", 1)
     adapters.select(model.model, NANO, "second")
-    assert list(model.model.peft_config) == ["adapter__second"]
+    assert adapters.loaded(model.model) == ("second",)
     adapters.select(model.model, NANO, "first")
-    assert list(model.model.peft_config) == ["adapter__first"]
+    assert adapters.loaded(model.model) == ("first",)
     assert torch.equal(logits(), expected)
-
-
-def test_names_that_are_nearly_alike_stay_apart():
-    names = ("a/b_c", "a_b/c", "a/b.c", "a_b_c")
-    assert len({adapters._key(name) for name in names}) == 4
-    assert all(re.fullmatch(r"adapter__[\w-]+", adapters._key(name)) for name in names)
 
 
 def test_visitors_may_name_adapters_only_where_the_owner_lets_them(monkeypatch):
