@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -103,16 +104,47 @@ def keep_memory_together() -> None:
         mallopt(M_ARENA_MAX, 2)
 
 
+def server_address() -> tuple[str, int]:
+    """Host and port to listen on; UserError where the environment names none that is free."""
+    default_host = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
+    host = os.environ.get("GRADIO_SERVER_NAME") or default_host
+    given = os.environ.get("GRADIO_SERVER_PORT") or "7860"
+    if not (given.isascii() and given.isdigit() and 0 < int(given) < 2**16):
+        raise UserError(f"GRADIO_SERVER_PORT is {given!r}.", "Set it to a number, such as 7860.")
+    port = int(given)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        raise UserError(
+            f"GRADIO_SERVER_NAME is {host!r}, which is no address.",
+            "Set it to 127.0.0.1 or 0.0.0.0.",
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"The page cannot be served at port {port} of {host}: {error.strerror}.",
+            "End the program that uses it, or set GRADIO_SERVER_PORT to another port.",
+        ) from None
+    return host, port
+
+
 def main() -> None:
     """Serve the page until it is interrupted; a bad environment is an error at once."""
     from models.loading.device import on_zero_gpu
+    from models.loading.libraries import silence_libraries
     from models.serving.local_backend import LocalBackend
 
     try:
         lookup.default()
+        host, port = server_address()
     except UserError as error:
         sys.exit(str(error))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    silence_libraries()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_memory_together()
     backend = LocalBackend()
@@ -120,12 +152,11 @@ def main() -> None:
     warming = warm_up(backend)
     if on_zero_gpu():
         warming.join()  # what is on the GPU to come when the page is launched, workers get fastest
-    default_host = "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
     try:
         app, *_ = page.launch(
             prevent_thread_lock=True,
-            server_name=os.environ.get("GRADIO_SERVER_NAME", default_host),
-            server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+            server_name=host,
+            server_port=port,
             **launch_options(),
         )
         if deployment.current().metrics:

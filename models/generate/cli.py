@@ -188,10 +188,8 @@ def _as_json(answer: dict[str, Any]) -> str:
 
 def _local_backend() -> Backend:
     """The backend of this machine; imported here because torch takes seconds and memory."""
-    from transformers.utils import logging
-
+    from models.loading.libraries import silence_libraries
     from models.serving.local_backend import LocalBackend
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    silence_libraries()
     return LocalBackend()
