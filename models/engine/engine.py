@@ -48,7 +48,8 @@ class Finished:
 
     `tokens` are those of the text, without the end token. `first_token_s` counts from the start of
     the work on the picture, `decode_s` from there to the last token of the text. Beams settle
-    their text at the end: all of the time is `first_token_s` then and `decode_s` is 0.
+    their text at the end: all of the time is `first_token_s` then and `decode_s` is 0. `notes` are
+    sentences about the answer for whoever asked.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Finished:
     tokens: int
     first_token_s: float
     decode_s: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -105,6 +107,7 @@ class Engine:
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
         self._selected: str | None = _UNKNOWN
+        self._notices: dict[str | None, str] = {}  # by adapter
         self._stepped_at = 0.0
         self._owed_until = 0.0
 
@@ -277,6 +280,8 @@ class Engine:
             for gone in (*selection.evicted, *([adapter] if selection.is_new else [])):
                 self._replay.forget(gone)
         self._selected = adapter
+        if selection.notice:
+            self._notices[adapter] = selection.notice
 
     def _take(self, row: Row, logits: torch.Tensor, best: int) -> None:
         """Choose a row's next token from logits (vocabulary,), of which `best` has the largest."""
@@ -303,6 +308,7 @@ class Engine:
             tokens=sum(token_id not in self._eos_ids for token_id in row.ids),
             first_token_s=row.first_token_s,
             decode_s=row.last_token_s - row.first_token_s,
+            notes=tuple(filter(None, [self._notices.get(row.request.adapter)])),
         )
 
     @torch.inference_mode()

@@ -108,8 +108,8 @@ def select(
         adapter_layers.take_off(model, each)
     if evicted:
         adapter_layers.answer_with(model, key)
-    notice = _notice(name, adapter_layers.base_of(model, key), lookup.find(checkpoint))
-    return Selection(is_new, tuple(_name(each) for each in evicted), notice)
+    told = notice(name, adapter_layers.base_of(model, key), lookup.find(checkpoint))
+    return Selection(is_new, tuple(_name(each) for each in evicted), told)
 
 
 def loaded(model: PaliGemmaForConditionalGeneration) -> tuple[str, ...]:
@@ -196,7 +196,7 @@ def _load(model: PaliGemmaForConditionalGeneration, folder: Path, key: str) -> N
     adapter_layers.put_on(model, key, weights, config.use_dora, config.base)
 
 
-def _notice(name: str, base: str | None, checkpoint: Checkpoint) -> str | None:
+def notice(name: str, base: str | None, checkpoint: Checkpoint) -> str | None:
     """What to say where an adapter's configuration names another base than this checkpoint.
 
     Bases are told apart by the last part of their names: whose copy it is does not count, as in

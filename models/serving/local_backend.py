@@ -222,7 +222,7 @@ def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float)
         invalid_objects=invalid,
         timings=Timings(load_s, end.first_token_s, end.decode_s, end.tokens),
         finish_reason=end.finish_reason,
-        notes=notes,
+        notes=(*end.notes, *notes),
     )
 
 
