@@ -23,7 +23,7 @@ from evaluation.speed import memory
 from models.catalog import lookup
 from models.engine.inputs import pixel_values, prefix_ids, prepare
 from models.layers.decoder import Decoder
-from models.layers.vision import Tower
+from models.layers.vision import VisionTower
 from models.loading.device import best_device
 from models.loading.loader import LoadedModel, Loader
 from training.nano.scenes.scene import HELD_OUT, draw
@@ -50,7 +50,7 @@ def compare(loaded: LoadedModel, resolution: int, tokens: int) -> dict[str, floa
     ids = written.sequences[0, len(prefix) :].tolist()
     seconds = timer()
     decoder = Decoder(loaded.model, rows=1, length=len(prefix) + tokens)
-    *_, features = Tower(loaded.model).look(pixel_values(loaded, image))
+    *_, features = VisionTower(loaded.model).encode(pixel_values(loaded, image))
     embedded = decoder.embed(prefix, loaded.processor.image_token_id, features)
     *_, first = decoder.prefill(embedded, 0)
     found = [first[None]]

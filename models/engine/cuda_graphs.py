@@ -66,7 +66,7 @@ class Replay:
         """As `Decoder.step`, with the adapter that is selected."""
         cache = self._decoder.cache
         # 1. The shape: rows by powers of two, tokens by TOKENS.
-        high = min(1 << (max(rows)).bit_length(), cache.rows)
+        high = min(1 << (max(rows)).bit_length(), cache.slots)
         longest = min(-(-(max(lengths) + 1) // TOKENS) * TOKENS, cache.length)
         key = (adapter, high, longest)
         # 2. The inputs, where the recording reads them.
@@ -81,7 +81,7 @@ class Replay:
 
         # 3. The step.
         def work() -> torch.Tensor:
-            return self._decoder.advance(*inputs, high, longest)
+            return self._decoder.step_tensors(*inputs, high, longest)
 
         self._times[key] += 1
         if key not in self._recorded and self._times[key] > RECORD_AFTER:

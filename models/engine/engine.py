@@ -26,7 +26,7 @@ from models.engine.inputs import eos_ids, pixel_values, prefix_ids, prepare
 from models.engine.sampling import draw, log_probability, warpers
 from models.hub import adapters
 from models.layers.decoder import Decoder
-from models.layers.vision import Tower
+from models.layers.vision import VisionTower
 from models.loading.device import available_bytes
 from models.loading.loader import LoadedModel
 from models.loading.precision import has_int8_layers
@@ -98,7 +98,7 @@ class Engine:
         length = loaded.processor.image_seq_length + LONGEST_PROMPT + LONGEST_ANSWER
         if most_rows is None:
             most_rows = rows_that_fit(loaded, length)
-        self._tower = Tower(loaded.model)
+        self._tower = VisionTower(loaded.model)
         self._decoder = Decoder(loaded.model, most_rows, length)
         self._replay = Replay(self._decoder) if can_replay(loaded.model) else None
         self._one_by_one = has_int8_layers(
@@ -254,7 +254,7 @@ class Engine:
         features = self.features.find(key)  # (image tokens, width)
         if features is None:
             pixels = pixel_values(self.loaded, request.image)
-            for features in self._by_layers(request, self._tower.look(pixels)):
+            for features in self._by_layers(request, self._tower.encode(pixels)):
                 if features is None:
                     yield None
             self.features.keep(key, features)

@@ -2,7 +2,7 @@
 
 Gemma 2 squashes its scores with a tanh before the softmax, which the fused kernels of torch do not
 do; written plainly, H heads of S tokens hold H × S² scores. Here one head's queries come in blocks,
-so that what is held grows with S alone and stays in a processor's caches. A block sees all of its
+so that memory grows with S alone and stays in a processor's caches. A block sees all of its
 keys at once: no running softmax is needed, and the numbers are those of the plain way.
 """
 
@@ -12,7 +12,7 @@ import torch
 
 from models.catalog.memory import ATTENTION_BLOCK_BYTES
 
-FEW = 16  # queries, for which torch would spend most of its time on a copy of 16-bit keys
+FEW_QUERIES = 16  # queries, for which torch would spend most of its time on a copy of 16-bit keys
 
 
 def attend(
@@ -21,20 +21,20 @@ def attend(
     value: torch.Tensor,
     scale: float,
     softcap: float | None,
-    hidden: torch.Tensor | None = None,
+    masked: torch.Tensor | None = None,
     block_bytes: int | None = None,
 ) -> torch.Tensor:
     """softmax(softcap · tanh(query · keyᵀ · scale / softcap)) · value, in the format of `query`.
 
     `query` is (rows, heads, queries, head_dim); `key` and `value` are (rows, key_heads, keys,
-    head_dim), where heads is a multiple of key_heads and neighbouring heads share one. `hidden` is
+    head_dim), where heads is a multiple of key_heads and neighbouring heads share one. `masked` is
     bool(rows, keys), True where a key is not to be seen. The softmax is taken in float32. No more
     than about `block_bytes` of scores are held at one time, by default what suits the device.
     Source: `eager_attention_forward` of transformers' Gemma 2.
     """
     rows, heads, queries, head_dim = query.shape
     key_heads, keys = key.shape[1:3]
-    if query.is_cuda and softcap is None and hidden is None:
+    if query.is_cuda and softcap is None and masked is None:
         return torch.nn.functional.scaled_dot_product_attention(
             query, key, value, scale=scale, enable_gqa=heads != key_heads
         )
@@ -42,41 +42,41 @@ def attend(
     # 1. The heads that share a key stand below each other, so that keys need no copy.
     stacked = query.reshape(rows, key_heads, -1, head_dim)
     key = key.transpose(2, 3)  # (rows, key_heads, head_dim, keys)
-    if hidden is not None:
-        hidden = hidden[:, None, None, :]  # (rows, 1, 1, keys)
+    if masked is not None:
+        masked = masked[:, None, None, :]  # (rows, 1, 1, keys)
     # 2. Few scores: all at once.
     if 4 * rows * heads * queries * keys <= block_bytes:
-        return _mix(stacked, key, value, scale, softcap, hidden).view(query.shape)
+        return _attend_at_once(stacked, key, value, scale, softcap, masked).view(query.shape)
     # 3. Many: row by row, head by head, and of each as many queries as fit.
     block = max(1, block_bytes // (4 * keys))
     out = torch.empty_like(stacked)
     for row in range(rows):
-        unseen = None if hidden is None else hidden[row, 0]  # (1, keys)
+        row_mask = None if masked is None else masked[row, 0]  # (1, keys)
         for head in range(key_heads):
-            into = out[row, head].split(block)
-            for part, place in zip(stacked[row, head].split(block), into, strict=True):
-                seen = key[row, head], value[row, head]
-                place.copy_(_mix(part, *seen, scale, softcap, unseen))
+            parts = out[row, head].split(block)
+            for part, into in zip(stacked[row, head].split(block), parts, strict=True):
+                own = key[row, head], value[row, head]
+                into.copy_(_attend_at_once(part, *own, scale, softcap, row_mask))
     return out.view(query.shape)
 
 
-def _mix(
+def _attend_at_once(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     scale: float,
     softcap: float | None,
-    hidden: torch.Tensor | None,
+    masked: torch.Tensor | None,
 ) -> torch.Tensor:
     """Attention with all of its scores: query (…, queries, head_dim), key (…, head_dim, keys)."""
-    if query.shape[-2] <= FEW:
+    if query.shape[-2] <= FEW_QUERIES:
         scores = torch.matmul(key.mT, query.mT).mT  # (…, queries, keys)
     else:
         scores = torch.matmul(query, key)
     scores.mul_(scale)
     if softcap is not None:
         scores.div_(softcap).tanh_().mul_(softcap)
-    if hidden is not None:
-        scores.masked_fill_(hidden, float("-inf"))
+    if masked is not None:
+        scores.masked_fill_(masked, float("-inf"))
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
     return torch.matmul(weights, value)  # (…, queries, head_dim)

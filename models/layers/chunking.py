@@ -11,18 +11,18 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-MOST_TOKENS = 1024
+MAX_TOKENS = 1024
 
 
-def blocks(*states: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Tensors of (tokens, width) in step: on a CPU by parts of about the same size, else whole."""
+def chunks(*states: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Tensors of (tokens, width) in step: on a CPU in chunks of about the same size, else whole."""
     tokens = len(states[0])
     size = tokens
     if states[0].device.type == "cpu":
-        size = math.ceil(tokens / math.ceil(tokens / MOST_TOKENS))
+        size = math.ceil(tokens / math.ceil(tokens / MAX_TOKENS))
     return zip(*(each.split(size) for each in states), strict=True)
 
 
-def joined(parts: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
+def concatenate(parts: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
     """The parts one after another along `dim`; a single one is returned as it is."""
     return parts[0] if len(parts) == 1 else torch.cat(tuple(parts), dim=dim)

@@ -20,7 +20,7 @@ UNIT = 32  # the kernel takes rows of a weight by this number
 
 
 class FourBitLinear(Linear4bit):
-    """`Linear4bit` for inference, made by `hasten` or `quantized`; its numbers are the same."""
+    """`Linear4bit` for inference, made by `use_direct_kernel` or `quantize`; same numbers."""
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """bfloat16[..., in_features] -> bfloat16[..., out_features]; others go to Linear4bit."""
@@ -64,7 +64,7 @@ def is_packed(layer: Linear4bit) -> bool:
     return getattr(layer.weight.quant_state, "packing_format_for_cpu", False)
 
 
-def hasten(model: torch.nn.Module) -> None:
+def use_direct_kernel(model: torch.nn.Module) -> None:
     """Make a model's packed nf4 layers call the kernel directly."""
     for module in model.modules():
         if type(module) is Linear4bit and module.bias is None and is_packed(module):
@@ -73,7 +73,7 @@ def hasten(model: torch.nn.Module) -> None:
                 module.__class__ = FourBitLinear
 
 
-def quantized(weight: torch.Tensor) -> FourBitLinear:
+def quantize(weight: torch.Tensor) -> FourBitLinear:
     """A packed layer of bfloat16[rows, width], with rows of zeros after them up to a UNIT."""
     weight = torch.nn.functional.pad(weight, (0, 0, 0, -len(weight) % UNIT))
     with torch.device("meta"):
@@ -91,7 +91,7 @@ def quantized(weight: torch.Tensor) -> FourBitLinear:
     layer = layer.to(weight.device).eval()
     with torch.inference_mode():
         layer(weight.new_zeros(1, weight.shape[1]))  # packs its weight
-    hasten(layer)
+    use_direct_kernel(layer)
     return layer
 
 

@@ -13,19 +13,19 @@ import torch
 _STEP = 8  # rows
 
 
-class Linear(torch.nn.Linear):
-    """`torch.nn.Linear` for inference, made by `hasten`: its products can go through oneDNN."""
+class OneDnnLinear(torch.nn.Linear):
+    """`torch.nn.Linear` for inference, made by `use_onednn`: its products can go through oneDNN."""
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(..., in_features) -> (..., out_features), in float32, or by torch itself in bfloat16."""
-        if states.dtype is torch.float32 and _is_for_onednn(self, states):
+        if states.dtype is torch.float32 and _takes_onednn(self, states):
             return torch.ops.mkldnn._linear_pointwise(
                 states, self.weight, self.bias, "none", [], ""
             )
         return super().forward(states)
 
 
-def hasten(model: torch.nn.Module) -> None:
+def use_onednn(model: torch.nn.Module) -> None:
     """Make a model's layers on a CPU use oneDNN, where torch was built with it."""
     if not torch.backends.mkldnn.is_available():
         return
@@ -36,10 +36,10 @@ def hasten(model: torch.nn.Module) -> None:
         if type(module) is torch.nn.Linear:
             weight = module.weight
             if weight.dtype in formats and weight.device.type == "cpu":
-                module.__class__ = Linear
+                module.__class__ = OneDnnLinear
 
 
-def filled(states: torch.Tensor) -> torch.Tensor:
+def pad_rows(states: torch.Tensor) -> torch.Tensor:
     """(rows, width) with rows of zeros after them, up to a number of rows that comes up often.
 
     oneDNN prepares itself for each number of rows that it meets, and keeps up to a megabyte for
@@ -50,37 +50,39 @@ def filled(states: torch.Tensor) -> torch.Tensor:
     return states if rows == wanted else torch.nn.functional.pad(states, (0, 0, 0, wanted - rows))
 
 
-def then_gelu(layer: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
-    """gelu(layer(states)), approximated by tanh; at once where the layer is a `Linear`."""
-    if _is_for_onednn(layer, states):
+def linear_gelu(layer: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
+    """gelu(layer(states)), approximated by tanh; at once where the layer is an `OneDnnLinear`."""
+    if _takes_onednn(layer, states):
         return torch.ops.mkldnn._linear_pointwise(
             states, layer.weight, layer.bias, "gelu", [], "tanh"
         )
     return torch.nn.functional.gelu(layer(states), approximate="tanh")
 
 
-def then_times(layer: torch.nn.Module, states: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """layer(states) · factor, of the same shape; at once where the layer is a `Linear`."""
-    if _is_for_onednn(layer, states):
-        return _with(layer, states, factor, "mul")
+def linear_mul(layer: torch.nn.Module, states: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """layer(states) · factor, of the same shape; at once where the layer is an `OneDnnLinear`."""
+    if _takes_onednn(layer, states):
+        return _binary(layer, states, factor, "mul")
     return layer(states).mul_(factor)
 
 
-def then_plus(layer: torch.nn.Module, states: torch.Tensor, summand: torch.Tensor) -> torch.Tensor:
-    """layer(states) + summand, of the same shape; at once where the layer is a `Linear`."""
-    if _is_for_onednn(layer, states):
-        return _with(layer, states, summand, "add")
+def linear_add(layer: torch.nn.Module, states: torch.Tensor, summand: torch.Tensor) -> torch.Tensor:
+    """layer(states) + summand, of the same shape; at once where the layer is an `OneDnnLinear`."""
+    if _takes_onednn(layer, states):
+        return _binary(layer, states, summand, "add")
     return layer(states).add_(summand)
 
 
-def _is_for_onednn(layer: torch.nn.Module, states: torch.Tensor) -> bool:
+def _takes_onednn(layer: torch.nn.Module, states: torch.Tensor) -> bool:
     """A single row is left to torch, which is as fast there."""
     return (
-        isinstance(layer, Linear)
+        isinstance(layer, OneDnnLinear)
         and states.numel() != layer.in_features
         and not torch.is_grad_enabled()
     )
 
 
-def _with(layer: Linear, states: torch.Tensor, other: torch.Tensor, how: str) -> torch.Tensor:
+def _binary(
+    layer: OneDnnLinear, states: torch.Tensor, other: torch.Tensor, how: str
+) -> torch.Tensor:
     return torch.ops.mkldnn._linear_pointwise.binary(states, other, layer.weight, layer.bias, how)

@@ -1,4 +1,4 @@
-"""SigLIP and the projector: a picture's pixels become what the decoder reads, a layer at a time.
+"""SigLIP and the projector: pixels are encoded into image features, a layer at a time.
 
 The layers' own modules do the linear algebra, as in `models.layers.decoder`. Between two layers
 others may be served, and neither scores nor the MLP's wide rows are held for all tokens at once.
@@ -12,18 +12,18 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration
 
 from models.layers.attention import attend
-from models.layers.chunking import blocks, joined
-from models.layers.onednn import then_gelu, then_plus
+from models.layers.chunking import chunks, concatenate
+from models.layers.onednn import linear_add, linear_gelu
 
 
-class Tower:
+class VisionTower:
     """The image side of a loaded model."""
 
     def __init__(self, model: PaliGemmaForConditionalGeneration):
         self._vision = model.model.vision_tower
         self._projector = model.model.multi_modal_projector
 
-    def look(self, pixels: torch.Tensor) -> Iterator[torch.Tensor | None]:
+    def encode(self, pixels: torch.Tensor) -> Iterator[torch.Tensor | None]:
         """(1, 3, height, width) -> (image tokens, the decoder's width), after a None per layer."""
         # 1. Patches and their positions.
         states = self._vision.embeddings(pixels)[0]  # (tokens, width)
@@ -31,31 +31,35 @@ class Tower:
             attention = layer.self_attn
             states = states.to(layer.layer_norm1.weight.device)  # large models may be spread
             # 2. Queries, keys and values.
-            parts = [self._project(layer, part) for (part,) in blocks(states)]
+            parts = [self._queries_keys_values(layer, part) for (part,) in chunks(states)]
             query, key, value = (
-                joined(each, 0).view(len(states), -1, attention.head_dim).transpose(0, 1)[None]
+                concatenate(each, 0).view(len(states), -1, attention.head_dim).transpose(0, 1)[None]
                 for each in zip(*parts, strict=True)
             )  # (1, heads, tokens, head_dim)
             # 3. Every patch sees every patch.
             mixed = attend(query, key, value, attention.scale, softcap=None)[0]
             flat = mixed.transpose(0, 1).reshape(states.shape)
             # 4. The rest of the layer.
-            states = joined([self._finish(layer, *part) for part in blocks(states, flat)], 0)
+            states = concatenate(
+                [self._attention_output_and_mlp(layer, *part) for part in chunks(states, flat)], 0
+            )
             yield None
         # 5. Into the width of the decoder.
         states = states.to(self._vision.post_layernorm.weight.device)
         normed = self._vision.post_layernorm(states)
         yield self._projector(normed.to(self._projector.linear.weight.device)[None])[0]
 
-    def _project(self, layer: torch.nn.Module, states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _queries_keys_values(
+        self, layer: torch.nn.Module, states: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         """(tokens, width) -> query, key and value, each (tokens, width)."""
         normed, attention = layer.layer_norm1(states), layer.self_attn
         return attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)
 
-    def _finish(
+    def _attention_output_and_mlp(
         self, layer: torch.nn.Module, states: torch.Tensor, flat: torch.Tensor
     ) -> torch.Tensor:
         """(tokens, width), and what attention gave for them, of the same shape."""
-        states = then_plus(layer.self_attn.out_proj, flat, states)
-        wide = then_gelu(layer.mlp.fc1, layer.layer_norm2(states))  # (tokens, mlp)
-        return then_plus(layer.mlp.fc2, wide, states)
+        states = linear_add(layer.self_attn.out_proj, flat, states)
+        wide = linear_gelu(layer.mlp.fc1, layer.layer_norm2(states))  # (tokens, mlp)
+        return linear_add(layer.mlp.fc2, wide, states)

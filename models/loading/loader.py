@@ -17,7 +17,7 @@ from transformers import BitsAndBytesConfig, PaliGemmaForConditionalGeneration, 
 from models.catalog import lookup, memory
 from models.catalog.checkpoints import Checkpoint
 from models.hub import download
-from models.layers.onednn import hasten
+from models.layers.onednn import use_onednn
 from models.loading.device import best_device, needs_several_gpus, on_zero_gpu
 from models.loading.precision import QUANTIZED, dtype_of, resolve_precision
 from models.masks.codec import MaskCodec
@@ -85,9 +85,9 @@ class Loader:
         processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
         needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
         model = read_model(folder, precision, self.device, needs_several_gpus(needed, self.device))
-        hasten(model)
+        use_onednn(model)
         if precision == "nf4" and self.device.type == "cpu":
-            _hasten_four_bits(model)
+            _use_fast_nf4(model)
         return LoadedModel(
             name=chosen.name,
             model=model.eval().requires_grad_(False),
@@ -159,12 +159,12 @@ def _settle(model: PaliGemmaForConditionalGeneration) -> None:
     _return_memory()
 
 
-def _hasten_four_bits(model: PaliGemmaForConditionalGeneration) -> None:
+def _use_fast_nf4(model: PaliGemmaForConditionalGeneration) -> None:
     """Make 4-bit layers on a CPU call their kernel directly, and copy the head in 4 bits."""
     from models.layers import nf4_cpu, shortlist_head
 
-    nf4_cpu.hasten(model)
-    shortlist_head.shrink(model.lm_head)
+    nf4_cpu.use_direct_kernel(model)
+    shortlist_head.use_shortlist(model.lm_head)
     _return_memory()
 
 

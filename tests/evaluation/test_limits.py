@@ -10,7 +10,7 @@ from evaluation.speed import limits
 from models.catalog.lookup import find
 from models.engine.inputs import pixel_values
 from models.layers.decoder import Decoder
-from models.layers.vision import Tower
+from models.layers.vision import VisionTower
 from models.loading.loader import read_model
 from training.nano.scenes.scene import HELD_OUT, draw
 
@@ -23,7 +23,7 @@ def test_operations_are_those_that_torch_counts(nano):
     pixels = pixel_values(nano, draw(HELD_OUT).image)
     counter = FlopCounterMode(display=False)
     with counter:
-        *_, features = Tower(model).look(pixels)
+        *_, features = VisionTower(model).encode(pixels)
         for _ in Decoder(model, 1, len(features) + 1).prefill(features, 0):
             pass
     assert limits.prefix_operations(NANO) == pytest.approx(counter.get_total_flops(), rel=0.002)

@@ -13,14 +13,14 @@ from models.layers.attention import attend
 SCALE = 0.125
 
 
-def plain(query, key, value, softcap, hidden=None) -> torch.Tensor:
+def plain(query, key, value, softcap, masked=None) -> torch.Tensor:
     """transformers' own, with every score at once."""
     module = types.SimpleNamespace(
         num_key_value_groups=query.shape[1] // key.shape[1], training=False, head_dim=0
     )
     mask = None
-    if hidden is not None:
-        mask = torch.zeros(hidden.shape).masked_fill(hidden, float("-inf"))[:, None, None, :]
+    if masked is not None:
+        mask = torch.zeros(masked.shape).masked_fill(masked, float("-inf"))[:, None, None, :]
     mixed, _ = eager_attention_forward(
         module, query, key, value, mask, scaling=SCALE, softcap=softcap
     )
@@ -48,13 +48,13 @@ def test_soft_capping_changes_the_result():
     assert not torch.allclose(capped, attend(query, key, value, SCALE, None), atol=1e-2)
 
 
-def test_hidden_keys_do_not_matter():
+def test_masked_keys_do_not_matter():
     query, key, value = tensors(3, 1, 20)
-    hidden = torch.arange(20) >= torch.tensor([[20], [7], [1]])
-    found = attend(query, key, value, SCALE, 50.0, hidden)
-    assert torch.allclose(found, plain(query, key, value, 50.0, hidden), atol=1e-4)
+    masked = torch.arange(20) >= torch.tensor([[20], [7], [1]])
+    found = attend(query, key, value, SCALE, 50.0, masked)
+    assert torch.allclose(found, plain(query, key, value, 50.0, masked), atol=1e-4)
     key[1, :, 7:], value[1, :, 7:] = 1e4, -1e4
-    assert torch.equal(attend(query, key, value, SCALE, 50.0, hidden), found)
+    assert torch.equal(attend(query, key, value, SCALE, 50.0, masked), found)
 
 
 def test_bfloat16_keeps_its_format_and_a_softmax_in_float32():

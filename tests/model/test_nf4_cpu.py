@@ -8,7 +8,7 @@ from bitsandbytes.functional import has_avx512bf16
 from bitsandbytes.nn import Linear4bit, LinearFP4
 
 from models.catalog.lookup import find
-from models.layers.nf4_cpu import FourBitLinear, hasten, is_packed, quantized
+from models.layers.nf4_cpu import FourBitLinear, is_packed, quantize, use_direct_kernel
 from models.loading.loader import Loader
 
 pytestmark = pytest.mark.skipif(
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def layer() -> FourBitLinear:
     torch.manual_seed(0)
-    return quantized(torch.randn(96, 128).bfloat16())
+    return quantize(torch.randn(96, 128).bfloat16())
 
 
 @pytest.mark.parametrize("shape", [(128,), (1, 128), (3, 128), (2, 17, 128)])
@@ -68,7 +68,7 @@ def test_a_wrong_width_is_an_error(layer):
 
 
 def test_rows_are_filled_up_to_a_unit_with_zeros():
-    layer = quantized(torch.ones(33, 64).bfloat16())
+    layer = quantize(torch.ones(33, 64).bfloat16())
     with torch.inference_mode():
         found = layer(torch.ones(1, 64).bfloat16())
     assert layer.out_features == 64
@@ -80,7 +80,7 @@ def test_what_is_not_packed_nf4_is_left_alone():
     other = LinearFP4(64, 64, bias=False)
     for each in (unpacked, other):
         model = torch.nn.Sequential(each.to("cpu").eval())
-        hasten(model)
+        use_direct_kernel(model)
         assert type(model[0]) is type(each)
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.layers.onednn import Linear, filled, hasten, then_gelu, then_plus, then_times
+from models.layers.onednn import (
+    OneDnnLinear,
+    linear_add,
+    linear_gelu,
+    linear_mul,
+    pad_rows,
+    use_onednn,
+)
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
 )
 WAYS = {
-    "gelu": lambda layer, states, other: then_gelu(layer, states),
-    "times": then_times,
-    "plus": then_plus,
+    "gelu": lambda layer, states, other: linear_gelu(layer, states),
+    "times": linear_mul,
+    "plus": linear_add,
 }
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 0.02}
 
@@ -45,8 +52,8 @@ def test_what_follows_a_product_is_the_same_at_once(dtype, bias, rows):
         "plus": product + other,
     }
     before = _all(layer, states, other)
-    hasten(layer)
-    assert type(layer) is Linear
+    use_onednn(layer)
+    assert type(layer) is OneDnnLinear
     for found in (before, _all(layer, states, other)):
         for name, result in found.items():
             assert result.dtype is dtype
@@ -59,7 +66,7 @@ def test_other_formats_and_other_layers_are_left_alone():
     model = torch.nn.Sequential(
         torch.nn.Linear(8, 8, dtype=torch.float64), torch.nn.LayerNorm(8), torch.nn.Linear(8, 8)
     )
-    hasten(model)
+    use_onednn(model)
     assert type(model[0]) is torch.nn.Linear
     assert type(model[1]) is torch.nn.LayerNorm
 
@@ -70,7 +77,7 @@ def test_gradients_are_those_of_torch():
     layer, states = torch.nn.Linear(8, 4), torch.randn(3, 8)
     layer(states).square().sum().backward()
     expected, layer.weight.grad = layer.weight.grad, None
-    hasten(layer)
+    use_onednn(layer)
     layer(states).square().sum().backward()
     assert torch.equal(layer.weight.grad, expected)
 
@@ -80,6 +87,6 @@ def test_gradients_are_those_of_torch():
 )
 def test_rows_are_filled_up_to_few_numbers(rows, full):
     states = torch.randn(rows, 3)
-    found = filled(states)
+    found = pad_rows(states)
     assert found.shape == (full, 3)
     assert torch.equal(found[:rows], states) and not found[rows:].any()

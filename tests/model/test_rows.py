@@ -17,7 +17,7 @@ from models.catalog.lookup import find
 from models.engine.engine import LONGEST_PAUSE_S, Engine, generate, rows_that_fit
 from models.engine.inputs import pixel_values, prefix_ids, prepare
 from models.engine.sampling import warpers
-from models.layers.decoder import Cache
+from models.layers.kv_cache import KeyValueCache
 from models.loading.loader import Loader, read_model
 from models.schema import Decoding, Request, TokenEvent
 from training.nano.scenes.scene import HELD_OUT, draw
@@ -192,7 +192,7 @@ def test_after_beams_the_others_get_as_much_time(nano, ask, monkeypatch):
         now[0] += 7.0
         return [1], None
 
-    monkeypatch.setattr("models.engine.engine.beams.search", search)
+    monkeypatch.setattr("models.engine.engine.beam_search.search", search)
     engine = Engine(nano)
     writes = engine.answer(ask(tokens=20), threading.Event())
     next(writes), next(writes)
@@ -237,7 +237,7 @@ def test_the_cache_takes_memory_only_where_it_is_written():
         return psutil.Process().memory_info().rss
 
     before = resident()
-    cache = Cache([CPU] * 4, 8, 4, 2048, 256, torch.float32)  # 512 MiB
+    cache = KeyValueCache([CPU] * 4, 8, 4, 2048, 256, torch.float32)  # 512 MiB
     assert resident() - before < 2**24
     for index in range(4):
         for part in cache.layer(index):

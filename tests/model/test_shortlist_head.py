@@ -12,7 +12,7 @@ from models.engine.engine import generate
 from models.engine.inputs import prepare
 from models.engine.sampling import warpers
 from models.layers import shortlist_head
-from models.layers.shortlist_head import EXACT, MOST_STATES, Head, shrink
+from models.layers.shortlist_head import MAX_STATES, SHORTLIST, ShortlistHead, use_shortlist
 from models.loading.loader import Loader, read_model
 from training.nano.scenes.scene import HELD_OUT, draw
 
@@ -35,12 +35,12 @@ def plain() -> torch.nn.Linear:
 def test_what_is_likely_has_the_plain_score(plain):
     states = torch.randn(3, 2, 128).bfloat16()
     expected = plain(states)
-    shrink(plain)
-    assert isinstance(plain, Head) and len(plain.parts) == 3
+    use_shortlist(plain)
+    assert isinstance(plain, ShortlistHead) and len(plain.parts) == 3
     found = plain(states)
     assert found.shape == expected.shape and found.dtype is torch.bfloat16
     assert torch.equal(found.argmax(-1), expected.argmax(-1))
-    likeliest = found.topk(EXACT // 4).indices
+    likeliest = found.topk(SHORTLIST // 4).indices
     assert torch.allclose(found.gather(-1, likeliest), expected.gather(-1, likeliest), atol=0.01)
     assert 0 < (found - expected).abs().mean() < 0.1 * expected.std()
 
@@ -48,19 +48,19 @@ def test_what_is_likely_has_the_plain_score(plain):
 @fast
 @torch.inference_mode()
 def test_many_states_at_once_take_the_plain_head(plain):
-    states = torch.randn(MOST_STATES + 1, 128).bfloat16()
+    states = torch.randn(MAX_STATES + 1, 128).bfloat16()
     expected = plain(states)
-    shrink(plain)
+    use_shortlist(plain)
     assert torch.equal(plain(states), expected)
 
 
 def test_without_fast_kernels_or_sixteen_bits_nothing_changes(plain, monkeypatch):
     monkeypatch.setattr(shortlist_head, "has_avx512bf16", lambda: False)
-    shrink(plain)
+    use_shortlist(plain)
     assert type(plain) is torch.nn.Linear
     monkeypatch.undo()
     wide = torch.nn.Linear(128, 64, bias=False)
-    shrink(wide)
+    use_shortlist(wide)
     assert type(wide) is torch.nn.Linear
 
 
@@ -69,7 +69,7 @@ def test_in_four_bits_answers_are_those_of_transformers(ask):
     """Which reads all of the head in 16 bits."""
     stock = read_model(find("nano-224").path, "nf4", CPU).eval()
     nano = Loader(CPU).load("nano-224", "nf4")
-    assert isinstance(nano.model.lm_head, Head)
+    assert isinstance(nano.model.lm_head, ShortlistHead)
     for number, prompt in enumerate(("caption en", "describe en", "detect cat ; dog", "ocr")):
         for options in ({}, {"temperature": 1.0, "top_k": 20, "seed": number}):
             request = ask(prompt, tokens=24, image=draw(HELD_OUT + number).image, **options)

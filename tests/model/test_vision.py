@@ -7,16 +7,16 @@ import torch
 
 from models.engine.inputs import pixel_values
 from models.layers import chunking
-from models.layers.vision import Tower
+from models.layers.vision import VisionTower
 from training.nano.scenes.scene import HELD_OUT, draw
 
 
-@pytest.mark.parametrize("most_tokens", [1024, 50])
+@pytest.mark.parametrize("max_tokens", [1024, 50])
 @torch.inference_mode()
-def test_what_it_sees_is_what_transformers_sees(nano, monkeypatch, most_tokens):
-    monkeypatch.setattr(chunking, "MOST_TOKENS", most_tokens)
+def test_what_it_sees_is_what_transformers_sees(nano, monkeypatch, max_tokens):
+    monkeypatch.setattr(chunking, "MAX_TOKENS", max_tokens)
     pixels = pixel_values(nano, draw(HELD_OUT).image)
-    *between, features = Tower(nano.model).look(pixels)
+    *between, features = VisionTower(nano.model).encode(pixels)
     assert between == [None] * nano.model.config.vision_config.num_hidden_layers
     expected = nano.model.get_image_features(pixels).pooler_output[0]
     assert torch.allclose(features, expected, atol=1e-4)
@@ -24,7 +24,7 @@ def test_what_it_sees_is_what_transformers_sees(nano, monkeypatch, most_tokens):
 
 def test_blocks_are_of_about_the_same_size_and_in_step():
     states, other = torch.zeros(1030, 3), torch.arange(1030)
-    parts = list(chunking.blocks(states, other))
+    parts = list(chunking.chunks(states, other))
     assert [len(part) for part, _ in parts] == [515, 515]
-    assert torch.equal(chunking.joined([each for _, each in parts], 0), other)
-    assert len(list(chunking.blocks(states[:1024]))) == 1
+    assert torch.equal(chunking.concatenate([each for _, each in parts], 0), other)
+    assert len(list(chunking.chunks(states[:1024]))) == 1
