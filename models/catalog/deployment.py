@@ -35,6 +35,7 @@ CHECKPOINTS, ADAPTERS, ANY_ADAPTER, METRICS, DEFAULT = (
     "PALIGEMMA_DEFAULT",
 )
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,64})?")
+_FOLDER = ("/", ".", "~")  # a source that begins so is a folder and no Hub id
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -112,12 +113,19 @@ def _is_on(environment: Mapping[str, str], variable: str) -> bool:
 
 
 def _entries(environment: Mapping[str, str], variable: str) -> Iterator[tuple[str, str, str]]:
-    """Each entry of a list with its two sides."""
-    for entry in filter(None, map(str.strip, re.split(r"[,\n]", environment.get(variable, "")))):
-        source, equals, target = entry.rpartition("=")
-        if not equals:
-            raise _bad(variable, entry, "it has no '='", "Write SOURCE=CHECKPOINT.")
-        yield entry, source.strip(), target.strip()
+    """Each entry of a list with its two sides; the name of a folder may have commas in it."""
+    for line in environment.get(variable, "").split("\n"):
+        entry = ""
+        for piece in (*line.split(","), ""):
+            entry = f"{entry},{piece}" if entry else piece.strip()
+            source, equals, target = entry.rpartition("=")
+            if equals:
+                yield entry.strip(), source.strip(), target.strip()
+                entry = ""
+            elif entry and not entry.startswith(_FOLDER):
+                break
+        if entry.strip(", "):
+            raise _bad(variable, entry.rstrip(", "), "it has no '='", "Write SOURCE=CHECKPOINT.")
 
 
 def _checkpoint(entry: str, source: str, like: Checkpoint) -> Checkpoint:
@@ -146,7 +154,7 @@ def _adapter(entry: str, source: str, base: str) -> Adapter:
 
 def _place(variable: str, entry: str, source: str) -> Path | str:
     """The folder or the Hub id (with its revision) that a source names."""
-    if source.startswith(("/", ".", "~")):
+    if source.startswith(_FOLDER):
         folder = Path(source).expanduser().resolve()
         if not folder.is_dir():
             raise _bad(variable, entry, f"there is no folder {folder}", "")

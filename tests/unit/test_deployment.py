@@ -119,3 +119,14 @@ def test_a_folder_that_is_written_as_a_name_is_recognised(deploy, tmp_path, monk
     with pytest.raises(UserError) as caught:
         deploy(ADAPTERS="runs/mine/adapter=nano-224")
     assert caught.value.remedy == "Write ./runs/mine/adapter for the folder."
+
+
+@pytest.mark.parametrize("name", ["red, blue", "my adapter", "Füße", "a=b"])
+def test_a_folder_of_an_adapter_may_have_any_name(name, tmp_path):
+    folders = [tmp_path / name, tmp_path / "plain"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text("{}")
+    text = ", ".join(f"{folder}=nano-224" for folder in folders)
+    found = deployment.read({deployment.ADAPTERS: text}).adapters
+    assert [(each.name, each.path) for each in found] == [(each.name, each) for each in folders]
