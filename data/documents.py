@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 # A path from the root or the home folder, alone or after what joins parts of an argument.
-_ABSOLUTE = re.compile(r"(^|[=+,])~?(?:/[^/=+,@]+)*/([^/=+,@]+)/?(?=$|[=+,@])")
+_ABSOLUTE = re.compile(r"(^|[=+,])~?((?:/[^/=+,@]+)+)/?(?=$|[=+,@])")
 
 
 def command(module: str, arguments: Sequence[str]) -> str:
@@ -19,9 +19,19 @@ def command(module: str, arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", module, *map(shown, arguments)])
 
 
-def shown(argument: str) -> str:
-    """An argument whose absolute paths are cut to their last part."""
-    return _ABSOLUTE.sub(r"\1\2", argument)
+def shown(argument: str, parts: int = 1) -> str:
+    """An argument whose absolute paths are cut to their last `parts` parts."""
+    return _ABSOLUTE.sub(lambda path: path[1] + "/".join(path[2].split("/")[1:][-parts:]), argument)
+
+
+def shown_apart(arguments: Sequence[str]) -> list[str]:
+    """As `shown`, with as many parts of the paths as tell different arguments apart."""
+    most = max((each.count("/") for each in arguments), default=0)
+    for parts in range(1, most + 1):
+        found = [shown(each, parts) for each in arguments]
+        if len(set(found)) == len(set(arguments)):
+            return found
+    return list(arguments)
 
 
 def data_name(data: str) -> str:

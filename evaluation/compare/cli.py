@@ -17,15 +17,15 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from transformers.utils import logging
 
 from data import documents
-from data.sources import COCO_TASKS, PRESETS, Source, read, refused, source
+from data.sources import COCO_TASKS, PRESETS, refused, source
 from evaluation.compare import measures, systems
+from evaluation.compare.comparison import compare
 from evaluation.report import machine, plot
 from evaluation.report.tables import table
 from models.schema import UserError
@@ -36,60 +36,11 @@ FAILED, STOPPED = 2, 130
 NAME = "evaluation.compare"
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The rows of one system, and what it computed in."""
-
-    name: str
-    precision: str
-    dtype: str
-    device: str
-    rows: list[dict]
-
-
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(FAILED, f"error: {message}\n")
-
-
-def compare(
-    wanted: Sequence[systems.System],
-    data: Source,
-    chosen: Sequence[str] | None = None,
-    work: Path | None = None,
-    max_new_tokens: int | None = None,
-    open_backend: Callable[[], Backend] = LocalBackend,
-) -> dict:
-    """What each system scores on the data, as a JSON-able dict; UserError where it cannot be.
-
-    The other arguments are those of `measures.rows` and of `systems.answers`.
-    """
-    for system in wanted:
-        with systems.offered(system):
-            pass  # all names are looked at before any of them takes hours
-    items = list(read(data))
-    measures.check(chosen or (), items)
-    found = []
-    for system in wanted:
-        answered = systems.answers(system, items, work, max_new_tokens, open_backend)
-        found.append(
-            Scores(
-                documents.shown(system.text),
-                answered.precision,
-                answered.dtype,
-                answered.device,
-                measures.rows(items, answered.given, answered.codec, chosen),
-            )
-        )
-    return {
-        "data": documents.data_name(data.name),
-        "split": "" if data.name.endswith((".json", ".jsonl")) else data.split,
-        "items": len(items),
-        "limit": data.limit,
-        "systems": [vars(each) for each in found],
-    }
 
 
 def render(record: dict, markdown: bool) -> str:

@@ -19,9 +19,21 @@ import numpy as np
 from PIL import Image
 
 from data.items import Item
-from evaluation.compare.asking import Given
-from evaluation.metrics import metrics, text_metrics
-from evaluation.metrics.metrics import Estimate, LabelledBox
+from evaluation.compare.item_answers import ItemAnswer
+from evaluation.metrics.boxes import LabelledBox, PixelBox, average_precision, box_iou
+from evaluation.metrics.estimates import Estimate, mean
+from evaluation.metrics.masks import mask_iou
+from evaluation.metrics.matching import matched_ious
+from evaluation.metrics.texts import (
+    anls,
+    cider,
+    is_exact,
+    kind_of_answer,
+    sentences,
+    vqa_accuracy,
+    yes_no,
+    yes_or_no,
+)
 from models.masks import detections
 from models.masks.codec import MaskCodec
 from models.prompts import grammar
@@ -37,7 +49,7 @@ class Scored:
     """An item with its answer. Masks are decoded only where they are asked for: they are large."""
 
     item: Item
-    given: Given
+    given: ItemAnswer
     codec: MaskCodec
 
     @property
@@ -76,7 +88,7 @@ class Scored:
         found = self.given.objects(self.codec)
         return [(each.label, each.mask) for each, _ in found if each.mask is not None]
 
-    def _pixels(self, box: Box) -> metrics.Box:
+    def _pixels(self, box: Box) -> PixelBox:
         return box.to_xyxy_px(self.given.width, self.given.height)
 
 
@@ -87,7 +99,7 @@ def names() -> tuple[str, ...]:
 
 def rows(
     items: Sequence[Item],
-    given: Sequence[Given],
+    given: Sequence[ItemAnswer],
     codec: MaskCodec,
     wanted: Sequence[str] | None = None,
 ) -> list[dict]:
@@ -147,7 +159,7 @@ def _has_several_answers(item: Item) -> bool:
 
 def _is_yes_or_no(item: Item) -> bool:
     is_text = _asks_for_a_text(item)
-    return is_text and text_metrics.kind_of_answer(item.suffix) == "yes or no"
+    return is_text and kind_of_answer(item.suffix) == "yes or no"
 
 
 def _always(item: Item) -> bool:
@@ -158,11 +170,11 @@ def _always(item: Item) -> bool:
 
 
 def _vqa(scored: Sequence[Scored]) -> Rows:
-    yield "VQA accuracy", metrics.mean(_vqa_accuracy(each) for each in scored)
+    yield "VQA accuracy", mean(_vqa_accuracy(each) for each in scored)
 
 
 def _exact(scored: Sequence[Scored]) -> Rows:
-    yield "exact match", metrics.mean(_is_exact(each) for each in scored)
+    yield "exact match", mean(_is_exact(each) for each in scored)
 
 
 def _kinds(scored: Sequence[Scored]) -> Rows:
@@ -170,15 +182,15 @@ def _kinds(scored: Sequence[Scored]) -> Rows:
     by_kind: dict[str, list[float]] = defaultdict(list)
     for each in scored:
         right = _vqa_accuracy if _has_several_answers(each.item) else _is_exact
-        by_kind[text_metrics.kind_of_answer(each.item.suffix)].append(right(each))
+        by_kind[kind_of_answer(each.item.suffix)].append(right(each))
     if len(by_kind) > 1:
         for kind in sorted(by_kind):
-            yield f"right where the answer is: {kind}", metrics.mean(by_kind[kind])
+            yield f"right where the answer is: {kind}", mean(by_kind[kind])
 
 
 def _yes_no(scored: Sequence[Scored]) -> Rows:
-    true = [text_metrics.yes_or_no(each.item.suffix) is True for each in scored]
-    found = text_metrics.yes_no([each.text for each in scored], true)
+    true = [yes_or_no(each.item.suffix) is True for each in scored]
+    found = yes_no([each.text for each in scored], true)
     yield "yes or no: accuracy", found.accuracy
     yield "yes or no: precision of yes", found.precision
     yield "yes or no: recall of yes", found.recall
@@ -188,15 +200,15 @@ def _yes_no(scored: Sequence[Scored]) -> Rows:
 
 
 def _anls(scored: Sequence[Scored]) -> Rows:
-    yield "ANLS", metrics.mean(text_metrics.anls(each.text, each.answers) for each in scored)
+    yield "ANLS", mean(anls(each.text, each.answers) for each in scored)
 
 
 def _vqa_accuracy(each: Scored) -> float:
-    return text_metrics.vqa_accuracy(each.text, each.answers)
+    return vqa_accuracy(each.text, each.answers)
 
 
 def _is_exact(each: Scored) -> float:
-    return float(metrics.is_exact(each.text, each.answers))
+    return float(is_exact(each.text, each.answers))
 
 
 # Captions
@@ -204,13 +216,13 @@ def _is_exact(each: Scored) -> float:
 
 def _cider(scored: Sequence[Scored]) -> Rows:
     texts, answers = [each.text for each in scored], [each.answers for each in scored]
-    yield "CIDEr, 0 to 10", metrics.mean(text_metrics.cider(texts, answers))
+    yield "CIDEr, 0 to 10", mean(cider(texts, answers))
 
 
 def _length(scored: Sequence[Scored]) -> Rows:
     """The first columns of the table of fine-tuned captions in arXiv 2412.03555."""
-    yield "characters", metrics.mean(len(each.text) for each in scored)
-    yield "sentences", metrics.mean(text_metrics.sentences(each.text) for each in scored)
+    yield "characters", mean(len(each.text) for each in scored)
+    yield "sentences", mean(sentences(each.text) for each in scored)
 
 
 # Objects
@@ -218,7 +230,7 @@ def _length(scored: Sequence[Scored]) -> Rows:
 
 def _precision(scored: Sequence[Scored]) -> Rows:
     """COCO's AP with every item as an image of its own: only what it asks for can be wrong."""
-    found = metrics.average_precision(
+    found = average_precision(
         [each.true_boxes for each in scored], [each.given_boxes for each in scored]
     )
     yield "box AP", found.ap
@@ -232,18 +244,18 @@ def _first_box(scored: Sequence[Scored]) -> Rows:
     for each in scored:
         if len(each.true_boxes) == 1:
             true, first = each.true_boxes[0].box_xyxy_px, each.given_boxes[:1]
-            right.append(any(metrics.box_iou(true, b.box_xyxy_px) >= FOUND_AT for b in first))
+            right.append(any(box_iou(true, b.box_xyxy_px) >= FOUND_AT for b in first))
     if right:
-        yield f"box of the one object, IoU ≥ {FOUND_AT}", metrics.mean(right)
+        yield f"box of the one object, IoU ≥ {FOUND_AT}", mean(right)
 
 
 def _masks(scored: Sequence[Scored]) -> Rows:
     """The IoU of each true mask with the given one of its label that fits best; 0 for a miss."""
     ious: list[float] = []
     for each in scored:
-        ious += metrics.matched_ious(each.true_masks(), each.given_masks(), metrics.mask_iou)
+        ious += matched_ious(each.true_masks(), each.given_masks(), mask_iou)
     if ious:
-        yield "mask mIoU", metrics.mean(ious)
+        yield "mask mIoU", mean(ious)
 
 
 def _sized(mask: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -264,11 +276,11 @@ def _senseless(scored: Sequence[Scored]) -> Rows:
         found, invalid = each.given.parsed()
         lacks_mask = _asks_for_masks(each.item) and any(thing.codes is None for thing, _ in found)
         wrong.append(bool(invalid) or lacks_mask)
-    yield "answers with a box or mask that makes no sense", metrics.mean(wrong)
+    yield "answers with a box or mask that makes no sense", mean(wrong)
 
 
 def _cut_off(scored: Sequence[Scored]) -> Rows:
-    yield "answers cut off", metrics.mean(not each.given.answer.finished for each in scored)
+    yield "answers cut off", mean(not each.given.answer.finished for each in scored)
 
 
 def _reads(item: Item) -> bool:

@@ -6,8 +6,9 @@
     python -m evaluation.evaluate --data easy-vqa --split test --systems nano-224 nano-224@nf4
 
 Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
-prompts of all tasks, greedily; `evaluation.report.tables` prints what comes of it. With `--data`,
-other pictures than scenes are asked about: then it is `evaluation.compare`.
+prompts of all tasks, greedily, through the backend that serves the page; `evaluation.report.tables`
+prints what comes of it. With `--data`, other pictures than scenes are asked about: then it is
+`evaluation.compare`.
 """
 
 from __future__ import annotations
@@ -16,28 +17,32 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from data import documents
-from evaluation.compare import cli
-from evaluation.compare.answer_store import Kept, digest
-from evaluation.nano.predict import Answerer, Prompt, load
-from evaluation.nano.score import GOALS, SMALL_PRINT, USUAL_WORDS, Asked, score
+from evaluation.compare import cli, systems
+from evaluation.compare.answer_store import AnswerStore
+from evaluation.compare.answers import Answerer
+from evaluation.nano.score import GOALS, SMALL_PRINT, USUAL_WORDS, SceneAnswer, score
 from evaluation.report import tables
+from models.schema import UserError
+from models.serving.backend import Backend
+from models.serving.local_backend import LocalBackend
 from training.nano.scenes.scene import BARE, FINE, HELD_OUT, USUAL, Scene, World, draw
 from training.nano.scenes.sprites import HELD_OUT_STYLE, STYLES
 from training.nano.tasks import empty, questions
 from training.nano.tasks.questions import Example
 from training.nano.tasks.wordings import Stranger
 
-SCENES_AT_ONCE = 100
-NOWHERE = Kept(None)
+NAME = "evaluation.evaluate"
+SCENES_AT_ONCE = 100  # whose answers a run that is stopped may lose
+UNSEEN = f"unseen art style {HELD_OUT_STYLE}"
 # Stands for the mask in a true answer: scores compare masks, not codes, so only its length counts.
 ANY_CODES = "<seg000>" * 16
 IN_ANY_STYLE = {
@@ -126,73 +131,90 @@ def choose(
     return chosen
 
 
+@contextmanager
+def opened(
+    checkpoint: str,
+    precision: str = "auto",
+    work: Path | None = None,
+    at_once: int | None = None,
+    open_backend: Callable[[], Backend] = LocalBackend,
+) -> Iterator[Answerer]:
+    """Answers of a nano by its catalog name or folder, stored in the folder `work` if there is one.
+
+    UserError where there is no such checkpoint or precision.
+    """
+    with systems.resolved(nano_system(checkpoint, precision)) as system:
+        store = AnswerStore(work, system.digest() if work else "")
+        with closing(Answerer(system, store, open_backend, at_once)) as answerer:
+            yield answerer
+
+
+def nano_system(checkpoint: str, precision: str) -> systems.System:
+    """A nano by its catalog name, or by a folder, which is read as the nano of its resolution."""
+    folder = Path(checkpoint)
+    if folder.is_dir():
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        side = config["vision_config"]["image_size"]
+        checkpoint = f"{folder.resolve()}=nano-{side}"
+    return systems.System(checkpoint, checkpoint, None, precision)
+
+
 def ask(
     answerer: Answerer,
     scenes: Sequence[Scene],
-    batch: int,
-    told: str = "",
-    kept: Kept = NOWHERE,
+    title: str = "",
     shares: Sequence[Share] = SHARES,
-) -> list[Asked]:
-    """Puts each scene's prompts to the model; `told` is what progress on stderr begins with."""
-    asked = [
+) -> list[SceneAnswer]:
+    """Puts each scene's prompts to the model; progress on stderr begins with `title`."""
+    examples = [
         (number, example)
         for number, scene in enumerate(scenes)
         for example in choose(scene, np.random.default_rng(scene.seed), shares)
     ]
-    prompts = [
-        Prompt(number, example.prefix, answerer.token_count(example.suffix))
-        for number, example in asked
-    ]
+    prompts = [answerer.prompt(number, example.prefix) for number, example in examples]
 
     def progress(done: int) -> None:
-        print(f"\r{told}{done}/{len(prompts)} prompts", end="", file=sys.stderr, flush=True)
+        print(f"\r{title}{done}/{len(prompts)} prompts", end="", file=sys.stderr, flush=True)
 
-    images = [scene.image for scene in scenes]
-    answers = kept.answers(
-        images, prompts, lambda: answerer.answers(images, prompts, batch, progress)
-    )
+    answers = answerer.answers([scene.image for scene in scenes], prompts, progress)
     return [
-        Asked(scenes[number], example, answer)
-        for (number, example), answer in zip(asked, answers, strict=True)
+        SceneAnswer(scenes[number], example, answer)
+        for (number, example), answer in zip(examples, answers, strict=True)
     ]
 
 
 def evaluate(
     answerer: Answerer,
     count: int,
-    batch: int,
-    resolution: int,
     first: int = HELD_OUT,
     styles: tuple[str, ...] = STYLES,
     world: World = USUAL,
-    kept: Kept = NOWHERE,
     shares: Sequence[Share] = SHARES,
 ) -> dict:
     """Scores over `count` scenes from seed `first` on, as a JSON-able dict."""
-    asked: list[Asked] = []
+    system, found = answerer.system, []
+    resolution = system.checkpoint.resolution
     for start in range(0, count, SCENES_AT_ONCE):
         stop = min(start + SCENES_AT_ONCE, count)
         scenes = [draw(first + i, resolution, styles, world) for i in range(start, stop)]
         scenes = [scene for scene in scenes if scene.objects or world is BARE]
-        asked += ask(answerer, scenes, batch, f"scenes {start}–{stop} of {count}: ", kept, shares)
+        found += ask(answerer, scenes, f"scenes {start}–{stop} of {count}: ", shares)
     print(file=sys.stderr)
-    scores = score(asked, answerer.codec)
     return {
-        "checkpoint": answerer.name,
+        "checkpoint": system.checkpoint.name,
         "scenes": count,
         "first_seed": first,
         "resolution": resolution,
-        "prompts": len(asked),
-        "dtype": str(answerer.model.dtype).removeprefix("torch."),
-        "device": str(answerer.model.device),
+        "prompts": len(found),
+        "dtype": system.dtype,
+        "device": system.device.type,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        **scores,
+        **score(found, system.codec()),
     }
 
 
-def beyond(scores: dict, what: str, kept: Container[tuple[str, str]]) -> list[dict]:
-    """The `kept` rows of `scores`, of scenes that are unlike the usual ones: `what` says how.
+def rows_of_other_scenes(scores: dict, what: str, wanted: Container[tuple[str, str]]) -> list[dict]:
+    """The `wanted` rows of `scores`, of scenes that are unlike the usual ones: `what` says how.
 
     Only the goal for small print holds there too, since it is about such scenes.
     """
@@ -201,15 +223,37 @@ def beyond(scores: dict, what: str, kept: Container[tuple[str, str]]) -> list[di
         | {"task": f"{row['task']}, {what}"}
         | ({} if row["measure"] == SMALL_PRINT else {"needed": None})
         for row in scores["rows"]
-        if (row["task"], row["measure"]) in kept
+        if (row["task"], row["measure"]) in wanted
     ]
 
 
-def main() -> None:
-    """Command line."""
-    if any(each.split("=")[0] == "--data" for each in sys.argv[1:]):
-        sys.exit(cli.main())
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if any(each.split("=")[0] == "--data" for each in arguments):
+        return cli.main(arguments)
+    options = _parser().parse_args(arguments)
+    try:
+        scores = _scores(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return cli.FAILED
+    if options.json:
+        options.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False))
+    print(tables.tables(scores, markdown=options.markdown))
+    name = scores["checkpoint"]
+    marked = {f"needed scores {name}": tables.tables(scores, markdown=True, needed_only=True)}
+    if not options.main:
+        marked[f"scores {name}"] = tables.tables(scores, markdown=True)
+    for document in options.write:
+        documents.write(document, marked)
+    if options.wrong:
+        print(tables.wrong_answers(scores, options.wrong))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {NAME}", description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name or a folder")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--scenes", type=int, default=2000)
@@ -217,7 +261,7 @@ def main() -> None:
     parser.add_argument("--fine", type=int, default=0, help="scenes of small things and print")
     parser.add_argument("--bare", type=int, default=0, help="scenes without objects")
     parser.add_argument("--main", action="store_true", help="ask only for the measures with a goal")
-    parser.add_argument("--batch", type=int, default=32, help="prompts at once")
+    parser.add_argument("--batch", type=int, help="requests at once; default: what is served")
     parser.add_argument("--work", type=Path, help="a folder for answers, to go on from")
     parser.add_argument("--json", type=Path, help="write all scores here")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
@@ -225,39 +269,25 @@ def main() -> None:
         "--write", type=Path, nargs="+", default=[], help="documents with marks for the tables"
     )
     parser.add_argument("--wrong", type=int, default=0, help="print this many wrong answers a task")
-    options = parser.parse_args()
-    answerer = load(options.checkpoint, options.precision)
-    resolution = answerer.model.config.vision_config.image_size
-    kept = Kept(options.work, digest(answerer.model)) if options.work else NOWHERE
-    ask_about = partial(
-        evaluate,
-        answerer,
-        batch=options.batch,
-        resolution=resolution,
-        kept=kept,
-        shares=MAIN_SHARES if options.main else SHARES,
-    )
-    scores = ask_about(options.scenes)
-    if options.unseen:
-        unseen = ask_about(options.unseen, styles=(HELD_OUT_STYLE,))
-        scores["rows"] += beyond(unseen, f"unseen art style {HELD_OUT_STYLE}", IN_ANY_STYLE)
-    if options.fine:
-        scores["rows"] += beyond(ask_about(options.fine, world=FINE), "small things", SMALL)
-    if options.bare:
-        bare = ask_about(options.bare, world=BARE)
-        scores["rows"] += beyond(bare, "pictures without objects", OF_NOTHING)
-    if options.json:
-        options.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False))
-    print(tables.tables(scores, markdown=options.markdown))
-    main_table = tables.tables(scores, markdown=True, needed_only=True)
-    marked = {f"needed scores {answerer.name}": main_table}
-    if not options.main:
-        marked[f"scores {answerer.name}"] = tables.tables(scores, markdown=True)
-    for document in options.write:
-        documents.write(document, marked)
-    if options.wrong:
-        print(tables.wrong_answers(scores, options.wrong))
+    return parser
+
+
+def _scores(options: argparse.Namespace) -> dict:
+    """The scores on usual scenes, with rows of other ones as far as the options ask for them."""
+    shares = MAIN_SHARES if options.main else SHARES
+    with opened(options.checkpoint, options.precision, options.work, options.batch) as answerer:
+        scores = evaluate(answerer, options.scenes, shares=shares)
+        others = (
+            (options.unseen, {"styles": (HELD_OUT_STYLE,)}, UNSEEN, IN_ANY_STYLE),
+            (options.fine, {"world": FINE}, "small things", SMALL),
+            (options.bare, {"world": BARE}, "pictures without objects", OF_NOTHING),
+        )
+        for count, scenes, what, wanted in others:
+            if count:
+                found = evaluate(answerer, count, shares=shares, **scenes)
+                scores["rows"] += rows_of_other_scenes(found, what, wanted)
+    return scores
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

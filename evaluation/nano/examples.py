@@ -13,13 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from evaluation.metrics.metrics import box_iou
-from evaluation.nano.predict import Answerer, Prompt, load
+from evaluation.compare.answers import Answerer
+from evaluation.metrics.boxes import box_iou
+from evaluation.nano.evaluate import opened
 from models.catalog import lookup
 from models.prompts.tokens import parse_detections, readable
 from models.schema import Box
@@ -119,11 +121,27 @@ def candidates(wanted: Wanted, first: int) -> Iterator[tuple[Scene, Example]]:
 def find(answerer: Answerer, wanted: Wanted, first: int) -> tuple[Scene, Example, str]:
     """The first candidate that is answered right."""
     for scene, example in candidates(wanted, first):
-        prompt = Prompt(0, example.prefix, answerer.token_count(example.suffix))
-        answer = answerer.answers([scene.image], [prompt], 1)[0].text
+        prompt = answerer.prompt(0, example.prefix)
+        answer = answerer.answers([scene.image], [prompt])[0].text
         if is_right(example, answer):
             return scene, example, answer
     raise LookupError(f"no scene of kind {wanted.kind!r} is answered right")
+
+
+def _write(folder: Path, wanted: Wanted, scene: Scene, example: Example, answer: str) -> dict:
+    """Saves the picture; the entry of the examples' list."""
+    scene.image.save(folder / f"{wanted.name}.png", optimize=True)
+    print(f"{wanted.name}: {example.prefix!r} -> {answer!r}")
+    return {
+        "image": f"{wanted.name}.png",
+        "title": wanted.title,
+        "task": example.task,
+        "prompt": example.prefix,
+        "expect": readable(answer),
+        "answer": answer,
+        "checkpoint": wanted.checkpoint,
+        "seed": scene.seed,
+    }
 
 
 def main() -> None:
@@ -131,27 +149,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("examples"))
     options = parser.parse_args()
-    answerers = {name: load(name, "auto") for name in {each.checkpoint for each in WANTED}}
     index = options.out / "examples.json"
     kept = [e for e in json.loads(index.read_text()) if "seed" not in e]
     entries = []
-    for number, wanted in enumerate(WANTED):
-        answerer = answerers[wanted.checkpoint]
-        scene, example, answer = find(answerer, wanted, FIRST + 10_000 * number)
-        scene.image.save(options.out / f"{wanted.name}.png", optimize=True)
-        entries.append(
-            {
-                "image": f"{wanted.name}.png",
-                "title": wanted.title,
-                "task": example.task,
-                "prompt": example.prefix,
-                "expect": readable(answer),
-                "answer": answer,
-                "checkpoint": wanted.checkpoint,
-                "seed": scene.seed,
-            }
-        )
-        print(f"{wanted.name}: {example.prefix!r} -> {answer!r}")
+    with ExitStack() as stack:
+        answerers = {
+            name: stack.enter_context(opened(name)) for name in {each.checkpoint for each in WANTED}
+        }
+        for number, wanted in enumerate(WANTED):
+            found = find(answerers[wanted.checkpoint], wanted, FIRST + 10_000 * number)
+            entries.append(_write(options.out, wanted, *found))
     index.write_text(json.dumps(entries + kept, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data import documents
-from evaluation.nano.evaluate import evaluate
-from evaluation.nano.predict import load
+from evaluation.nano.evaluate import evaluate, opened
 from evaluation.report import tables
 
 
@@ -36,14 +35,13 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name or a folder")
     parser.add_argument("--precisions", nargs="+", default=["bf16", "int8", "nf4"])
     parser.add_argument("--scenes", type=int, default=200)
-    parser.add_argument("--batch", type=int, default=16, help="prompts at once")
+    parser.add_argument("--batch", type=int, help="requests at once; default: what is served")
     parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     options = parser.parse_args()
     scores = {}
     for precision in options.precisions:
-        answerer = load(options.checkpoint, precision)
-        resolution = answerer.model.config.vision_config.image_size
-        scores[precision] = evaluate(answerer, options.scenes, options.batch, resolution)
+        with opened(options.checkpoint, precision, at_once=options.batch) as answerer:
+            scores[precision] = evaluate(answerer, options.scenes)
     print(table(scores))
     for document in options.write:
         documents.write(document, {"precisions": table(scores)})

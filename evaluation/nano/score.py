@@ -15,9 +15,13 @@ from functools import cache
 import numpy as np
 import torch
 
-from evaluation.metrics import metrics
-from evaluation.metrics.metrics import Estimate, Hits, LabelledBox, NameFinder
-from evaluation.nano.predict import Answer
+from evaluation.compare.answer_store import Answer
+from evaluation.metrics.boxes import LabelledBox, average_precision, box_iou
+from evaluation.metrics.estimates import Estimate, mean
+from evaluation.metrics.masks import mask_iou
+from evaluation.metrics.matching import matched_ious
+from evaluation.metrics.names import Hits, NameFinder, compare_names, pooled_f1
+from evaluation.metrics.texts import character_error_rate, is_exact
 from models.masks.codec import MaskCodec, paste
 from models.prompts.tokens import encode_box, parse_detections
 from training.nano.scenes.scene import RESOLUTION, Scene, SceneObject
@@ -51,7 +55,7 @@ _PRINT_SENTENCE = re.compile(r"\bThe text says .*$", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Asked:
+class SceneAnswer:
     """One prompt about one scene and what was answered."""
 
     scene: Scene
@@ -79,7 +83,7 @@ class _Sheet:
             row = {"task": task, "measure": measure, **vars(estimate), "needed": goal}
             self.rows.append(row)
 
-    def miss(self, task: str, asked: Asked) -> None:
+    def miss(self, task: str, asked: SceneAnswer) -> None:
         example, given = asked.example, asked.answer.text
         miss = {"seed": asked.scene.seed, "prefix": example.prefix}
         self.wrong[task].append(miss | {"true": example.suffix, "given": given})
@@ -97,16 +101,16 @@ def finder(language: str) -> NameFinder:
     return NameFinder(forms, language)
 
 
-def score(asked: Sequence[Asked], codec: MaskCodec | None) -> dict:
+def score(asked: Sequence[SceneAnswer], codec: MaskCodec | None) -> dict:
     """All rows, numbers by style and wrong answers, as a JSON-able dict."""
     sheet = _Sheet(int(any(item.scene.image.width > RESOLUTION for item in asked)))
-    by_task: dict[str, list[Asked]] = defaultdict(list)
+    by_task: dict[str, list[SceneAnswer]] = defaultdict(list)
     for item in asked:
         by_task[item.example.task].append(item)
     _score_captions(sheet, by_task)
     _score_answers(sheet, by_task["answer"])
     usual = _exact(sheet, USUAL_WORDS, by_task[USUAL_WORDS])
-    sheet.add(USUAL_WORDS, "accuracy", metrics.mean(usual))
+    sheet.add(USUAL_WORDS, "accuracy", mean(usual))
     _score_exact(sheet, "question", by_task["question"])
     _score_ocr(sheet, by_task["ocr"])
     _score_boxes(sheet, by_task["detect"])
@@ -129,7 +133,7 @@ def _style_rows(sheet: _Sheet) -> list[dict]:
     for task, styles in sheet.by_style.items():
         for style in STYLES:
             if styles[style]:
-                rows.append({"task": task, "style": style, **vars(metrics.mean(styles[style]))})
+                rows.append({"task": task, "style": style, **vars(mean(styles[style]))})
     return rows
 
 
@@ -145,18 +149,18 @@ def _named(text: str, language: str) -> Counter[str]:
     return finder(language).count(_PRINT_SENTENCE.sub("", text))
 
 
-def caption_hits(item: Asked) -> Hits:
+def caption_hits(item: SceneAnswer) -> Hits:
     """Objects named with their numbers against those of the true caption."""
     language = _language(item.example)
     true = _named(item.example.suffix, language)
-    return metrics.compare_names(_named(item.answer.text, language), true)
+    return compare_names(_named(item.answer.text, language), true)
 
 
-def _score_captions(sheet: _Sheet, by_task: dict[str, list[Asked]]) -> None:
+def _score_captions(sheet: _Sheet, by_task: dict[str, list[SceneAnswer]]) -> None:
     for task in ("cap", "caption", "describe"):
         english = [item for item in by_task[task] if _language(item.example) == "en"]
-        sheet.add(task, "objects F1", metrics.pooled_f1(map(caption_hits, english)))
-        sheet.add(task, "exact", metrics.mean(_exact(sheet, task, english)))
+        sheet.add(task, "objects F1", pooled_f1(map(caption_hits, english)))
+        sheet.add(task, "exact", mean(_exact(sheet, task, english)))
         if task == "caption":
             for item in english:
                 _caption_by_style(sheet, item)
@@ -167,16 +171,16 @@ def _score_captions(sheet: _Sheet, by_task: dict[str, list[Asked]]) -> None:
         if _language(item.example) != "en"
     ]
     captions = [item for item in others if item.example.task == "caption"]
-    sheet.add(OTHER_LANGUAGES, "objects F1", metrics.pooled_f1(map(caption_hits, captions)))
+    sheet.add(OTHER_LANGUAGES, "objects F1", pooled_f1(map(caption_hits, captions)))
     for language in questions.LANGUAGES[1:]:
         own = [item for item in captions if _language(item.example) == language]
-        f1 = metrics.pooled_f1(map(caption_hits, own))
+        f1 = pooled_f1(map(caption_hits, own))
         sheet.add(f"caption {language}", "objects F1", f1, like=OTHER_LANGUAGES)
     caps = [item for item in others if item.example.task == "cap"]
-    sheet.add("cap, other languages", "objects F1", metrics.pooled_f1(map(caption_hits, caps)))
+    sheet.add("cap, other languages", "objects F1", pooled_f1(map(caption_hits, caps)))
 
 
-def _caption_by_style(sheet: _Sheet, item: Asked) -> None:
+def _caption_by_style(sheet: _Sheet, item: SceneAnswer) -> None:
     """Each object's share in what the caption names of its kind."""
     named = _named(item.answer.text, "en")
     there = questions.tally(item.scene)
@@ -188,11 +192,11 @@ def _caption_by_style(sheet: _Sheet, item: Asked) -> None:
 # Texts that are right or wrong
 
 
-def _is_right(item: Asked) -> bool:
-    return metrics.is_exact(item.answer.text, (item.example.suffix, *item.example.accept))
+def _is_right(item: SceneAnswer) -> bool:
+    return is_exact(item.answer.text, (item.example.suffix, *item.example.accept))
 
 
-def _exact(sheet: _Sheet, task: str, items: Iterable[Asked]) -> list[float]:
+def _exact(sheet: _Sheet, task: str, items: Iterable[SceneAnswer]) -> list[float]:
     results = []
     for item in items:
         results.append(float(_is_right(item)))
@@ -201,9 +205,9 @@ def _exact(sheet: _Sheet, task: str, items: Iterable[Asked]) -> list[float]:
     return results
 
 
-def _score_exact(sheet: _Sheet, task: str, items: Sequence[Asked]) -> None:
+def _score_exact(sheet: _Sheet, task: str, items: Sequence[SceneAnswer]) -> None:
     results = _exact(sheet, task, items)
-    sheet.add(task, "exact", metrics.mean(results))
+    sheet.add(task, "exact", mean(results))
     if task == "region":
         for item, right in zip(items, results, strict=True):
             for thing in item.scene.objects:
@@ -211,7 +215,7 @@ def _score_exact(sheet: _Sheet, task: str, items: Sequence[Asked]) -> None:
                     sheet.by_style["region: exact"][thing.style].append(right)
 
 
-def _score_answers(sheet: _Sheet, items: Sequence[Asked]) -> None:
+def _score_answers(sheet: _Sheet, items: Sequence[SceneAnswer]) -> None:
     kinds: dict[str, list[float]] = defaultdict(list)
     yes_no: dict[str, list[float]] = defaultdict(list)
     for item in items:
@@ -223,23 +227,21 @@ def _score_answers(sheet: _Sheet, items: Sequence[Asked]) -> None:
         style = _style_asked_about(item)
         if style:
             sheet.by_style["answer: accuracy"][style].append(right)
-    sheet.add(
-        "answer", "accuracy", metrics.mean(right for each in kinds.values() for right in each)
-    )
+    sheet.add("answer", "accuracy", mean(right for each in kinds.values() for right in each))
     for kind, results in sorted(kinds.items()):
-        sheet.add(f"answer: {kind}", "accuracy", metrics.mean(results), like=EACH_KIND)
+        sheet.add(f"answer: {kind}", "accuracy", mean(results), like=EACH_KIND)
     for kind, results in sorted(yes_no.items()):
-        sheet.add(f"answer: {kind}", "accuracy", metrics.mean(results))
+        sheet.add(f"answer: {kind}", "accuracy", mean(results))
 
 
-def _style_asked_about(item: Asked) -> str | None:
+def _style_asked_about(item: SceneAnswer) -> str | None:
     """The style of the objects that the question or its answer names, where they share one."""
     named = _named(f"{item.example.prefix} {item.example.suffix}", "en")
     styles = {thing.style for thing in item.scene.objects if thing.name in named}
     return styles.pop() if len(styles) == 1 else None
 
 
-def _score_ocr(sheet: _Sheet, items: Sequence[Asked]) -> None:
+def _score_ocr(sheet: _Sheet, items: Sequence[SceneAnswer]) -> None:
     printed = [item for item in items if item.scene.print]
     blank = [item for item in items if not item.scene.print]
     for low, high in LETTER_BINS:
@@ -249,15 +251,14 @@ def _score_ocr(sheet: _Sheet, items: Sequence[Asked]) -> None:
         # Letters count as printed: reading "Open" for "OPEN" is wrong.
         exact = [float(item.answer.text.strip() == item.scene.print.text) for item in inside]
         errors = [
-            metrics.character_error_rate(item.answer.text.strip(), item.scene.print.text)
-            for item in inside
+            character_error_rate(item.answer.text.strip(), item.scene.print.text) for item in inside
         ]
         for item, right in zip(inside, exact, strict=True):
             if not right:
                 sheet.miss(f"ocr, letters {size}", item)
-        sheet.add("ocr", f"exact, letters {size}", metrics.mean(exact))
-        sheet.add("ocr", f"character error rate, letters {size}", metrics.mean(errors))
-    sheet.add("ocr", "nothing printed: exact", metrics.mean(_exact(sheet, "ocr, nothing", blank)))
+        sheet.add("ocr", f"exact, letters {size}", mean(exact))
+        sheet.add("ocr", f"character error rate, letters {size}", mean(errors))
+    sheet.add("ocr", "nothing printed: exact", mean(_exact(sheet, "ocr, nothing", blank)))
 
 
 def _letter_height(scene: Scene) -> float:
@@ -272,52 +273,52 @@ def _size(scene: Scene) -> tuple[int, int]:
     return scene.image.width, scene.image.height
 
 
-def _asked_for(item: Asked) -> list[SceneObject]:
+def _asked_for(item: SceneAnswer) -> list[SceneObject]:
     """The objects of the scene that the prompt names."""
     wanted = item.example.prefix.split(" ", 1)[1].split(" ; ")
     return [thing for thing in item.scene.objects if thing.name in wanted]
 
 
-def _given(sheet: _Sheet, item: Asked) -> list[tuple[LabelledBox, tuple[int, ...] | None]]:
+def _given(sheet: _Sheet, item: SceneAnswer) -> list[tuple[LabelledBox, tuple[int, ...] | None]]:
     """The boxes of an answer with their codes; what makes no sense is counted and left out."""
     found = []
-    for piece in item.answer.pieces:
-        parsed = parse_detections(piece.text)
+    for part in item.answer.parts:
+        parsed = parse_detections(part.text)
         sheet.invalid_objects += parsed.invalid
         for thing in parsed.objects:
             sheet.unknown_labels += thing.label not in questions.names("en")
             box = thing.box.to_xyxy_px(*_size(item.scene))
-            found.append((LabelledBox(thing.label, box, piece.score), thing.codes))
+            found.append((LabelledBox(thing.label, box, part.score), thing.codes))
     return found
 
 
-def _present(items: Iterable[Asked]) -> list[Asked]:
+def _present(items: Iterable[SceneAnswer]) -> list[SceneAnswer]:
     return [item for item in items if not item.example.kind.endswith(" absent")]
 
 
-def _score_boxes(sheet: _Sheet, items: Sequence[Asked]) -> None:
+def _score_boxes(sheet: _Sheet, items: Sequence[SceneAnswer]) -> None:
     true = [[LabelledBox(t.name, t.box_xyxy_px) for t in _asked_for(item)] for item in items]
     given = [[box for box, _ in _given(sheet, item)] for item in items]
-    found = metrics.average_precision(true, given)
+    found = average_precision(true, given)
     sheet.add("detect", "AP50", found.ap50)
     sheet.add("detect", "AP75", found.ap75)
     sheet.add("detect", "AP (COCO)", found.ap)
     everyone: list[float] = []
     for item, boxes, answers in zip(items, true, given, strict=True):
-        ious = metrics.matched_ious(
+        ious = matched_ious(
             [(b.label, b.box_xyxy_px) for b in boxes],
             [(b.label, b.box_xyxy_px) for b in answers],
-            metrics.box_iou,
+            box_iou,
         )
         for thing, iou in zip(_asked_for(item), ious, strict=True):
             everyone.append(float(iou >= FOUND_AT))
             sheet.by_style["detect: found at IoU 0.5"][thing.style].append(everyone[-1])
             if iou < FOUND_AT:
                 sheet.miss("detect", item)
-    sheet.add("detect", "found at IoU 0.5", metrics.mean(everyone))
+    sheet.add("detect", "found at IoU 0.5", mean(everyone))
 
 
-def _score_masks(sheet: _Sheet, items: Sequence[Asked], codec: MaskCodec) -> None:
+def _score_masks(sheet: _Sheet, items: Sequence[SceneAnswer], codec: MaskCodec) -> None:
     ious: list[float] = []
     extra = 0
     for item in _present(items):
@@ -330,16 +331,16 @@ def _score_masks(sheet: _Sheet, items: Sequence[Asked], codec: MaskCodec) -> Non
             mask = codec.decode(torch.tensor([codes], device=codec.codebook.device))[0].cpu()
             given.append((box.label, paste(mask, box.box_xyxy_px, width, height)))
         true = [(thing.name, thing.mask) for thing in _asked_for(item)]
-        own = metrics.matched_ious(true, given, metrics.mask_iou)
+        own = matched_ious(true, given, mask_iou)
         extra += len(given) - int(np.count_nonzero(own))
         for thing, iou in zip(_asked_for(item), own, strict=True):
             sheet.by_style["segment: mean IoU"][thing.style].append(iou)
         ious += own
-    sheet.add("segment", "mean IoU", metrics.mean(ious))
-    sheet.add("segment", "share of masks too many", metrics.mean([1.0] * extra + [0.0] * len(ious)))
+    sheet.add("segment", "mean IoU", mean(ious))
+    sheet.add("segment", "share of masks too many", mean([1.0] * extra + [0.0] * len(ious)))
 
 
-def _score_absent(sheet: _Sheet, items: Sequence[Asked]) -> None:
+def _score_absent(sheet: _Sheet, items: Sequence[SceneAnswer]) -> None:
     absent = [item for item in items if item.example.kind.endswith(" absent")]
-    right = metrics.mean(_exact(sheet, "absent", absent))
+    right = mean(_exact(sheet, "absent", absent))
     sheet.add("detect and segment", "absent kinds left alone", right)

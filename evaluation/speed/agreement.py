@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 
 from data import documents
-from evaluation.nano.predict import timer
 from evaluation.report.tables import table
 from evaluation.speed import memory
+from evaluation.speed.stopwatch import stopwatch
 from models.catalog import lookup
 from models.engine.inputs import pixel_values, prefix_ids, prepare
 from models.layers.decoder import Decoder
@@ -36,7 +36,7 @@ def compare(loaded: LoadedModel, resolution: int, tokens: int) -> dict[str, floa
     """How far apart the logits of `tokens` tokens are, and how many of them both choose."""
     image = draw(HELD_OUT, resolution).image
     inputs = prepare(loaded, image, PROMPT)
-    seconds = timer()
+    seconds = stopwatch()
     written = loaded.model.generate(
         **inputs,
         max_new_tokens=tokens,
@@ -48,7 +48,7 @@ def compare(loaded: LoadedModel, resolution: int, tokens: int) -> dict[str, floa
     theirs = torch.cat(written.logits).float()  # (tokens, vocabulary)
     prefix = prefix_ids(loaded, PROMPT)
     ids = written.sequences[0, len(prefix) :].tolist()
-    seconds = timer()
+    seconds = stopwatch()
     decoder = Decoder(loaded.model, rows=1, length=len(prefix) + tokens)
     *_, features = VisionTower(loaded.model).encode(pixel_values(loaded, image))
     embedded = decoder.embed(prefix, loaded.processor.image_token_id, features)

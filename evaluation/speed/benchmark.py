@@ -1,12 +1,13 @@
-"""How fast answers come: this project's way from request to result beside plain `generate`.
+"""How fast answers come: the served engine from request to result beside plain `generate`.
 
     python -m evaluation.benchmark --checkpoint nano-224
     python -m evaluation.speed.true_shape --like 3b-pt-224 --out build/true-shape/3b-random
     python -m evaluation.benchmark --folder build/true-shape/3b-random=3b-pt-224 \\
         --precisions bf16 nf4 --answers 5 --max-new-tokens 16 --rows 1 4 --json speed.json
 
-One run measures all ways on the same machine, pictures and prompts, taking turns, so that what else
-the machine does falls on all of them. Memory is measured in a process of its own for each way.
+One run measures all implementations on the same machine, pictures and prompts, taking turns, so
+that what else the machine does falls on all of them. Memory is measured in a process of its own for
+each.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ from typing import Any
 import torch
 
 from data import documents
-from evaluation.nano.predict import timer
 from evaluation.report import machine
 from evaluation.report.tables import table
 from evaluation.speed import limits, memory
-from evaluation.speed.ways import PROMPTS, Run, Way, in_own_thread, ours, plain
+from evaluation.speed.implementations import (
+    PROMPTS,
+    Implementation,
+    Run,
+    in_own_thread,
+    plain,
+    served,
+)
+from evaluation.speed.stopwatch import stopwatch
 from models.catalog.checkpoints import Checkpoint
 from models.catalog.lookup import find
 from models.loading.device import best_device
@@ -49,21 +57,26 @@ MIXED = (
     "question en yes",
 )
 TOGETHER = {"mixed": MIXED, "descriptions": ("describe en",)}
+NAME = "evaluation.benchmark"
 REPEATS = 5  # of everything that is not counted in answers
 
 
-def compare(ways: Sequence[Way], answers: int, resolution: int) -> list[list[Run]]:
-    """The runs of each way on as many pictures, the ways beginning in turn."""
-    runs: list[list[Run]] = [[] for _ in ways]
-    order = list(range(len(ways)))
+def compare(
+    implementations: Sequence[Implementation], answers: int, resolution: int
+) -> list[list[Run]]:
+    """The runs of each on as many pictures, the implementations beginning in turn."""
+    runs: list[list[Run]] = [[] for _ in implementations]
+    order = list(range(len(implementations)))
     for number in range(answers):
         image = draw(HELD_OUT + 1 + number, resolution).image
         for index in order if number % 2 == 0 else order[::-1]:
-            runs[index].append(ways[index].answer(image, PROMPTS[number % len(PROMPTS)]))
+            runs[index].append(implementations[index].answer(image, PROMPTS[number % len(PROMPTS)]))
     return runs
 
 
-def together(mine: Way, theirs: Way, kind: str, rows: int, resolution: int) -> dict[str, float]:
+def together(
+    engine: Implementation, other: Implementation, kind: str, rows: int, resolution: int
+) -> dict[str, float]:
     """Seconds until `rows` requests about as many pictures are answered, medians of REPEATS.
 
     Ours come at once; plain `generate` takes one after another, or all as one padded batch, which
@@ -75,63 +88,65 @@ def together(mine: Way, theirs: Way, kind: str, rows: int, resolution: int) -> d
         images = [draw(seed + index, resolution).image for index in range(rows)]
         prompts = list(itertools.islice(itertools.cycle(TOGETHER[kind]), rows))
         asked = list(zip(images, prompts, strict=True))
-        seconds = timer()
+        seconds = stopwatch()
         with ThreadPoolExecutor(rows) as pool:
-            list(pool.map(lambda pair: mine.answer(*pair), asked))
+            list(pool.map(lambda pair: engine.answer(*pair), asked))
         found["at_once_s"].append(seconds())
-        seconds = timer()
+        seconds = stopwatch()
         for pair in asked:
-            theirs.answer(*pair)
+            other.answer(*pair)
         found["in_turn_s"].append(seconds())
-        seconds = timer()
-        theirs.answer_batch(images, prompts)
+        seconds = stopwatch()
+        other.answer_batch(images, prompts)
         found["as_batch_s"].append(seconds())
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def second_question(mine: Way, resolution: int) -> dict[str, float]:
+def second_question(engine: Implementation, resolution: int) -> dict[str, float]:
     """Seconds to the first token of the first and the second question about a picture, medians."""
     found: dict[str, list[float]] = {"first_s": [], "second_s": []}
     for number in range(REPEATS):
         image = draw(HELD_OUT + 5000 + number, resolution).image
         for name, prompt in zip(found, ("describe en", "caption en"), strict=True):
-            found[name].append(mine.answer(image, prompt).first_token_s)
+            found[name].append(engine.answer(image, prompt).first_token_s)
     return {name: statistics.median(values) for name, values in found.items()}
 
 
 def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -> dict:
-    """All ways on one checkpoint, as a JSON-able dict; a precision may be "auto"."""
+    """All implementations on one checkpoint, as a JSON-able dict; a precision may be "auto"."""
     checkpoint, device = find(name), best_device()
     precisions = [resolve_precision(checkpoint, each, device) for each in precisions]
     dtypes = {each: DTYPES[each] for each in ("bf16", "fp32")}
     best = in_own_thread(lambda: limits.measure(device, dtypes))
     backend = LocalBackend()
-    ways: list[Way] = []
+    found: list[Implementation] = []
     for precision in precisions:
-        ways.append(ours(backend, name, precision, options.max_new_tokens))
-        ways.append(plain(name, precision, options.max_new_tokens))
-    runs = compare(ways, options.answers, checkpoint.resolution)
+        found.append(served(backend, name, precision, options.max_new_tokens))
+        found.append(plain(name, precision, options.max_new_tokens))
+    runs = compare(found, options.answers, checkpoint.resolution)
     record = {
-        "machine": machine.about("evaluation.speed.benchmark", sys.argv[1:]),
+        "machine": machine.about(NAME, sys.argv[1:]),
         "checkpoint": name,
         "resolution": checkpoint.resolution,
         "answers": options.answers,
         "limits": asdict(best),
         "prefix_operations": limits.prefix_operations(checkpoint),
-        "ways": [summary(*each, checkpoint, best, device) for each in zip(ways, runs, strict=True)],
+        "implementations": [
+            summary(*each, checkpoint, best, device) for each in zip(found, runs, strict=True)
+        ],
         "same_text": {
-            way.precision: sum(a.text == b.text for a, b in zip(a_runs, b_runs, strict=True))
-            for way, a_runs, b_runs in zip(ways[::2], runs[::2], runs[1::2], strict=True)
+            own.precision: sum(a.text == b.text for a, b in zip(a_runs, b_runs, strict=True))
+            for own, a_runs, b_runs in zip(found[::2], runs[::2], runs[1::2], strict=True)
         },
         "second_question": {
-            way.precision: second_question(way, checkpoint.resolution)
-            for way in ways
-            if way.is_ours and options.second
+            own.precision: second_question(own, checkpoint.resolution)
+            for own in found
+            if own.is_served and options.second
         },
         "together": [
             {"precision": precision, "kind": kind, "rows": rows}
-            | together(mine, theirs, kind, rows, checkpoint.resolution)
-            for precision, mine, theirs in zip(precisions, ways[::2], ways[1::2], strict=True)
+            | together(engine, other, kind, rows, checkpoint.resolution)
+            for precision, engine, other in zip(precisions, found[::2], found[1::2], strict=True)
             for kind in TOGETHER
             for rows in options.rows
         ],
@@ -142,7 +157,7 @@ def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -
 
 
 def summary(
-    way: Way,
+    own: Implementation,
     runs: list[Run],
     checkpoint: Checkpoint,
     best: limits.Limits,
@@ -153,14 +168,14 @@ def summary(
     first_s = statistics.median(run.first_token_s for run in runs)
     rate = statistics.median(rates) if rates else float("nan")
     on_cpu = device.type == "cpu"
-    small_head = way.is_ours and way.precision == "nf4" and on_cpu
-    read = limits.token_bytes(checkpoint, way.precision, on_cpu, small_head)
-    format = "fp32" if way.precision == "fp32" else "bf16"
+    small_head = own.is_served and own.precision == "nf4" and on_cpu
+    read = limits.token_bytes(checkpoint, own.precision, on_cpu, small_head)
+    format = "fp32" if own.precision == "fp32" else "bf16"
     operations = limits.prefix_operations(checkpoint) / best.operations_per_s[format]
     return {
-        "name": way.name,
-        "precision": way.precision,
-        "load_s": way.load_s,
+        "name": own.name,
+        "precision": own.precision,
+        "load_s": own.load_s,
         "first_token_s": first_s,
         "tokens_per_s": rate,
         "answer_s": statistics.median(run.total_s for run in runs),
@@ -171,28 +186,28 @@ def summary(
 
 
 def render(record: dict) -> str:
-    """What `measure` found, as Markdown. Ratios are to the second way, plain in the first
+    """What `measure` found, as Markdown. Ratios are to the second, plain in the first
     precision; above 1 is faster."""
-    base = record["ways"][1]
+    base = record["implementations"][1]
     rows = []
-    for way in record["ways"]:
-        peak = way.get("above_weights")
+    for own in record["implementations"]:
+        peak = own.get("above_weights")
         rows.append(
             (
-                f"{way['name']}, {way['precision']}",
-                f"{way['load_s']:.1f}",
-                f"{way['first_token_s']:.3f}",
-                f"{base['first_token_s'] / way['first_token_s']:.2f}",
-                f"{way['operations_share']:.0%}",
-                f"{way['tokens_per_s']:.1f}",
-                f"{way['tokens_per_s'] / base['tokens_per_s']:.2f}",
-                f"{way['bandwidth_share']:.0%}",
+                f"{own['name']}, {own['precision']}",
+                f"{own['load_s']:.1f}",
+                f"{own['first_token_s']:.3f}",
+                f"{base['first_token_s'] / own['first_token_s']:.2f}",
+                f"{own['operations_share']:.0%}",
+                f"{own['tokens_per_s']:.1f}",
+                f"{own['tokens_per_s'] / base['tokens_per_s']:.2f}",
+                f"{own['bandwidth_share']:.0%}",
                 "" if peak is None else f"{peak / 1e6:,.0f}",
             )
         )
     head = (
-        "way", "load, s", "first token, s", "×", "of GEMM", "tokens/s", "×", "of bandwidth",
-        "above weights, MB",
+        "implementation", "load, s", "first token, s", "×", "of GEMM", "tokens/s", "×",
+        "of bandwidth", "above weights, MB",
     )  # fmt: skip
     best, about = record["limits"], record["machine"]
     rates = ", ".join(f"{k} {v / 1e9:,.0f} GFLOP/s" for k, v in best["operations_per_s"].items())
@@ -240,7 +255,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name")
     parser.add_argument("--folder", help="FOLDER=LIKE of true_shape, in place of a catalog name")
     parser.add_argument("--precisions", nargs="+", default=["auto"])
-    parser.add_argument("--answers", type=int, default=20, help="that every way gives")
+    parser.add_argument("--answers", type=int, default=20, help="that each gives")
     parser.add_argument("--max-new-tokens", type=int, default=64)
     parser.add_argument("--rows", type=int, nargs="*", default=[1, 2, 4, 8, 16])
     parser.add_argument("--no-second", dest="second", action="store_false")
@@ -253,10 +268,10 @@ def main() -> None:
         name = memory.offer([options.folder])[0]
     record = measure(name, options.precisions, options)
     if options.memory:
-        for way in record["ways"]:
-            is_plain = way["name"] != "this project"
-            found = memory.in_own_process(name, way["precision"], is_plain)
-            way["above_weights"] = found["above_weights"]
+        for own in record["implementations"]:
+            is_plain = own["name"] != "this project"
+            found = memory.in_own_process(name, own["precision"], is_plain)
+            own["above_weights"] = found["above_weights"]
     print(render(record))
     if options.json:
         options.json.write_text(json.dumps(record, indent=1, ensure_ascii=False))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from evaluation.nano.predict import timer
+from evaluation.speed.stopwatch import stopwatch
 from models.catalog.checkpoints import Checkpoint
 from models.catalog.memory import BYTES_PER_PARAMETER
 
@@ -52,7 +52,7 @@ def _product(square: torch.Tensor) -> torch.Tensor:
 def _median(work: Callable[[], torch.Tensor], device: torch.device) -> float:
     found = []
     for _ in range(TIMES + 1):
-        seconds = timer()
+        seconds = stopwatch()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -232,6 +233,29 @@ def test_arguments_that_are_missing_or_wrong_end_it_with_2(arguments, capsys):
 def test_documents_show_no_folder_of_this_machine(argument, shown):
     assert documents.shown(argument) == shown
     assert documents.command("a.b", [argument]) == shlex.join(["python", "-m", "a.b", shown])
+
+
+def test_adapters_of_one_name_are_told_apart():
+    apart = documents.shown_apart(["nano-224+/data/a/adapter@nf4", "nano-224+/data/b/adapter@nf4"])
+    assert apart == ["nano-224+a/adapter@nf4", "nano-224+b/adapter@nf4"]
+    different = ["nano-224+/data/a/first", "nano-224+/data/a/second"]
+    assert documents.shown_apart(different) == ["nano-224+first", "nano-224+second"]
+    deep = ["x=/1/run/adapter", "x=/2/run/adapter"]
+    assert documents.shown_apart(deep) == ["x=1/run/adapter", "x=2/run/adapter"]
+    assert documents.shown_apart(["nano-224", "nano-224"]) == ["nano-224", "nano-224"]
+
+
+def test_two_adapters_of_one_name_are_compared(lines, tmp_path):
+    """Both are `…/run/adapter`, so only the folder above tells them apart."""
+    shipped = NANO.path / "adapters" / "easy-vqa"
+    for name in ("first", "second"):
+        shutil.copytree(shipped, tmp_path / name / "run" / "adapter")
+    systems = [f"nano-224+{tmp_path / name / 'run' / 'adapter'}" for name in ("first", "second")]
+    scores, picture = tmp_path / "scores.json", tmp_path / "scores.png"
+    arguments = ["--data", str(lines), "--limit", "1", "--json", str(scores)]
+    assert main([*arguments, "--plot", str(picture), "--systems", *systems]) == 0
+    names = [each["name"] for each in json.loads(scores.read_text("utf-8"))["systems"]]
+    assert names == ["nano-224+first/run/adapter", "nano-224+second/run/adapter"]
 
 
 def test_marks_are_found_by_the_whole_name(tmp_path):

@@ -1,6 +1,7 @@
 """Scores of answerers whose quality is known: one that is always right, and some that are not."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -9,18 +10,22 @@ import pytest
 import torch
 
 from data import documents
+from evaluation.compare.answer_store import Answer, AnswerPart
 from evaluation.nano import precisions
 from evaluation.nano.evaluate import (
     ANY_CODES,
     IN_ANY_STYLE,
+    MAIN_SHARES,
     SHARES,
     SMALL,
-    beyond,
     choose,
+    evaluate,
     group_of,
+    main,
+    opened,
+    rows_of_other_scenes,
 )
-from evaluation.nano.predict import Answer, Piece
-from evaluation.nano.score import Asked, finder, score
+from evaluation.nano.score import SceneAnswer, finder, score
 from evaluation.report import tables
 from models.masks.codec import MaskCodec, crop
 from models.prompts.tokens import encode_codes
@@ -37,7 +42,7 @@ def codec() -> MaskCodec:
 
 
 @pytest.fixture(scope="module")
-def right(codec) -> list[Asked]:
+def right(codec) -> list[SceneAnswer]:
     """Every prompt with its true answer, true masks included."""
 
     def true_text(scene, example) -> str:
@@ -59,13 +64,13 @@ def right(codec) -> list[Asked]:
     for scene in SCENES:
         for example in choose(scene, np.random.default_rng(scene.seed)):
             text = true_text(scene, example) if example.task == "segment" else example.suffix
-            asked.append(Asked(scene, example, answer(text)))
+            asked.append(SceneAnswer(scene, example, answer(text)))
     return asked
 
 
 def answer(text: str, finished: bool = True) -> Answer:
-    pieces = tuple(Piece(part, 0.9) for part in text.split(" ; ") if part.startswith("<loc"))
-    return Answer(text, pieces, finished)
+    parts = (AnswerPart(part, 0.9) for part in text.split(" ; ") if part.startswith("<loc"))
+    return Answer(text, tuple(parts), finished)
 
 
 def values(scores: dict) -> dict[tuple[str, str], float]:
@@ -102,7 +107,7 @@ def test_every_task_and_style_is_in_the_table(right, codec):
 
 
 def test_silence_scores_nothing(right, codec):
-    scores = score([Asked(a.scene, a.example, answer("")) for a in right], codec)
+    scores = score([SceneAnswer(a.scene, a.example, answer("")) for a in right], codec)
     for (task, measure), value in values(scores).items():
         if not measure.startswith("character error") and measure != "share of masks too many":
             assert value == 0, (task, measure)
@@ -110,7 +115,7 @@ def test_silence_scores_nothing(right, codec):
 
 
 def test_answering_yes_to_everything_shows(right, codec):
-    scores = score([Asked(a.scene, a.example, answer("yes")) for a in right], codec)
+    scores = score([SceneAnswer(a.scene, a.example, answer("yes")) for a in right], codec)
     found = values(scores)
     assert found["answer: is there, true answer yes", "accuracy"] == 1
     assert found["answer: is there, true answer no", "accuracy"] == 0
@@ -124,7 +129,7 @@ def test_half_a_mask_is_invalid_and_a_made_up_label_is_counted(right, codec):
             text = text[: text.index("<seg") + len("<seg000>") * 3] + " cat"
         elif item.example.task == "detect" and text.startswith("<loc"):
             text = text[: len("<loc0000>") * 4] + " unicorn"
-        broken.append(Asked(item.scene, item.example, answer(text, finished=False)))
+        broken.append(SceneAnswer(item.scene, item.example, answer(text, finished=False)))
     scores = score(broken, codec)
     found = values(scores)
     assert found["segment", "mean IoU"] == 0
@@ -159,7 +164,7 @@ def test_small_things_and_unseen_styles_are_told_apart_and_have_no_goal_but_smal
 ):
     usual = score(right, codec)
     assert any(row["needed"] for row in usual["rows"] if row["task"] == "caption")
-    rows = beyond(usual, "small things", SMALL)
+    rows = rows_of_other_scenes(usual, "small things", SMALL)
     assert {("caption, small things", "objects F1"), ("detect, small things", "AP50")} <= {
         (row["task"], row["measure"]) for row in rows
     }
@@ -208,3 +213,32 @@ def test_precisions_stand_side_by_side():
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["task", "measure", "bf16", "nf4", "n"]
     assert cells[2:] == [["ocr", "exact", "0.750", "0.500", "7"]]
+
+
+def refuse():
+    raise AssertionError("asked again")
+
+
+def test_scores_are_of_what_is_served_and_a_second_run_asks_nothing(tmp_path):
+    """The texts are those of a request to the backend; a folder is read as the nano it is."""
+    with opened("nano-224", "fp32", tmp_path / "work") as answerer:
+        first = evaluate(answerer, 2, shares=MAIN_SHARES)
+    assert (first["checkpoint"], first["resolution"], first["dtype"]) == (
+        "nano-224",
+        224,
+        "float32",
+    )
+    assert first["prompts"] >= 12
+    assert values(first)["answer", "accuracy"] > 0.5
+    with opened("nano-224", "fp32", tmp_path / "work", open_backend=refuse) as answerer:
+        again = evaluate(answerer, 2, shares=MAIN_SHARES)
+    assert json.dumps(again) == json.dumps(first)
+    tuned = tmp_path / "tuned"
+    shutil.copytree(NANO, tuned)
+    with opened(str(tuned), "fp32", tmp_path / "work", open_backend=refuse) as answerer:
+        assert evaluate(answerer, 2, shares=MAIN_SHARES)["rows"] == first["rows"]
+
+
+def test_a_checkpoint_that_is_none_is_told_in_one_line(capsys):
+    assert main(["--checkpoint", "nano-1000"]) == 2
+    assert capsys.readouterr().err.startswith("error: There is no checkpoint 'nano-1000'")

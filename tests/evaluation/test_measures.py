@@ -11,8 +11,8 @@ import pytest
 
 from data.items import Item, Truth
 from evaluation.compare import measures
-from evaluation.compare.asking import Given
-from evaluation.nano.predict import Answer, Piece
+from evaluation.compare.answer_store import Answer, AnswerPart
+from evaluation.compare.item_answers import ItemAnswer
 from models.catalog.checkpoints import NANO
 from models.masks.codec import MaskCodec
 from models.prompts.tokens import encode_box, encode_codes
@@ -33,11 +33,11 @@ def text(prefix: str, *answers: str) -> Item:
     return Item(NOWHERE, prefix, answers[0], answers)
 
 
-def said(text: str, *scores: float, finished: bool = True) -> Given:
-    pieces = [each for each in text.split(" ; ") if each.startswith("<loc")]
-    scores = scores or (0.9,) * len(pieces)
-    found = tuple(Piece(*pair) for pair in zip(pieces, scores, strict=True))
-    return Given(Answer(text, found, finished), WIDTH, HEIGHT)
+def said(text: str, *scores: float, finished: bool = True) -> ItemAnswer:
+    texts = [each for each in text.split(" ; ") if each.startswith("<loc")]
+    scores = scores or (0.9,) * len(texts)
+    found = tuple(AnswerPart(*pair) for pair in zip(texts, scores, strict=True))
+    return ItemAnswer(Answer(text, found, finished), WIDTH, HEIGHT)
 
 
 def values(items, given, codec, wanted=None) -> dict[str, float]:

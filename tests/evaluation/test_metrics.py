@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from evaluation.metrics import metrics
-from evaluation.metrics.metrics import Hits, LabelledBox, NameFinder
+from evaluation.metrics.boxes import LabelledBox, average_precision, box_iou
+from evaluation.metrics.estimates import Estimate, mean
+from evaluation.metrics.masks import mask_iou
+from evaluation.metrics.matching import match, matched_ious
+from evaluation.metrics.names import Hits, NameFinder, compare_names, pooled_f1
+from evaluation.metrics.texts import character_error_rate, edit_distance, is_exact
 
 ENGLISH = NameFinder(
     {
@@ -45,18 +49,18 @@ def test_names_of_other_languages_follow_a_cross():
 
 
 def test_a_number_too_many_is_an_extra_object():
-    hits = metrics.compare_names(Counter(cat=3, dog=1), Counter(cat=2, owl=1))
+    hits = compare_names(Counter(cat=3, dog=1), Counter(cat=2, owl=1))
     assert hits == Hits(found=2, extra=2, missed=1)
 
 
 def test_f1_pools_all_items():
-    estimate = metrics.pooled_f1([Hits(2, 0, 0), Hits(0, 1, 1)])
+    estimate = pooled_f1([Hits(2, 0, 0), Hits(0, 1, 1)])
     assert estimate.value == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
     assert estimate.count == 2
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_items():
-    few, many = metrics.mean([0, 1] * 10), metrics.mean([0, 1] * 1000)
+    few, many = mean([0, 1] * 10), mean([0, 1] * 1000)
     for estimate in (few, many):
         assert estimate.low < estimate.value == 0.5 < estimate.high
     assert many.high - many.low < (few.high - few.low) / 4
@@ -65,14 +69,14 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_items():
 
 
 def test_no_items_give_no_number():
-    estimate = metrics.mean([])
+    estimate = mean([])
     assert math.isnan(estimate.value)
     assert estimate.count == 0
 
 
 def test_case_spaces_and_an_end_mark_do_not_make_an_answer_wrong():
-    assert metrics.is_exact(" Top  Left. ", ["center", "top left"])
-    assert not metrics.is_exact("top", ["top left"])
+    assert is_exact(" Top  Left. ", ["center", "top left"])
+    assert not is_exact("top", ["top left"])
 
 
 @pytest.mark.parametrize(
@@ -80,25 +84,25 @@ def test_case_spaces_and_an_end_mark_do_not_make_an_answer_wrong():
     [("", "", 0), ("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3), ("AB", "BA", 2)],
 )
 def test_edit_distance(first, second, distance):
-    assert metrics.edit_distance(first, second) == distance
+    assert edit_distance(first, second) == distance
 
 
 def test_character_errors_are_per_true_character():
-    assert metrics.character_error_rate("OPEM", "OPEN") == 0.25
-    assert metrics.character_error_rate("ABCDEF", "AB") == 2.0
+    assert character_error_rate("OPEM", "OPEN") == 0.25
+    assert character_error_rate("ABCDEF", "AB") == 2.0
 
 
 def test_box_iou():
-    assert metrics.box_iou((0, 0, 10, 10), (0, 0, 10, 10)) == 1
-    assert metrics.box_iou((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
-    assert metrics.box_iou((0, 0, 10, 10), (10, 10, 20, 20)) == 0
+    assert box_iou((0, 0, 10, 10), (0, 0, 10, 10)) == 1
+    assert box_iou((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert box_iou((0, 0, 10, 10), (10, 10, 20, 20)) == 0
 
 
 def test_mask_iou():
     first, second = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
-    assert metrics.mask_iou(first, second) == 0
+    assert mask_iou(first, second) == 0
     first[:2], second[1:3] = True, True
-    assert metrics.mask_iou(first, second) == pytest.approx(1 / 3)
+    assert mask_iou(first, second) == pytest.approx(1 / 3)
 
 
 def test_boxes_and_masks_overlap_as_much_as_pycocotools_says():
@@ -107,26 +111,26 @@ def test_boxes_and_masks_overlap_as_much_as_pycocotools_says():
     sides = rng.uniform(5, 60, (12, 2))
     boxes = [tuple(each) for each in np.concatenate([corners, corners + sides], 1)]
     expected = coco_mask.iou(*[np.concatenate([corners, sides], 1)] * 2, [0] * 12)
-    given = [[metrics.box_iou(a, b) for b in boxes] for a in boxes]
+    given = [[box_iou(a, b) for b in boxes] for a in boxes]
     np.testing.assert_allclose(given, expected, atol=1e-9)
     masks = rng.random((6, 20, 30)) < rng.uniform(0.1, 0.9, (6, 1, 1))
     codes = [coco_mask.encode(np.asfortranarray(mask, np.uint8)) for mask in masks]
     expected = coco_mask.iou(codes, codes, [0] * 6)
-    given = [[metrics.mask_iou(a, b) for b in masks] for a in masks]
+    given = [[mask_iou(a, b) for b in masks] for a in masks]
     np.testing.assert_allclose(given, expected, atol=1e-9)
 
 
 def test_each_object_is_matched_once_and_the_best_pairs_first():
     overlap = np.array([[0.6, 0.9], [0.0, 0.8]])
-    assert metrics.match(overlap) == [1, None]
-    assert metrics.match(np.array([[0.6, 0.9], [0.1, 0.8]])) == [1, 0]
-    assert metrics.match(np.zeros((2, 0))) == [None, None]
+    assert match(overlap) == [1, None]
+    assert match(np.array([[0.6, 0.9], [0.1, 0.8]])) == [1, 0]
+    assert match(np.zeros((2, 0))) == [None, None]
 
 
 def test_a_missing_object_and_a_wrong_label_score_zero():
     true = [("cat", (0, 0, 10, 10)), ("dog", (20, 0, 30, 10)), ("owl", (40, 0, 50, 10))]
     given = [("cat", (0, 0, 10, 10)), ("mouse", (20, 0, 30, 10))]
-    assert metrics.matched_ious(true, given, metrics.box_iou) == [1.0, 0.0, 0.0]
+    assert matched_ious(true, given, box_iou) == [1.0, 0.0, 0.0]
 
 
 def box(label: str, x: float, score: float = 1.0, side: float = 40) -> LabelledBox:
@@ -135,14 +139,14 @@ def box(label: str, x: float, score: float = 1.0, side: float = 40) -> LabelledB
 
 def test_perfect_boxes_have_an_average_precision_of_one():
     true = [[box("cat", 0), box("cat", 100)], [box("dog", 50)], []]
-    found = metrics.average_precision(true, true)
+    found = average_precision(true, true)
     for each in (found.ap, found.ap50, found.ap75):
         assert (each.value, each.low, each.high) == pytest.approx((1, 1, 1))
         assert each.count == 3
 
 
 def test_a_sloppy_box_counts_at_the_lower_threshold_only():
-    found = metrics.average_precision([[box("cat", 0)]], [[box("cat", 10)]])  # IoU 0.6
+    found = average_precision([[box("cat", 0)]], [[box("cat", 10)]])  # IoU 0.6
     assert found.ap50.value == pytest.approx(1)
     assert found.ap75.value == 0
     assert 0.2 < found.ap.value < 0.4
@@ -150,27 +154,27 @@ def test_a_sloppy_box_counts_at_the_lower_threshold_only():
 
 def test_a_surer_false_box_costs_more_than_an_unsure_one():
     true = [[box("cat", 0)], []]
-    unsure = metrics.average_precision(true, [[box("cat", 0, 0.9)], [box("cat", 0, 0.1)]])
-    surer = metrics.average_precision(true, [[box("cat", 0, 0.5)], [box("cat", 0, 0.9)]])
+    unsure = average_precision(true, [[box("cat", 0, 0.9)], [box("cat", 0, 0.1)]])
+    surer = average_precision(true, [[box("cat", 0, 0.5)], [box("cat", 0, 0.9)]])
     assert unsure.ap50.value == pytest.approx(1)
     assert surer.ap50.value == pytest.approx(0.5, abs=0.01)
 
 
 def test_no_boxes_given_is_zero_and_none_wanted_is_no_number():
-    assert metrics.average_precision([[box("cat", 0)]], [[]]).ap50.value == 0
-    assert math.isnan(metrics.average_precision([[]], [[]]).ap50.value)
+    assert average_precision([[box("cat", 0)]], [[]]).ap50.value == 0
+    assert math.isnan(average_precision([[]], [[]]).ap50.value)
 
 
 def test_a_box_of_an_unknown_label_does_not_hit():
-    assert metrics.average_precision([[box("cat", 0)]], [[box("unicorn", 0)]]).ap50.value == 0
+    assert average_precision([[box("cat", 0)]], [[box("unicorn", 0)]]).ap50.value == 0
 
 
 def test_the_interval_of_average_precision_holds_its_value_and_narrows_with_more_prompts():
     right, wrong = [box("cat", 0)], [box("cat", 100)]
 
-    def interval(prompts: int) -> metrics.Estimate:
+    def interval(prompts: int) -> Estimate:
         true = [right] * prompts
-        return metrics.average_precision(true, [right, wrong] * (prompts // 2)).ap50
+        return average_precision(true, [right, wrong] * (prompts // 2)).ap50
 
     few, many = interval(10), interval(80)
     assert few.low < few.value < few.high

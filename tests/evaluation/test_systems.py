@@ -13,8 +13,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from data.items import Item
-from evaluation.compare import asking
-from evaluation.compare.systems import System, answers, offered, parse
+from evaluation.compare import item_answers
+from evaluation.compare.comparison import answered
+from evaluation.compare.systems import System, parse, resolved
 from models.catalog import lookup
 from models.hub import adapters
 from models.loading.loader import Loader
@@ -85,7 +86,7 @@ def test_what_is_no_system_is_refused(text):
 )
 def test_a_part_that_does_not_exist_is_named(text, words):
     before = dict(os.environ)
-    with pytest.raises(UserError, match=words), offered(parse(text)):
+    with pytest.raises(UserError, match=words), resolved(parse(text)):
         pass
     assert dict(os.environ) == before
 
@@ -93,10 +94,10 @@ def test_a_part_that_does_not_exist_is_named(text, words):
 def test_folders_are_known_while_they_are_asked(tmp_path, adapter, nano_checkpoint):
     tuned = tmp_path / "tuned"
     shutil.copytree(nano_checkpoint, tuned)
-    with offered(parse(f"{tuned}=nano-224+{adapter}@bf16")) as choice:
-        assert choice.checkpoint.path == tuned
-        assert (choice.checkpoint.name, choice.adapter) == ("tuned", adapter.parent.name)
-        assert choice.precision == "bf16"
+    with resolved(parse(f"{tuned}=nano-224+{adapter}@bf16")) as system:
+        assert system.checkpoint.path == tuned
+        assert (system.checkpoint.name, system.adapter) == ("tuned", adapter.parent.name)
+        assert system.precision == "bf16"
         assert adapter.parent.name in adapters.names("tuned")
     assert "tuned" not in [each.name for each in lookup.checkpoints()]
 
@@ -107,57 +108,57 @@ def test_an_adapter_is_not_taken_for_another_of_its_name(tmp_path, adapter, nano
     name = adapter.parent.name
     shutil.copytree(adapter, tuned / "adapters" / name)
     with pytest.raises(UserError, match=f"another adapter called {name}"):
-        with offered(parse(f"{tuned}=nano-224+{adapter}")):
+        with resolved(parse(f"{tuned}=nano-224+{adapter}")):
             pass
 
 
 def test_answers_come_in_the_order_of_the_items_and_are_kept(tmp_path):
     items = [item(each) for each in ("read.png", "count.png", "detect.png")]
     items = [items[0], items[1], items[0], items[2]]
-    first = answers(parse(NANO), items, tmp_path)
-    assert [each.answer.text for each in first.given] == [each.suffix for each in items]
-    assert all(each.answer.finished for each in first.given)
-    assert (first.given[0].width, first.given[0].height) == items[0].open().size
+    first = answered(parse(NANO), items, tmp_path)
+    assert [each.answer.text for each in first.answers] == [each.suffix for each in items]
+    assert all(each.answer.finished for each in first.answers)
+    assert (first.answers[0].width, first.answers[0].height) == items[0].open().size
     assert (first.precision, first.dtype) == ("fp32", "float32") or first.device == "cuda"
-    again = answers(parse(NANO), items, tmp_path, open_backend=refuse)
-    assert again.given == first.given
+    again = answered(parse(NANO), items, tmp_path, open_backend=refuse)
+    assert again.answers == first.answers
 
 
 def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(asking, "ITEMS_AT_ONCE", 1)
+    monkeypatch.setattr(item_answers, "ITEMS_AT_ONCE", 1)
     items = [item("read.png"), item("count.png")]
     broken = replace(items[1], picture=tmp_path / "none.png")
     with pytest.raises(UserError, match="none"):
-        answers(parse(NANO), [items[0], broken], tmp_path / "kept")
-    assert len(list((tmp_path / "kept").glob("*.json"))) == 1
-    found = answers(parse(NANO), items[:1], tmp_path / "kept", open_backend=refuse)
-    assert found.given[0].answer.text == items[0].suffix
+        answered(parse(NANO), [items[0], broken], tmp_path / "work")
+    assert len(list((tmp_path / "work").glob("*.json"))) == 1
+    found = answered(parse(NANO), items[:1], tmp_path / "work", open_backend=refuse)
+    assert found.answers[0].answer.text == items[0].suffix
 
 
 def test_other_adapters_precisions_and_lengths_are_asked_anew(tmp_path, adapter):
     items = [item("count.png")]
-    answers(parse(NANO), items, tmp_path)
+    answered(parse(NANO), items, tmp_path)
     for text, length in ((f"{NANO}+{adapter}", None), (f"{NANO}@bf16", None), (NANO, 1)):
         with pytest.raises(AssertionError, match="asked again"):
-            answers(parse(text), items, tmp_path, length, refuse)
+            answered(parse(text), items, tmp_path, length, refuse)
 
 
 def test_an_adapter_answers_for_itself(adapter):
     items = [item("caption.png")]
-    plain = answers(parse(NANO), items).given[0].answer
-    with_adapter = answers(parse(f"{NANO}+{adapter}"), items, max_new_tokens=4).given[0].answer
+    plain = answered(parse(NANO), items).answers[0].answer
+    with_adapter = answered(parse(f"{NANO}+{adapter}"), items, max_new_tokens=4).answers[0].answer
     assert not plain.text.startswith(with_adapter.text)
     assert not with_adapter.finished
 
 
 def test_objects_have_the_scores_of_their_tokens(tmp_path):
-    given = answers(parse(NANO), [item("detect.png"), item("segment.png")], tmp_path)
-    for each, count, has_mask in zip(given.given, (2, 1), (False, True), strict=True):
-        found = each.objects(given.codec)
+    found = answered(parse(NANO), [item("detect.png"), item("segment.png")], tmp_path)
+    for each, count, has_mask in zip(found.answers, (2, 1), (False, True), strict=True):
+        objects = each.objects(found.codec)
         assert each.parsed()[1] == 0
-        assert [thing.label for thing, _ in found] == [
+        assert [thing.label for thing, _ in objects] == [
             thing.label for thing in parse_detections(each.answer.text).objects
         ]
-        assert len(found) == count
-        assert all(0 < score <= 1 for _, score in found)
-        assert all((thing.mask is not None) == has_mask for thing, _ in found)
+        assert len(objects) == count
+        assert all(0 < score <= 1 for _, score in objects)
+        assert all((thing.mask is not None) == has_mask for thing, _ in objects)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import PaliGemmaForConditionalGeneration
+from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
-from evaluation.nano.predict import Answerer, Prompt, load
+from evaluation.compare.answers import Answerer
+from evaluation.nano.evaluate import opened
 from models.catalog import lookup
 from models.catalog.checkpoints import BUILT_IN
 
@@ -34,20 +36,21 @@ PROMPTS = (
 
 
 @pytest.fixture(scope="module", params=NANOS)
-def answerer(request) -> Answerer:
-    return load(request.param)
+def answerer(request) -> Iterator[Answerer]:
+    with opened(request.param, "fp32") as found:
+        yield found
 
 
 def test_every_answer_to_a_photograph_comes_to_an_end(answerer):
     pictures = [Image.open(path).convert("RGB") for path in PHOTOGRAPHS]
     pictures.append(Image.new("RGB", (5, 5), "white"))
-    if answerer.name == "nano-224":  # nano-448 runs on here, as its card says
+    if answerer.system.checkpoint.name == "nano-224":  # nano-448 runs on here, as its card says
         noise = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
         pictures += [Image.fromarray(noise), Image.new("RGB", (5, 5))]
     assert len(pictures) >= 3
-    prompts = [Prompt(i, prefix, 20) for i in range(len(pictures)) for prefix in PROMPTS]
-    for prompt, answer in zip(prompts, answerer.answers(pictures, prompts, 13), strict=True):
-        assert answer.finished, (prompt.image, prompt.prefix, answer.text)
+    prompts = [answerer.prompt(i, text) for i in range(len(pictures)) for text in PROMPTS]
+    for prompt, answer in zip(prompts, answerer.answers(pictures, prompts), strict=True):
+        assert answer.finished, (prompt.image, prompt.text, answer.text)
 
 
 @pytest.mark.parametrize("name", NANOS)
@@ -57,15 +60,17 @@ def test_a_checkpoint_is_small_and_needs_no_large_file_storage(name):
     assert max(sizes) < 10_000_000
 
 
-def test_answers_in_batches_are_those_of_plain_generate(answerer):
+def test_answers_side_by_side_are_those_of_plain_generate(answerer):
     pictures = [Image.open(path).convert("RGB") for path in PHOTOGRAPHS]
-    prompts = [Prompt(i % len(pictures), prefix, 9) for i, prefix in enumerate(PROMPTS)]
-    path = lookup.find(answerer.name).path
+    prompts = [answerer.prompt(i % len(pictures), text) for i, text in enumerate(PROMPTS)]
+    path = answerer.system.checkpoint.path
     plain = PaliGemmaForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
-    for prompt, answer in zip(prompts, answerer.answers(pictures, prompts, 5), strict=True):
-        inputs = answerer.processor(
-            images=pictures[prompt.image], text=f"<image>{prompt.prefix}", return_tensors="pt"
+    processor = PaliGemmaProcessor.from_pretrained(path)
+    for prompt, answer in zip(prompts, answerer.answers(pictures, prompts), strict=True):
+        inputs = processor(
+            images=pictures[prompt.image], text=f"<image>{prompt.text}", return_tensors="pt"
         )
-        ids = plain.generate(**inputs, do_sample=False, max_new_tokens=200)[0]
+        limit = prompt.max_new_tokens
+        ids = plain.generate(**inputs, do_sample=False, max_new_tokens=limit)[0]
         new = ids[inputs["input_ids"].shape[1] :]
-        assert answer.text == answerer.processor.decode(new, skip_special_tokens=True).strip()
+        assert answer.text == processor.decode(new, skip_special_tokens=True).strip()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from evaluation.metrics import text_metrics
+from evaluation.metrics import texts
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from evaluation.metrics import text_metrics
     ],
 )
 def test_an_answer_is_processed_as_in_the_vqa_challenge(text, words):
-    assert text_metrics.vqa_words(text) == words
+    assert texts.vqa_words(text) == words
 
 
 @pytest.mark.parametrize(
@@ -41,19 +41,19 @@ def test_an_answer_is_processed_as_in_the_vqa_challenge(text, words):
 )
 def test_vqa_accuracy_is_the_mean_over_leaving_one_person_out(matching, accuracy):
     answers = ["Red."] * matching + [f"other {i}" for i in range(10 - matching)]
-    assert text_metrics.vqa_accuracy("red", answers) == pytest.approx(accuracy)
+    assert texts.vqa_accuracy("red", answers) == pytest.approx(accuracy)
 
 
 def test_nothing_is_processed_where_all_people_agree():
-    assert text_metrics.vqa_accuracy("yes\n", ["yes"] * 10) == 1
-    assert text_metrics.vqa_accuracy("Yes.", ["yes"] * 10) == 0
-    assert text_metrics.vqa_accuracy("Yes.", ["yes"] * 9 + ["no"]) == 1
+    assert texts.vqa_accuracy("yes\n", ["yes"] * 10) == 1
+    assert texts.vqa_accuracy("Yes.", ["yes"] * 10) == 0
+    assert texts.vqa_accuracy("Yes.", ["yes"] * 9 + ["no"]) == 1
 
 
 def test_of_fewer_answers_one_has_to_match():
-    assert text_metrics.vqa_accuracy("The Two!", ["2"]) == 1
-    assert text_metrics.vqa_accuracy("blue", ["red", "blue", "green"]) == 1
-    assert text_metrics.vqa_accuracy("blue", ["red"]) == 0
+    assert texts.vqa_accuracy("The Two!", ["2"]) == 1
+    assert texts.vqa_accuracy("blue", ["red", "blue", "green"]) == 1
+    assert texts.vqa_accuracy("blue", ["red"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_of_fewer_answers_one_has_to_match():
     ],
 )
 def test_anls(given, answers, similarity):
-    assert text_metrics.anls(given, answers) == pytest.approx(similarity)
+    assert texts.anls(given, answers) == pytest.approx(similarity)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_anls(given, answers, similarity):
     [("yes", True), (" No.", False), ("Yes, there is.", True), ("not sure", None), ("", None)],
 )
 def test_yes_or_no_is_the_first_word(text, said):
-    assert text_metrics.yes_or_no(text) is said
+    assert texts.yes_or_no(text) is said
 
 
 def test_yes_no_counts_an_answer_that_is_neither_as_wrong():
     given = ["yes", "yes", "no", "no", "yes", "blue"]
-    found = text_metrics.yes_no(given, [True, False, False, True, True, True])
+    found = texts.yes_no(given, [True, False, False, True, True, True])
     assert found.accuracy.value == pytest.approx(3 / 6)
     assert found.precision.value == pytest.approx(2 / 3)
     assert found.recall.value == pytest.approx(2 / 4)
@@ -95,7 +95,7 @@ def test_yes_no_counts_an_answer_that_is_neither_as_wrong():
 
 
 def test_there_is_no_precision_without_a_yes():
-    found = text_metrics.yes_no(["no", "no"], [True, False])
+    found = texts.yes_no(["no", "no"], [True, False])
     assert math.isnan(found.precision.value)
     assert found.recall.value == 0
 
@@ -122,17 +122,17 @@ REFERENCES = [
     ],
 )
 def test_cider_is_that_of_pycocoevalcap(captions, scores):
-    np.testing.assert_allclose(text_metrics.cider(captions, REFERENCES), scores, rtol=1e-6)
+    np.testing.assert_allclose(texts.cider(captions, REFERENCES), scores, rtol=1e-6)
 
 
 def test_cider_of_nothing():
-    assert text_metrics.cider([], []) == []
-    assert text_metrics.cider([""], [["a cat"]]) == [0.0]
+    assert texts.cider([], []) == []
+    assert texts.cider([""], [["a cat"]]) == [0.0]
 
 
 def test_captions_are_cut_into_words_as_by_the_penn_treebank_tokenizer():
     text = "Two men, 3.5 m tall, at 10:30 – they’re happy. A cat's t-shirt doesn't fit!"
-    assert " ".join(text_metrics.caption_words(text)) == (
+    assert " ".join(texts.caption_words(text)) == (
         "two men 3.5 m tall at 10:30 they 're happy a cat 's t-shirt does n't fit"
     )
 
@@ -148,7 +148,7 @@ def test_captions_are_cut_into_words_as_by_the_penn_treebank_tokenizer():
     ],
 )
 def test_sentences(text, count):
-    assert text_metrics.sentences(text) == count
+    assert texts.sentences(text) == count
 
 
 @pytest.mark.parametrize(
@@ -162,4 +162,4 @@ def test_sentences(text, count):
     ],
 )
 def test_kind_of_answer(text, kind):
-    assert text_metrics.kind_of_answer(text) == kind
+    assert texts.kind_of_answer(text) == kind

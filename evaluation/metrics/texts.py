@@ -14,13 +14,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics.metrics import Estimate, bootstrap, edit_distance, mean, normalized
+from evaluation.metrics.estimates import Estimate, bootstrap, mean
 
 VQA_ANSWERS = 10  # that VQA asks people for
 VQA_ENOUGH = 3  # of the others said the same
 ANLS_THRESHOLD = 0.5
 CIDER_LENGTHS = (1, 2, 3, 4)  # of n-grams, in words
 CIDER_SIGMA = 6.0
+
+# Comparison by characters
+
+
+def normalized(text: str) -> str:
+    """The text in lower case, with single spaces and without an end mark."""
+    return " ".join(text.casefold().split()).rstrip(".")
+
+
+def is_exact(given: str, accept: Iterable[str]) -> bool:
+    """Whether the answer is one of those that are true, but for case and spaces."""
+    return normalized(given) in {normalized(text) for text in accept}
+
+
+def edit_distance(first: str, second: str) -> int:
+    """Levenshtein distance in characters."""
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        previous, row[0] = row[0], i
+        for j, b in enumerate(second, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
+    return row[-1]
+
+
+def character_error_rate(given: str, true: str) -> float:
+    """Edit distance per true character; above 1 where much is made up."""
+    return edit_distance(given, true) / max(1, len(true))
+
 
 # VQA accuracy
 

@@ -1,9 +1,9 @@
-"""The two ways to an answer that the benchmark compares: this project's, and plain `generate`.
+"""The two implementations that the benchmark compares: the served one, and plain `generate`.
 
-Ours goes through `LocalBackend`, as the page does; plain is `from_pretrained`, the processor and
-`model.generate`, as the documentation of transformers shows it. Both read the same files, and
-whatever computes does so in a thread that ends with its answer: the workers that OpenMP keeps for
-each thread would slow down those of the other way.
+The served one goes through `LocalBackend`, as the page does; plain is `from_pretrained`, the
+processor and `model.generate`, as the documentation of transformers shows it. Both read the same
+files, and whatever computes does so in a thread that ends with its answer: the workers that OpenMP
+keeps for each thread would slow down those of the other one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 from transformers import PaliGemmaProcessor
 from transformers.generation.streamers import BaseStreamer
 
-from evaluation.nano.predict import timer
+from evaluation.speed.stopwatch import stopwatch
 from models.catalog.lookup import find
 from models.loading.device import best_device
 from models.loading.loader import Loader, read_model
@@ -50,11 +50,11 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to answer: its name and precision, the seconds it took to load, and what answers.
+class Implementation:
+    """What answers: its name and precision, the seconds it took to load, and the call.
 
-    `answer_batch` answers several at once as one padded batch; ours has none, as requests that come
-    together share their steps anyway.
+    `answer_batch` answers several at once as one padded batch; the served one has none,
+    as requests that come together share their steps anyway.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Way:
     answer_batch: Callable[[Sequence[Image.Image], Sequence[str]], None] | None = None
 
     @property
-    def is_ours(self) -> bool:
+    def is_served(self) -> bool:
         """Whether it is this project's."""
         return self.answer_batch is None
 
@@ -83,7 +83,9 @@ class _Clock(BaseStreamer):
         """Nothing is kept back."""
 
 
-def ours(backend: LocalBackend, checkpoint: str, precision: str, max_new_tokens: int) -> Way:
+def served(
+    backend: LocalBackend, checkpoint: str, precision: str, max_new_tokens: int
+) -> Implementation:
     """The backend of the page. Its first answer, which loads the model, is not among the runs."""
 
     def answer(image: Image.Image, prompt: str) -> tuple[Run, Result]:
@@ -95,7 +97,7 @@ def ours(backend: LocalBackend, checkpoint: str, precision: str, max_new_tokens:
             decoding=Decoding(max_new_tokens=max_new_tokens),
             deadline_s=LONGEST_S,
         )
-        seconds = timer()
+        seconds = stopwatch()
         first: float | None = None
         result: Result | None = None
         for event in backend.answer(request):
@@ -109,13 +111,15 @@ def ours(backend: LocalBackend, checkpoint: str, precision: str, max_new_tokens:
 
     _, loading = answer(warm_up(checkpoint), PROMPTS[0])
     load_s = loading.timings.load_s
-    return Way("this project", precision, load_s, lambda image, prompt: answer(image, prompt)[0])
+    return Implementation(
+        "this project", precision, load_s, lambda image, prompt: answer(image, prompt)[0]
+    )
 
 
-def plain(checkpoint: str, precision: str, max_new_tokens: int) -> Way:
+def plain(checkpoint: str, precision: str, max_new_tokens: int) -> Implementation:
     """`transformers` alone; its first answer, which warms it up, is not among the runs."""
     folder, device = Loader().fetch(checkpoint), best_device()
-    seconds = timer()
+    seconds = stopwatch()
     model = in_own_thread(lambda: read_model(folder, precision, device).eval())
     processor = PaliGemmaProcessor.from_pretrained(folder)
     load_s = seconds()
@@ -131,7 +135,7 @@ def plain(checkpoint: str, precision: str, max_new_tokens: int) -> Way:
         return out[:, inputs["input_ids"].shape[1] :]
 
     def answer(image: Image.Image, prompt: str) -> Run:
-        seconds = timer()
+        seconds = stopwatch()
         clock = _Clock(seconds)
         (new,) = in_own_thread(lambda: run([image], [prompt], clock))
         text = processor.decode(new, skip_special_tokens=True).strip()
@@ -143,7 +147,7 @@ def plain(checkpoint: str, precision: str, max_new_tokens: int) -> Way:
         in_own_thread(lambda: run(images, prompts))
 
     answer(warm_up(checkpoint), PROMPTS[0])
-    return Way("transformers.generate", precision, load_s, answer, answer_batch)
+    return Implementation("transformers.generate", precision, load_s, answer, answer_batch)
 
 
 def in_own_thread(work: Callable[[], Value]) -> Value:
