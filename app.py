@@ -28,7 +28,7 @@ from models.serving.backend import Backend
 from models.serving.metrics import PROMETHEUS_TYPE, prometheus
 from ui.examples import FOLDER, read_examples
 from ui.page import build_page
-from ui.theme import SCRIPT, STYLE, build_theme
+from ui.theme import STYLES, build_theme, script
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def launch_options() -> dict[str, Any]:
     """How the page is served; the same for the demo and for its tests."""
     return {
         "theme": build_theme(),
-        "css_paths": STYLE,
-        "js": SCRIPT.read_text("utf-8"),
+        "css_paths": list(STYLES),
+        "js": script(),
         "footer_links": ["api"],
         "max_file_size": LARGEST_UPLOAD,
         "state_session_capacity": SESSIONS_KEPT,

@@ -73,9 +73,9 @@ class WatchedBackend:
         with self._condition:
             return self._condition.wait_for(lambda: self.active == count, PATIENCE_S)
 
-    def missing(self, checkpoint: str) -> str | None:
+    def missing(self, checkpoint: str, precision: str = "auto") -> str | None:
         """As the backend says."""
-        return self._backend.missing(checkpoint)
+        return self._backend.missing(checkpoint, precision)
 
     def notice(self, checkpoint: str) -> str | None:
         """As the backend says."""

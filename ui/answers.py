@@ -10,16 +10,17 @@ from typing import Any
 import gradio as gr
 
 from models.prompts import tokens
+from models.prompts.grammar import parse, yields_boxes
 from models.schema import Request, Result, StatusEvent, TokenEvent
 from ui import markup
-from ui.components import LayeredImage
-from ui.pictures import MOST_DRAWN, annotate, distinct_labels
+from ui.found_picture import FoundPicture
+from ui.pictures import MOST_DRAWN, distinct_colours, distinct_labels
 
 ENDED = {
     "eos": "Done.",
-    "length": "Stopped at the token limit. Raise “Maximum tokens” under Decoding for more.",
+    "length": "Stopped at the token limit. For more, raise “Maximum tokens” under Decoding.",
     "cancelled": "Stopped.",
-    "deadline": "Stopped at the time limit. Ask for fewer tokens or choose a smaller size.",
+    "deadline": "Stopped at the time limit. Ask for fewer tokens, or choose a smaller model.",
 }
 
 
@@ -38,7 +39,7 @@ def waiting(request: Request, event: StatusEvent) -> tuple[Any, ...]:
 def partial(request: Request, event: TokenEvent, first_token_s: float) -> tuple[Any, ...]:
     """The text so far and what is known of it, which stays after Stop; boxes wait for the end."""
     readable = tokens.readable(event.text)
-    figures = markup.timing_figures(None, event.index + 1, first_token_s)
+    figures = markup.timing_figures(None, event.index + 1, first_token_s, request)
     details = describe_start(request, event.text) | {
         "timings": {"first_token_s": round(first_token_s, 3), "tokens": event.index + 1}
     }
@@ -51,26 +52,31 @@ def finished(request: Request, result: Result) -> tuple[Any, ...]:
     annotated = gr.update(value=None, visible=False)
     table = gr.update(value="", visible=False)
     if result.detections:
-        colours = dict(zip(labels, markup.colours(len(labels)), strict=True))
-        shown, layers = annotate(request.image, result.detections, labels)
-        coloured = [(opacity, label, colours[label]) for opacity, label in layers]
-        value = LayeredImage.saved(shown, coloured)
-        annotated = gr.update(value=value, color_map=colours, visible=True)
-        table = gr.update(value=markup.detection_table(result.detections, labels), visible=True)
+        colours = distinct_colours(request.image, result.detections)
+        value = FoundPicture.saved(request.image, result.detections, labels, colours)
+        annotated = gr.update(value=value, visible=True)
+        rows = markup.detection_table(result.detections, labels, colours)
+        table = gr.update(value=rows, visible=True)
     return (
-        markup.status(_ending(result)),
+        markup.status(_ending(request, result)),
         tokens.readable(result.text),
         annotated,
         table,
-        markup.timing_figures(result.timings),
+        markup.timing_figures(result.timings, request=request),
         describe(result, labels),
     )
 
 
-def _ending(result: Result) -> str:
+def _ending(request: Request, result: Result) -> str:
     ending = ENDED[result.finish_reason]
-    if result.invalid_objects:
-        ending += f" {result.invalid_objects} box(es) of the answer made no sense and are left out."
+    parsed = parse(request.prompt)
+    if yields_boxes(parsed.task) and result.finish_reason == "eos" and not result.detections:
+        names = " or ".join(name.strip() for name in parsed.objects.split(";"))
+        ending = f"No {names} found."
+    if result.invalid_objects == 1:
+        ending += " 1 box in the answer made no sense and was left out."
+    elif result.invalid_objects:
+        ending += f" {result.invalid_objects} boxes in the answer made no sense and were left out."
     if len(result.detections) > MOST_DRAWN:
         ending += f" Only the first {MOST_DRAWN} of {len(result.detections)} objects are drawn."
     return ending

@@ -30,8 +30,8 @@ TASKS: tuple[Choice, ...] = (
 )
 
 VARIANT_NAMES = {
-    "mix": "mix – answers open questions",
-    "pt": "pt – to fine-tune",
+    "mix": "mix – all tasks",
+    "pt": "pt – for fine-tuning",
     "ft-docci": "ft-docci – long captions",
 }
 NANO_LANGUAGES = tuple(  # of its captions
@@ -41,6 +41,7 @@ NANO_LANGUAGES = tuple(  # of its captions
 DEFAULT_PRECISION = "auto"
 # Maximum tokens, temperature, top-k, top-p, beams and seed, in the order of `Handlers.answer`.
 DEFAULT_DECODING = (0, 0, 0, 1, 1, 0)
+DECODING_NAMES = ("maximum tokens", "temperature", "top-k", "top-p", "beams", "seed")
 PRECISION_NAMES = {
     "auto": "Automatic",
     "bf16": "bfloat16",
@@ -82,12 +83,13 @@ def language_limit(size: str, task: str, language: str) -> str:
     if size != "nano":
         return ""
     if task in (Task.CAPTION, Task.CAP):
-        known, what = NANO_LANGUAGES, f"nano has no captions in {LANGUAGES[language]}."
+        known = NANO_LANGUAGES
+        what = f"nano cannot write captions in {LANGUAGES[language]}."
     elif task in (Task.DESCRIBE, Task.ANSWER, Task.QUESTION):
-        known, what = ("en",), "nano does this task in English only."
+        known, what = ("en",), "nano does this task only in English."
     else:
         return ""
-    remedy = "Choose another language, or 3B or larger under Model."
+    remedy = "Choose another language, or choose 3B or larger under Model."
     return "" if language in known else f"{what} {remedy}"
 
 
@@ -99,6 +101,19 @@ def size_choices() -> list[Choice]:
 def precision_choices(precisions: Sequence[str]) -> list[Choice]:
     """The precisions that can run here as (label, value), "auto" first."""
     return [(PRECISION_NAMES[name], name) for name in ("auto", *precisions)]
+
+
+def describe_settings(
+    precision: str | None, adapter: str, decoding: Sequence[float | None]
+) -> tuple[str, ...]:
+    """What differs from the defaults, in words; `decoding` is ordered as DEFAULT_DECODING."""
+    changed = [f"adapter {adapter}"] if adapter else []
+    if precision and precision != DEFAULT_PRECISION:
+        changed.append(PRECISION_NAMES.get(precision, precision))
+    for name, value, default in zip(DECODING_NAMES, decoding, DEFAULT_DECODING, strict=True):
+        if value is not None and value != default:
+            changed.append(f"{name} {value:g}")
+    return tuple(changed)
 
 
 def find_checkpoint(size: str, variant: str, resolution: str | int) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""Components that Gradio does not have: inputs that can be trusted, open choices, light layers.
+"""Components that Gradio does not have: inputs that can be trusted, and open choices.
 
 They know files and widgets; what a picture must be to be safe is said by `models.images`.
 """
@@ -6,26 +6,23 @@ They know files and widgets; what a picture must be to be safe is said by `model
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components.annotated_image import AnnotatedImageData, Annotation
-from gradio.data_classes import FileData, ImageData
-from gradio.processing_utils import save_pil_to_cache
+from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
-from PIL import Image
 
 from models.images import OpenedImage, open_image
 from models.schema import UserError
 
 
 def as_error(error: UserError) -> gr.Error:
-    """The same failure for the page and for API callers: what is wrong, then what to do."""
-    # The page renders the message as HTML, and it may quote what somebody typed.
+    """The failure for API callers: what is wrong, then what to do. The page says it in its status,
+    so that no second message covers it and stays after the next answer."""
+    # Gradio renders the message as HTML where it is shown, and it may quote what somebody typed.
     message = html.escape(str(error), quote=False)
-    return gr.Error(message, print_exception=False)
+    return gr.Error(message, print_exception=False, visible=False)
 
 
 class SafeImage(gr.Image):
@@ -89,37 +86,6 @@ class SafeImage(gr.Image):
         if not any(path.is_relative_to(folder) for folder in folders) or not path.is_file():
             raise UserError("That file was not uploaded here.", "Upload the picture again.")
         return path
-
-
-class LayeredImage(gr.AnnotatedImage):
-    """An annotated image that its handler has saved.
-
-    Gradio would save it in the thread that streams to all visitors, who would wait a second for a
-    large picture with many layers, and it would take 32 bytes for each pixel of a layer.
-    """
-
-    is_template = True
-
-    @staticmethod
-    def saved(
-        shown: Image.Image, layers: Iterable[tuple[Image.Image, str, str]]
-    ) -> AnnotatedImageData:
-        """The value of a picture and its layers: an opacity of mode L, a label, a colour each."""
-        annotations = []
-        for opacity, label, colour in layers:
-            layer = Image.new("RGB", shown.size, colour)
-            layer.putalpha(opacity)
-            annotations.append(Annotation(image=_saved(layer, "png"), label=label))
-        return AnnotatedImageData(image=_saved(shown, "webp"), annotations=annotations)
-
-    def postprocess(self, value: AnnotatedImageData | None) -> AnnotatedImageData | None:
-        """What `saved` gave, or nothing."""
-        return value
-
-
-def _saved(picture: Image.Image, format: str) -> FileData:
-    path = save_pil_to_cache(picture, cache_dir=get_upload_folder(), format=format)
-    return FileData(path=path)
 
 
 class OpenRadio(gr.Radio):

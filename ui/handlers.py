@@ -13,7 +13,6 @@ from typing import Any
 
 import gradio as gr
 
-from models.catalog import deployment, lookup
 from models.images import OpenedImage
 from models.prompts import grammar
 from models.prompts.grammar import Task
@@ -27,19 +26,12 @@ from models.schema import (
     UserError,
 )
 from models.serving.backend import Backend
-from models.serving.validation import gigabytes
 from ui import markup
 from ui.answers import ENDED, blank, finished, partial, waiting
-from ui.choices import (
-    DEFAULT_DECODING,
-    DEFAULT_PRECISION,
-    PRECISION_NAMES,
-    find_checkpoint,
-    language_limit,
-    settle,
-)
+from ui.choices import DEFAULT_DECODING, DEFAULT_PRECISION, find_checkpoint
 from ui.components import as_error
 from ui.examples import Example
+from ui.model_handlers import NO_ADAPTER, ModelHandlers
 from ui.runs import Runs
 
 logger = logging.getLogger(__name__)
@@ -47,11 +39,6 @@ logger = logging.getLogger(__name__)
 # Between two updates of all pages together, as every update takes time from the model; and what one
 # page waits at most, however many there are.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.04, 0.5
-NO_ADAPTER = ""
-NANO_NOTE = (
-    "nano is small and knows only the drawn scenes it was trained on, like the examples. "
-    "For photographs choose 3B or larger under Model."
-)
 OWN_FAILURE = UserError(
     "The server could not answer because of an error of its own.",
     "Try again; if it stays, choose another model or look at the app's log.",
@@ -107,6 +94,7 @@ class Handlers:
     def __init__(self, backend: Backend, examples: tuple[Example, ...]):
         self._backend = backend
         self._examples = examples
+        self.model = ModelHandlers(backend)
         self.runs = Runs()
 
     def answer(
@@ -149,7 +137,7 @@ class Handlers:
             checkpoint = find_checkpoint(size, variant, resolution)
             edges = (box_left, box_top, box_right, box_bottom)
             prompt = build_prompt(task, language, question, answer, objects, edges, text)
-            missing = self._backend.missing(checkpoint.name)
+            missing = self._backend.missing(checkpoint.name, precision or "auto")
             if missing:
                 raise UserError(missing)
             request = Request(
@@ -258,10 +246,6 @@ class Handlers:
         names = ("language", "question", "answer", "objects", "box", "text")
         return tuple(gr.update(visible=name in needed) for name in names)
 
-    def limit_language(self, size: str, task: str, language: str) -> str:
-        """What to know beside the language picker before running."""
-        return markup.notice(language_limit(size, task, language), "warning")
-
     def preview(
         self,
         task: str,
@@ -282,53 +266,6 @@ class Handlers:
         except UserError as error:
             return gr.update(value="", placeholder=str(error))
         return gr.update(value=prompt, placeholder="")
-
-    def choose(
-        self, size: str, variant: str, resolution: str, adapter: str | None
-    ) -> tuple[Any, ...]:
-        """Settle on a checkpoint that exists after size, variant, resolution or adapter changed.
-
-        Returns updates of (size, variant, resolution, adapter, notice, what it takes, accordion,
-        what nano knows).
-        """
-        choice = settle(size, variant, resolution)
-        checkpoint = choice.checkpoint
-        adapters = self._backend.adapters(checkpoint.name)
-        may_name = adapter and deployment.current().any_adapter
-        kept = adapter if adapter in adapters or may_name else NO_ADAPTER
-        return (
-            checkpoint.size,
-            gr.update(choices=list(choice.variants), value=checkpoint.variant),
-            gr.update(choices=list(choice.resolutions), value=str(checkpoint.resolution)),
-            gr.update(
-                choices=[("None", NO_ADAPTER), *((name, name) for name in adapters)],
-                value=kept,
-            ),
-            self.model_notice(checkpoint.name),
-            self.model_needs(checkpoint.name),
-            gr.update(label=" · ".join(filter(None, (f"Model: {choice.summary}", kept)))),
-            gr.update(visible=checkpoint.size == "nano"),
-        )
-
-    def model_notice(self, checkpoint: str) -> str:
-        """What to know about a checkpoint before running it.
-
-        What is missing; otherwise what its first use brings, and nano's limits.
-        """
-        missing = self._backend.missing(checkpoint)
-        if missing:
-            return markup.notice(missing, "warning")
-        about = self._backend.notice(checkpoint) or ""
-        limits = NANO_NOTE if lookup.find(checkpoint).size == "nano" else ""
-        return markup.notice(f"{about} {limits}".strip())
-
-    def model_needs(self, checkpoint: str) -> str:
-        """Parameters, download and, by precision, the memory of a checkpoint."""
-        chosen = lookup.find(checkpoint)
-        about = f"{chosen.parameters / 1e6:,.0f} million parameters"
-        if not chosen.is_local:
-            about += f", {gigabytes(chosen.download_bytes)} to download"
-        return markup.needs(about, self._backend.needs(checkpoint), PRECISION_NAMES)
 
     def engine_figures(self) -> str:
         """What the loaded models do now."""
@@ -361,10 +298,11 @@ class Handlers:
             DEFAULT_PRECISION,
             *DEFAULT_DECODING,
             markup.expected(example.expect),
-            *self.choose(
+            *self.model.choose(
                 checkpoint.size,
                 checkpoint.variant,
                 str(checkpoint.resolution),
+                DEFAULT_PRECISION,
                 example.adapter or NO_ADAPTER,
             ),
         )

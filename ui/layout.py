@@ -11,9 +11,10 @@ from models.catalog import deployment
 from models.prompts.grammar import Task
 from models.serving.backend import Backend
 from ui import choices, markup, nano
-from ui.components import LayeredImage, Number, OpenRadio, SafeImage, Slider
+from ui.components import Number, OpenRadio, SafeImage, Slider
 from ui.examples import Example
-from ui.handlers import NO_ADAPTER
+from ui.found_picture import TEMPLATE, FoundPicture
+from ui.model_handlers import NO_ADAPTER, ModelHandlers
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Controls:
-    """What starts and stops an answer, and the prompt that would be sent."""
+    """What starts and stops an answer, what would answer, and the prompt that would be sent."""
 
     run: gr.Button
     stop: gr.Button
+    settings: gr.HTML
+    defaults: gr.Button
     prompt: gr.Textbox
 
 
@@ -63,6 +66,12 @@ class Model:
     adapter: gr.Dropdown
     decoding: tuple[Any, ...]
 
+    @property
+    def settings(self) -> list[Any]:
+        """Everything that says what answers and how, in the order in which handlers take it."""
+        pickers = [self.size, self.variant, self.resolution, self.precision, self.adapter]
+        return [*pickers, *self.decoding]
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -70,7 +79,7 @@ class Outputs:
 
     status: gr.HTML
     text: gr.Textbox
-    annotated: LayeredImage
+    annotated: FoundPicture
     table: gr.HTML
     figures: gr.HTML
     details: gr.JSON
@@ -115,7 +124,7 @@ def inputs_panel() -> Inputs:
     )
     answer = gr.Textbox(
         "",
-        label="Answer that the question should have",
+        label="Answer to write a question for",
         placeholder="two",
         visible=False,
         elem_id="given-answer",
@@ -123,8 +132,8 @@ def inputs_panel() -> Inputs:
     )
     objects = gr.Textbox(
         "",
-        label="Objects, separated by ;",
-        placeholder="cat ; dog",
+        label="Objects to find (comma-separated)",
+        placeholder="cat, dog",
         visible=False,
         elem_id="objects",
         max_length=500,
@@ -138,7 +147,7 @@ def inputs_panel() -> Inputs:
     text = gr.Textbox(
         "",
         label="Free prompt",
-        placeholder="Anything a mix checkpoint may understand",
+        placeholder="Anything a mix model may understand",
         visible=False,
         elem_id="free-prompt",
         max_length=500,
@@ -163,19 +172,25 @@ def inputs_panel() -> Inputs:
 
 
 def controls_panel() -> Controls:
-    """Run, Stop and the live prompt."""
+    """Run, Stop, what would answer with a way back to defaults, and the live prompt."""
     with gr.Row(elem_id="run-row"):
         run = gr.Button("Run", variant="primary", elem_id="run", scale=3)
         stop = gr.Button("Stop", elem_id="stop", scale=1, interactive=False)
+    with gr.Row(elem_id="settings-row"):
+        summary = choices.start().summary
+        settings = gr.HTML(markup.settings(summary, ()), elem_id="settings", padding=False)
+        defaults = gr.Button(
+            "Back to defaults", size="sm", elem_id="defaults", visible=False, min_width=0, scale=0
+        )
     prompt = gr.Textbox(
         value="caption en",
-        label="Prompt, as it is sent",
+        label="Prompt to be sent",
         interactive=False,
         elem_id="prompt",
         buttons=["copy"],
         lines=1,
     )
-    return Controls(run, stop, prompt)
+    return Controls(run, stop, settings, defaults, prompt)
 
 
 def model_panel(backend: Backend) -> Model:
@@ -183,7 +198,9 @@ def model_panel(backend: Backend) -> Model:
     start = choices.start()
     adapters = backend.adapters(start.checkpoint.name)
     may_name = deployment.current().any_adapter
-    notice = gr.HTML(elem_id="model-notice", padding=False)
+    notices = ModelHandlers(backend)
+    name = start.checkpoint.name
+    notice = gr.HTML(notices.notice(name), elem_id="model-notice", padding=False)
     known = (
         ("Objects", ", ".join(nano.OBJECTS)),
         ("Background colours", ", ".join(nano.BACKGROUNDS)),
@@ -218,19 +235,19 @@ def model_panel(backend: Backend) -> Model:
                 [("None", NO_ADAPTER), *((name, name) for name in adapters)],
                 value=NO_ADAPTER,
                 label="Adapter",
-                info="or any public LoRA on the Hub: owner/name" if may_name else None,
+                info="or any public LoRA on the Hub, as owner/name" if may_name else None,
                 allow_custom_value=True,
                 min_width=140,
             )
-        needs = gr.HTML(elem_id="needs", padding=False)
+        needs = gr.HTML(notices.needs(name), elem_id="needs", padding=False)
     tokens, heat, k, p, width, start_seed = choices.DEFAULT_DECODING
     with gr.Accordion("Decoding", open=False, elem_id="decoding"):
         with gr.Row():
             max_tokens = Slider(
-                0, 1024, tokens, step=1, label="Maximum tokens", info="0: as the task needs"
+                0, 1024, tokens, step=1, label="Maximum tokens", info="0: as many as the task needs"
             )
             temperature = Slider(
-                0, 2, heat, step=0.05, label="Temperature", info="0: always the likeliest token"
+                0, 2, heat, step=0.05, label="Temperature", info="0: always the most likely token"
             )
         with gr.Row():
             top_k = Slider(0, 200, k, step=1, label="Top-k", info="0: off")
@@ -263,20 +280,22 @@ def outputs_panel() -> Outputs:
         max_lines=14,
         buttons=["copy"],
         elem_id="answer",
-        placeholder="The answer appears here, word by word.",
+        placeholder="The answer will appear here, word by word.",
     )
     expected = gr.HTML("", elem_id="expected", padding=False)
     # Its label would lie over the picture's corner, where objects may be.
-    annotated = LayeredImage(
+    annotated = FoundPicture(
         label="Found in the picture",
-        show_label=False,
+        html_template=TEMPLATE,
         visible=False,
         elem_id="annotated",
-        buttons=["fullscreen"],
+        apply_default_css=False,
+        padding=False,
+        js_on_load=None,
     )
     table = gr.HTML(visible=False, elem_id="boxes", padding=False)
     figures = gr.HTML(markup.timing_figures(None), elem_id="figures", padding=False)
-    with gr.Accordion("Details: prompt sent, raw text, numbers", open=False, elem_id="details"):
+    with gr.Accordion("Details: prompt, raw text and numbers", open=False, elem_id="details"):
         details = gr.JSON(label="Result", show_label=False)
     return Outputs(status, text, annotated, table, figures, details, expected)
 

@@ -5,29 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-from models.schema import Detection, Need, Timings
+from models.schema import Detection, Need, Request, Timings
 from models.serving.metrics import Snapshot
 from models.serving.validation import gigabytes
 
-# Distinct on light and dark pictures alike; the legend and the table use the same ones.
-COLOURS = (
-    "#e4572e",
-    "#1b7fc4",
-    "#2a9d5c",
-    "#b455c8",
-    "#d9a514",
-    "#00a3a3",
-    "#7a5cf0",
-    "#d6336c",
-    "#7c9a1e",
-    "#a0603c",
-)
 SHORTEST_WAIT_S = 0.5  # that is worth a figure
-
-
-def colours(count: int) -> list[str]:
-    """A colour for each of `count` objects; they repeat after the tenth."""
-    return [COLOURS[index % len(COLOURS)] for index in range(count)]
 
 
 def escape(text: str) -> str:
@@ -42,7 +24,18 @@ def notice(text: str, kind: str = "info") -> str:
     """A sentence in a box, or nothing. `kind` is info, warning or error."""
     if not text:
         return ""
-    return f'<div class="notice notice-{kind}" role="status">{escape(text)}</div>'
+    return f'<div class="notice notice-{kind}">{escape(text)}</div>'
+
+
+def settings(summary: str, changed: Sequence[str]) -> str:
+    """What will answer: a checkpoint, and what differs from the defaults."""
+    others = "".join(f'<span class="changed">{escape(each)}</span>' for each in changed)
+    return f'<p class="settings"><span>{escape(summary)}</span>{others}</p>'
+
+
+def count(number: int) -> str:
+    """A number of parameters as people say it, such as "3.0 B" or "13 M"."""
+    return f"{number / 1e9:.1f} B" if number >= 10**9 else f"{number / 1e6:.0f} M"
 
 
 def expected(text: str) -> str:
@@ -63,8 +56,9 @@ def needs(about: str, found: Sequence[Need], names: Mapping[str, str]) -> str:
         f"<td>{gigabytes(need.bytes)}</td><td>{'yes' if need.fits else 'no'}</td></tr>"
         for need in found
     )
-    head = "<tr><th>Precision</th><th>Memory</th><th>Fits here</th></tr>"
-    return f'<p class="about">{escape(about)}</p><table class="needs">{head}{rows}</table>'
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Precision", "Memory", "Fits here"))
+    table = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+    return f'<p class="about">{escape(about)}</p><table class="needs">{table}</table>'
 
 
 def engine_figures(snapshots: Sequence[Snapshot]) -> str:
@@ -75,10 +69,10 @@ def engine_figures(snapshots: Sequence[Snapshot]) -> str:
             "Model",
             "Precision",
             "Waiting",
-            "Rows",
+            "Running",
             "First token",
             "Tokens per second",
-            "Pictures seen before",
+            "Pictures from cache",
         )
     )
     rows = []
@@ -89,28 +83,31 @@ def engine_figures(snapshots: Sequence[Snapshot]) -> str:
         cells = "".join(f"<td>{value}</td>" for value in values)
         rows.append(f'<tr><th scope="row">{escape(each.name)}</th>{cells}</tr>')
     return (
-        '<div class="table-scroll" tabindex="0"><table class="detections">'
+        '<div class="table-scroll" role="region" aria-label="Models" tabindex="0">'
+        '<table class="detections">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
 def status(text: str, share: float | None = None) -> str:
-    """One line on what is going on, announced by screen readers, and a bar up to `share` of 1."""
+    """One line on what is going on, and a bar up to `share` of 1. `result.js` announces it."""
     bar = ""
     if share is not None:
         value = f'max="1" value="{share:.4f}"'
         bar = f'<progress class="share" {value} aria-label="Download"></progress>'
-    return f'<p class="status" role="status" aria-live="polite">{escape(text)}</p>{bar}'
+    return f'<p class="status">{escape(text)}</p>{bar}'
 
 
 def timing_figures(
-    timings: Timings | None, tokens: int = 0, first_token_s: float | None = None
+    timings: Timings | None,
+    tokens: int = 0,
+    first_token_s: float | None = None,
+    request: Request | None = None,
 ) -> str:
-    """Time to first token, tokens per second and token count as labelled figures.
+    """What was asked, time to first token, tokens per second and token count, each with its name.
 
-    How long others came first is among them where it was long.
-
-    Without `timings` they are those of an unfinished answer.
+    How long others came first is among them where it was long. Without `timings` they are those of
+    an unfinished answer, without `request` of none.
     """
     if timings is None:
         first = "–" if first_token_s is None else f"{first_token_s:.2f} s"
@@ -125,26 +122,44 @@ def timing_figures(
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures
     )
-    return f'<dl class="figures">{cells}</dl>'
+    return f'{_asked(request) if request else ""}<dl class="figures">{cells}</dl>'
 
 
-def detection_table(detections: Sequence[Detection], labels: Sequence[str]) -> str:
-    """The boxes as a table, in pixels of the picture; a mask column where there is one."""
+def _asked(request: Request) -> str:
+    """The prompt that was sent, and what answered it."""
+    model = request.checkpoint
+    if request.adapter:
+        model += f" with adapter {request.adapter}"
+    return (
+        '<dl class="asked"><div><dt>Prompt sent to the model</dt>'
+        f"<dd><code>{escape(request.prompt)}</code></dd></div>"
+        f"<div><dt>Model</dt><dd>{escape(model)}</dd></div></dl>"
+    )
+
+
+def detection_table(
+    detections: Sequence[Detection], labels: Sequence[str], colours: Sequence[str]
+) -> str:
+    """The boxes as a table, in pixels of the picture; a mask column where there is one.
+
+    `data-object` ties a row to its box on the picture.
+    """
     masked = any(detection.mask is not None for detection in detections)
     head = ["Object", "Left", "Top", "Right", "Bottom"] + (["Mask area"] if masked else [])
     rows = []
-    marks = colours(len(labels))
-    for detection, label, colour in zip(detections, labels, marks, strict=True):
+    for index, (detection, label, colour) in enumerate(
+        zip(detections, labels, colours, strict=True)
+    ):
         swatch = f'<i class="swatch" style="background:{colour}"></i>'
         cells = [f'<th scope="row">{swatch}{escape(label)}</th>']
         cells += [f"<td>{value:.0f}</td>" for value in detection.box_xyxy_px]
         if masked:
             area = "–" if detection.mask is None else f"{int(detection.mask.sum()):,}"
             cells.append(f"<td>{area}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        rows.append(f'<tr data-object="{index}">{"".join(cells)}</tr>')
     header = "".join(f'<th scope="col">{name}</th>' for name in head)
     return (
-        '<div class="table-scroll" tabindex="0"><table class="detections">'
-        "<caption>In pixels of the picture</caption>"
+        '<div class="table-scroll" role="region" aria-label="Objects found" tabindex="0">'
+        '<table class="detections"><caption>Objects found, in pixels of the picture</caption>'
         f"<thead><tr>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )

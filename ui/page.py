@@ -21,14 +21,18 @@ TITLE = "PaliGemma 2"
 RENEWED_S = 2.0
 HEADER = (
     '<header class="masthead"><h1>PaliGemma 2</h1>'
-    "<p>Show it a picture, choose a task, and read the answer as it is written.</p></header>"
+    "<p>Give it a picture, choose a task, and read the answer as it is written.</p></header>"
 )
 
 
 def build_page(
     backend: Backend, examples: tuple[Example, ...], cache_s: tuple[int, int]
 ) -> gr.Blocks:
-    """The page over a backend; `cache_s` is how often and after which age uploads are deleted."""
+    """The page over a backend; `cache_s` is how often and after which age uploads are deleted.
+
+    Examples whose checkpoint cannot be used here are not offered.
+    """
+    usable = tuple(each for each in examples if backend.missing(each.checkpoint.name) is None)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=cache_s) as page:
         gr.HTML(HEADER, padding=False)
         with gr.Row(equal_height=False, elem_id="table"):
@@ -38,8 +42,8 @@ def build_page(
                 model = model_panel(backend)
             with gr.Column(scale=5, min_width=320, elem_id="answer-panel"):
                 outputs = outputs_panel()
-                cards = examples_panel(examples)
-        handlers = Handlers(backend, examples)
+                cards = examples_panel(usable)
+        handlers = Handlers(backend, usable)
         if deployment.current().metrics:
             owner_panel(handlers)
         wire(page, handlers, inputs, controls, model, outputs, cards)

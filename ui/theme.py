@@ -10,8 +10,10 @@ from pathlib import Path
 import gradio as gr
 
 FONTS = Path(__file__).parent / "fonts"
-STYLE = Path(__file__).parent / "style.css"
-SCRIPT = Path(__file__).parent / "a11y.js"
+STYLES = tuple(Path(__file__).parent / "styles" / f"{name}.css" for name in ("page", "answer"))
+SCRIPTS = tuple(
+    Path(__file__).parent / "scripts" / f"{name}.js" for name in ("a11y", "result", "session")
+)
 
 # One ink, one accent and a cool paper; each step is used for one thing only.
 PINE = gr.themes.Color(
@@ -70,6 +72,12 @@ class LocalFace(gr.themes.Font):
             if family == self.name
         ]
         return {"url": None, "css": "\n".join(rules)}
+
+
+def script() -> str:
+    """All scripts as the one function that Gradio calls once the page stands."""
+    calls = (f"({path.read_text('utf-8').rstrip()})();" for path in SCRIPTS)
+    return f"() => {{\n{chr(10).join(calls)}\n}}"
 
 
 def build_theme() -> gr.themes.Base:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
 
+from models.prompts.grammar import Task, inputs_of
 from ui.handlers import Handlers
 from ui.layout import Controls, Inputs, Model, Outputs
 from ui.runs import PENDING_AT_MOST
@@ -17,14 +19,14 @@ INSPECTED_AT_ONCE = 2  # an upload of many pixels takes memory while it is looke
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # What only changes the page is quick, and must work while the queue is full: Stop above all.
 AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
+# What only the browser does.
+SCRIPTED: dict[str, Any] = {"api_visibility": "private", "queue": False}
 # Each of them goes through, also while the one before is on its way: the last click wins.
 EVERY: dict[str, Any] = {"trigger_mode": "multiple"}
-# On a phone the answer is below the controls: bring it into view when it starts.
-SHOW_ANSWER = """() => {
-  if (window.innerWidth > 768) return;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  document.querySelector("#answer-panel")
-    ?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+# What `scripts/` does with the values of the page's fields; it may still be on its way.
+_SCRIPT = """async (...values) => {
+  while (!window.paligemma) await new Promise((soon) => setTimeout(soon, 20));
+  return window.paligemma.NAME(values, NEEDED);
 }"""
 
 
@@ -39,8 +41,32 @@ def wire(
 ) -> None:
     """Connect every event of the page with its handler."""
     _wire_inputs(handlers, inputs, controls, model)
-    chosen = _wire_model(page, handlers, model)
+    chosen = _wire_model(page, handlers, inputs, controls, model)
     _wire_runs(page, handlers, inputs, controls, model, outputs, cards, chosen)
+    question = _question(inputs, model)
+    gr.on(
+        triggers=[part.change for part in question],
+        fn=None,
+        js=_script("changed"),
+        inputs=question,
+        **SCRIPTED,
+    )
+
+
+def _question(inputs: Inputs, model: Model) -> list[Any]:
+    """All that an answer depends on, in the order of `Handlers.answer` and of `session.js`."""
+    return [inputs.image, *inputs.prompt_parts, *model.settings]
+
+
+def _script(name: str) -> str:
+    """A call of one of the page's scripts with the values of `_question`, and with the indices of
+    those that only some tasks need, by task."""
+    fields = ("language", "question", "answer", "objects", "box", "box", "box", "box", "text")
+    needed = {
+        str(task): [i for i, field in enumerate(fields, start=2) if field in inputs_of(task)]
+        for task in Task
+    }
+    return _SCRIPT.replace("NAME", name).replace("NEEDED", json.dumps(needed))
 
 
 def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: Model) -> None:
@@ -72,7 +98,7 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
     )
     gr.on(
         triggers=[part.change for part in (model.size, inputs.task, inputs.language)],
-        fn=handlers.limit_language,
+        fn=handlers.model.limit_language,
         inputs=[model.size, inputs.task, inputs.language],
         outputs=inputs.language_note,
         trigger_mode="always_last",
@@ -80,19 +106,39 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
     )
 
 
-def _wire_model(page: gr.Blocks, handlers: Handlers, model: Model) -> list[Any]:
-    """The pickers offer only what exists; returns what `Handlers.choose` updates."""
-    pickers = [model.size, model.variant, model.resolution]
-    chosen = [*pickers, model.adapter, model.notice, model.needs]
-    chosen += [model.panel, model.knowledge]
+def _wire_model(
+    page: gr.Blocks, handlers: Handlers, inputs: Inputs, controls: Controls, model: Model
+) -> list[Any]:
+    """The pickers offer only what exists; returns what `ModelHandlers.choose` updates."""
+    pickers = model.settings[:5]
+    chosen = [model.size, model.variant, model.resolution, model.adapter, model.notice]
+    chosen += [model.needs, model.panel, model.knowledge]
     gr.on(
-        triggers=[picker.input for picker in (*pickers, model.adapter)],
-        fn=handlers.choose,
-        inputs=[*pickers, model.adapter],
+        triggers=[picker.input for picker in pickers[:4]],
+        fn=handlers.model.choose,
+        inputs=pickers,
         outputs=chosen,
         **AT_ONCE,
     )
-    page.load(fn=handlers.choose, inputs=[*pickers, model.adapter], outputs=chosen, **AT_ONCE)
+    model.adapter.input(fn=handlers.model.choose_adapter, inputs=pickers, outputs=chosen, **AT_ONCE)
+    gr.on(
+        triggers=[setting.change for setting in model.settings],
+        fn=handlers.model.settings,
+        inputs=model.settings,
+        outputs=[controls.settings, controls.defaults],
+        trigger_mode="always_last",
+        **AT_ONCE,
+    )
+    controls.defaults.click(
+        fn=handlers.model.reset,
+        outputs=[model.precision, *model.decoding, *chosen],
+        **AT_ONCE,
+    )
+    question = _question(inputs, model)
+    # What was asked before the page was loaded again, such as after a lost connection.
+    page.load(fn=None, js=_script("restore"), inputs=question, outputs=question, **SCRIPTED).then(
+        fn=handlers.model.choose, inputs=pickers, outputs=chosen, **AT_ONCE
+    )
     return chosen
 
 
@@ -109,10 +155,12 @@ def _wire_runs(
     """Run, Enter in a field and an example card start an answer; Stop and leaving end it."""
     buttons = [controls.run, controls.stop]
     typed = [inputs.question, inputs.answer, inputs.objects, inputs.text]
+    question = _question(inputs, model)
+    asks = [controls.run.click, *(field.submit for field in typed)]
+    gr.on(triggers=asks, fn=None, js=_script("asked"), inputs=question, **SCRIPTED)
     started = gr.on(
-        triggers=[controls.run.click, *(field.submit for field in typed)],
+        triggers=asks,
         fn=handlers.begin_own,
-        js=SHOW_ANSWER,
         outputs=[*buttons, outputs.expected],
         **AT_ONCE,
     )
@@ -133,9 +181,8 @@ def _wire_runs(
             **AT_ONCE,
             **EVERY,
         )
-        begun = filled.success(
-            fn=handlers.begin, js=SHOW_ANSWER, outputs=buttons, **AT_ONCE, **EVERY
-        )
+        filled.success(fn=None, js=_script("asked"), inputs=question, **SCRIPTED, **EVERY)
+        begun = filled.success(fn=handlers.begin, outputs=buttons, **AT_ONCE, **EVERY)
         runs.append(_answer_after(begun, handlers, inputs, model, outputs, buttons, None))
     stopped = controls.stop.click(
         fn=handlers.stop, outputs=outputs.status, cancels=runs, **AT_ONCE
@@ -157,16 +204,7 @@ def _answer_after(
     """Run the answer after an event and give the buttons back whatever becomes of it."""
     run = event.then(
         fn=handlers.answer,
-        inputs=[
-            inputs.image,
-            *inputs.prompt_parts,
-            model.size,
-            model.variant,
-            model.resolution,
-            model.precision,
-            model.adapter,
-            *model.decoding,
-        ],
+        inputs=_question(inputs, model),
         outputs=outputs.all,
         concurrency_limit=ANSWERS_LET_IN,
         concurrency_id="answer",

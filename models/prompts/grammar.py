@@ -169,7 +169,7 @@ def build(
     if task is Task.ANSWER:
         prompt = f"answer {language} {_filled(question, 'question', 'Type one.')}"
     elif task is Task.QUESTION:
-        given = _filled(answer or question, "answer", "Type the answer to find a question for.")
+        given = _filled(answer, "answer", "Type the answer to find a question for.")
         prompt = f"question {language} {given}"
     elif task in (Task.DETECT, Task.SEGMENT):
         prompt = f"{task} {_names(objects)}"

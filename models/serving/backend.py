@@ -21,8 +21,9 @@ class Backend(Protocol):
         """
         ...
 
-    def missing(self, checkpoint: str) -> str | None:
-        """What keeps a checkpoint from being used and what to do; None where nothing does."""
+    def missing(self, checkpoint: str, precision: str = "auto") -> str | None:
+        """What keeps a checkpoint from being used in a precision and what to do; None where
+        nothing does."""
         ...
 
     def notice(self, checkpoint: str) -> str | None:

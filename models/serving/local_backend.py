@@ -89,21 +89,21 @@ class LocalBackend:
         finally:
             events.close()
 
-    def missing(self, checkpoint: str) -> str | None:
+    def missing(self, checkpoint: str, precision: str = "auto") -> str | None:
         """See `Backend.missing`. It asks no network, so a licence shows only on download."""
         chosen = lookup.find(checkpoint)
-        if self._residents.has_loaded(checkpoint):
+        if precision == "auto" and self._residents.has_loaded(checkpoint):
             return None
         if chosen.is_local:
             try:
                 local_folder(chosen)
             except UserError as error:
                 return str(error)
-        precision = resolve_precision(chosen, "auto", self._device)
+        precision = resolve_precision(chosen, precision, self._device)
         too_large = self._missing_memory(chosen, precision)
         if _is_here(chosen):
             return str(too_large) if too_large else None
-        return missing_download(chosen, too_large, self._needed(chosen))
+        return missing_download(chosen, too_large, self._needed(chosen, precision))
 
     def notice(self, checkpoint: str) -> str | None:
         """See `Backend.notice`."""
@@ -175,8 +175,7 @@ class LocalBackend:
             return error
         return None
 
-    def _needed(self, chosen: Checkpoint) -> str:
-        precision = resolve_precision(chosen, "auto", self._device)
+    def _needed(self, chosen: Checkpoint, precision: str) -> str:
         return gigabytes(self._residents.bytes_of(chosen, precision))
 
 

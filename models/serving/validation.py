@@ -119,8 +119,8 @@ def too_little_memory(
     needed = gigabytes(memory.estimate(chosen, precision, on_cpu).total)
     fitting = " or ".join(smaller(chosen, precision, offered, room, on_cpu))
     return UserError(
-        f"{chosen.name} in {precision} needs {needed} of memory and {gigabytes(room)} can be had.",
-        f"Choose {fitting}." if fitting else "Use a machine with more memory.",
+        f"{chosen.name} in {precision} needs {needed}; this machine has {gigabytes(room)} free.",
+        f"Try {fitting}." if fitting else "Use a machine with more memory.",
     )
 
 
@@ -133,7 +133,7 @@ def smaller(
     needed = memory.estimate(chosen, precision, on_cpu).total
     lighter = [(memory.estimate(chosen, each, on_cpu).total, each) for each in offered]
     lighter = [(size, each) for size, each in lighter if size <= room and size < needed]
-    found = (f"precision {max(lighter)[1]}",) if lighter else ()
+    found = (max(lighter)[1],) if lighter else ()
     others = []
     for each in lookup.checkpoints():
         size = memory.estimate(each, precision, on_cpu).total

@@ -191,7 +191,7 @@ def test_all_reasons_are_said_at_once_and_memory_first(backend, monkeypatch):
     monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
     monkeypatch.setattr(model_pool, "available_bytes", lambda device: 1_000_000_000)
     sentence = backend.missing("28b-mix-224")
-    facts = ("GB can be had", "55.3 GB to download", "token", "Choose nano", "licence", "HF_TOKEN")
+    facts = ("GB free", "55.3 GB to download", "token", "Try nano", "licence", "HF_TOKEN")
     places = [sentence.find(fact) for fact in facts]
     assert places == sorted(places) and places[0] > 0
     assert sentence.count(". ") == 1
@@ -219,7 +219,10 @@ def test_offline_is_said(backend, monkeypatch):
 def test_too_little_memory_is_said(backend, monkeypatch):
     monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: "/somewhere")
     monkeypatch.setattr(model_pool, "available_bytes", lambda device: 1_000_000_000)
-    assert "GB can be had" in backend.missing("28b-mix-224")
+    assert "this machine has 1.0 GB free" in backend.missing("28b-mix-224")
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: 10**11)
+    assert backend.missing("28b-mix-224") is None
+    assert "in fp32 needs 11" in backend.missing("28b-mix-224", "fp32")
 
 
 def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask):
@@ -287,7 +290,7 @@ def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
 def test_no_room_is_refused_in_words(ask, monkeypatch):
     backend = LocalBackend()
     monkeypatch.setattr(model_pool, "available_bytes", lambda device: 0)
-    with pytest.raises(UserError, match=r"MB of memory and 0 MB can be had"):
+    with pytest.raises(UserError, match=r"MB; this machine has 0 MB free"):
         list(backend.answer(ask()))
     backend.close()
 
@@ -295,14 +298,14 @@ def test_no_room_is_refused_in_words(ask, monkeypatch):
 def test_what_would_fit_is_named():
     chosen, offered = lookup.find("10b-pt-448"), ("bf16", "fp32", "nf4")
     assert validation.smaller(chosen, "bf16", offered, 9 * 10**9, False) == (
-        "precision nf4",
+        "nf4",
         "3b-pt-896",
     )
     assert validation.smaller(chosen, "bf16", offered, 7 * 10**9, False) == ("3b-pt-896",)
     assert validation.smaller(chosen, "nf4", offered, 10**9, False) == ("nano-448",)
     assert validation.smaller(chosen, "nf4", offered, 10**6, False) == ()
     error = validation.too_little_memory(chosen, "bf16", offered, 7 * 10**9, False)
-    assert str(error).endswith("7.0 GB can be had. Choose 3b-pt-896.")
+    assert str(error).endswith("this machine has 7.0 GB free. Try 3b-pt-896.")
 
 
 @pytest.mark.parametrize(

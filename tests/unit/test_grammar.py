@@ -70,8 +70,9 @@ def test_long_captions_get_the_tokens_they_need():
     assert grammar.default_max_new_tokens(Task.CAPTION, "ft-docci") >= 256
 
 
-def test_a_question_may_be_asked_with_the_question_field():
-    assert build(Task.QUESTION, question="two") == "question en two"
+def test_a_hidden_field_does_not_get_into_a_prompt():
+    with pytest.raises(UserError, match="There is no answer yet"):
+        build(Task.QUESTION, question="what is on the left?", objects="cat", text="caption en")
 
 
 @pytest.mark.parametrize(

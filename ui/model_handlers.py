@@ -1,0 +1,148 @@
+"""What happens when somebody chooses a model, a precision, an adapter or how to decode.
+
+Each handler takes the fields' values and returns values or updates; it knows no layout.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from models.catalog import deployment, lookup
+from models.schema import UserError
+from models.serving.backend import Backend
+from models.serving.validation import gigabytes
+from ui import markup
+from ui.choices import (
+    DEFAULT_DECODING,
+    DEFAULT_PRECISION,
+    PRECISION_NAMES,
+    describe_settings,
+    language_limit,
+    settle,
+    start,
+)
+
+NO_ADAPTER = ""
+NANO_NOTE = (
+    "nano is small: it knows only drawn scenes like those in the examples. "
+    "For photographs, choose 3B or larger under Model."
+)
+
+
+class ModelHandlers:
+    """Which model answers and how, over one backend."""
+
+    def __init__(self, backend: Backend):
+        self._backend = backend
+
+    def choose(
+        self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
+    ) -> tuple[Any, ...]:
+        """Settle on a checkpoint that exists after size, variant, resolution or precision changed.
+
+        An adapter of another checkpoint is taken off, which the notice says. Returns updates of
+        (size, variant, resolution, adapter, notice, memory by precision, panel, what nano knows).
+        """
+        checkpoint = settle(size, variant, resolution).checkpoint
+        adapter = adapter or NO_ADAPTER
+        removed = ""
+        if not self._may_use(checkpoint.name, adapter):
+            removed = f"The adapter {adapter} is not for {checkpoint.name} and was taken off."
+            adapter = NO_ADAPTER
+        return self._chosen(size, variant, resolution, precision, adapter, removed)
+
+    def choose_adapter(
+        self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
+    ) -> tuple[Any, ...]:
+        """As `choose`, after an adapter was chosen or typed: an unknown one stays, and is named."""
+        checkpoint = settle(size, variant, resolution).checkpoint
+        adapter = (adapter or NO_ADAPTER).strip()
+        unknown = ""
+        if not self._may_use(checkpoint.name, adapter):
+            known = ", ".join(("None", *self._backend.adapters(checkpoint.name)))
+            unknown = f"{checkpoint.name} has no adapter {adapter!r}. Choose one of: {known}."
+        return self._chosen(size, variant, resolution, precision, adapter, unknown)
+
+    def _may_use(self, checkpoint: str, adapter: str) -> bool:
+        known = (NO_ADAPTER, *self._backend.adapters(checkpoint))
+        return adapter in known or deployment.current().any_adapter
+
+    def _chosen(
+        self,
+        size: str,
+        variant: str,
+        resolution: str,
+        precision: str,
+        adapter: str,
+        warning: str,
+    ) -> tuple[Any, ...]:
+        choice = settle(size, variant, resolution)
+        checkpoint = choice.checkpoint
+        adapters = self._backend.adapters(checkpoint.name)
+        notice = markup.notice(warning, "warning") + self.notice(checkpoint.name, precision)
+        return (
+            checkpoint.size,
+            gr.update(choices=list(choice.variants), value=checkpoint.variant),
+            gr.update(choices=list(choice.resolutions), value=str(checkpoint.resolution)),
+            gr.update(
+                choices=[("None", NO_ADAPTER), *((name, name) for name in adapters)],
+                value=adapter,
+            ),
+            notice,
+            self.needs(checkpoint.name),
+            gr.update(label=f"Model: {choice.summary}"),
+            gr.update(visible=checkpoint.size == "nano"),
+        )
+
+    def notice(self, checkpoint: str, precision: str = DEFAULT_PRECISION) -> str:
+        """What to know about a checkpoint before running it in a precision.
+
+        What is missing; otherwise what its first use brings, and nano's limits.
+        """
+        try:
+            missing = self._backend.missing(checkpoint, precision or DEFAULT_PRECISION)
+        except UserError as error:
+            missing = str(error)
+        if missing:
+            return markup.notice(missing, "warning")
+        about = self._backend.notice(checkpoint) or ""
+        limits = NANO_NOTE if lookup.find(checkpoint).size == "nano" else ""
+        return markup.notice(f"{about} {limits}".strip())
+
+    def needs(self, checkpoint: str) -> str:
+        """Parameters, download and, by precision, the memory of a checkpoint."""
+        chosen = lookup.find(checkpoint)
+        about = f"{markup.count(chosen.parameters)} parameters"
+        if not chosen.is_local:
+            about += f", {gigabytes(chosen.download_bytes)} to download"
+        return markup.needs(about, self._backend.needs(checkpoint), PRECISION_NAMES)
+
+    def settings(
+        self,
+        size: str,
+        variant: str,
+        resolution: str,
+        precision: str,
+        adapter: str | None,
+        *decoding: float,
+    ) -> tuple[str, dict[str, Any]]:
+        """(What will answer, in a line; the update of the button that goes back to defaults)."""
+        chosen = settle(size, variant, resolution)
+        changed = describe_settings(precision, adapter or "", decoding)
+        is_default = not changed and chosen.checkpoint == start().checkpoint
+        line = markup.settings(chosen.summary, changed)
+        return line, gr.update(visible=not is_default)
+
+    def reset(self) -> tuple[Any, ...]:
+        """Back to defaults: (precision, the six of decoding) and then what `choose` returns."""
+        first = start().checkpoint
+        chosen = self.choose(
+            first.size, first.variant, str(first.resolution), DEFAULT_PRECISION, NO_ADAPTER
+        )
+        return DEFAULT_PRECISION, *DEFAULT_DECODING, *chosen
+
+    def limit_language(self, size: str, task: str, language: str) -> str:
+        """What to know beside the language picker before running."""
+        return markup.notice(language_limit(size, task, language), "warning")

@@ -1,0 +1,91 @@
+() => {
+  // What Gradio leaves unsaid to assistive technology or out of the keyboard's reach.
+  const all = (selector) => document.querySelectorAll(selector);
+
+  // The radios of a group have a name each: under one name they are one tab stop, and arrows move.
+  const group = () => {
+    for (const set of all("fieldset")) {
+      const radios = set.querySelectorAll("input[type=radio]");
+      if (!radios.length) continue;
+      const name = set.id || "group";
+      for (const radio of radios) {
+        if (radio.name !== name) {
+          const { checked } = radio;
+          radio.name = name;
+          radio.checked = checked;
+        }
+        radio.removeAttribute("aria-checked"); // it says so itself, and is right at once
+      }
+      const title = set.querySelector("[data-testid=block-info]")?.textContent.trim();
+      if (title && set.ariaLabel !== title) set.ariaLabel = title;
+      if (set.getAttribute("role") !== "radiogroup") set.setAttribute("role", "radiogroup");
+    }
+  };
+
+  // A copy button inside a label takes the label away from its text field. What cannot be written
+  // in can still be focused, selected and scrolled.
+  const nameFields = () => {
+    for (const field of all("label textarea:not([aria-label])")) {
+      const name = field.closest(".block")?.querySelector("[data-testid=block-info]");
+      if (name) field.setAttribute("aria-label", name.textContent.trim());
+    }
+    for (const field of all("#answer textarea[disabled], #prompt textarea[disabled]")) {
+      field.disabled = false;
+      field.readOnly = true;
+    }
+    for (const button of all("#answer button[title=Copy], #prompt button[title=Copy]")) {
+      const of = button.closest("#answer") ? "Copy the answer" : "Copy the prompt";
+      if (button.ariaLabel !== of) button.ariaLabel = button.title = of;
+    }
+  };
+
+  const nameButtons = () => {
+    // Its name has to begin with what is written on it.
+    for (const button of all("#picture button.upload-container, #picture .wrap button")) {
+      const text = button.innerText.trim().replace(/\s+/g, " ");
+      if (text && button.ariaLabel !== text) button.ariaLabel = text;
+    }
+    for (const button of all("button.label-wrap")) {
+      const content = button.nextElementSibling;
+      const open = Boolean(content) && content.style.display !== "none";
+      if (button.ariaExpanded !== String(open)) button.ariaExpanded = String(open);
+    }
+    for (const picture of all("#examples img[alt$=' icon']")) picture.alt = "";
+    // A header that is a button around a button can be pressed by neither.
+    for (const header of all(".toast-header[role=button]")) {
+      header.removeAttribute("role");
+      header.removeAttribute("tabindex");
+    }
+  };
+
+  // A button that is disabled loses the focus: it goes to Stop during a run and back to Run.
+  let wasRunning = false;
+  const follow = () => {
+    const run = document.querySelector("#run"), stop = document.querySelector("#stop");
+    if (!run || !stop || run.disabled === wasRunning) return;
+    wasRunning = run.disabled;
+    const [from, to] = wasRunning ? [run, stop] : [stop, run];
+    if ([from, document.body].includes(document.activeElement)) to.focus({ preventScroll: true });
+  };
+
+  let waiting = false;
+  const improve = () => {
+    waiting = false;
+    group();
+    nameFields();
+    nameButtons();
+    follow();
+  };
+  new MutationObserver(() => {
+    if (!waiting) requestAnimationFrame(improve);
+    waiting = true;
+  }).observe(document.body, {
+    subtree: true,
+    childList: true,
+    attributes: true,
+    attributeFilter: ["style", "class", "disabled", "name"],
+  });
+  improve();
+  // Gradio puts its parts in place one after the other: page.css hides them until then.
+  requestAnimationFrame(() => document.documentElement.classList.add("page-ready"));
+}

@@ -1,0 +1,98 @@
+() => {
+  // The answer's side of the page: it comes into view, is announced once when it is whole, is dimmed
+  // when something else is asked, and its table points at its boxes.
+  const find = (selector) => document.querySelector(selector);
+  const page = (window.paligemma ??= {});
+
+  // One region that stays, as screen readers overlook what comes with its region.
+  const speaker = document.createElement("div");
+  speaker.className = "only-read";
+  speaker.setAttribute("role", "status");
+  document.body.append(speaker);
+  const say = (text) => {
+    if (text && speaker.textContent !== text) speaker.textContent = text;
+  };
+
+  const answer = () => find("#answer textarea")?.value ?? "";
+  const isRunning = () => Boolean(find("#run")?.disabled);
+  let wasRunning = false;
+  const announce = () => {
+    const status = find("#status")?.innerText.trim() ?? "";
+    const running = isRunning();
+    const ended = wasRunning && !running;
+    wasRunning = running;
+    if (ended) say([status, answer()].filter(Boolean).join(" "));
+    else if (!answer()) say(status);
+  };
+
+  // What was asked, as text to compare: the picture's path, and of the fields those of the task.
+  let asked = null;
+  const keyOf = (values, needed) => {
+    const [image, task] = values;
+    const unused = new Set(Object.values(needed).flat());
+    for (const index of needed[task] ?? []) unused.delete(index);
+    const used = values.map((value, index) => (unused.has(index) ? null : value));
+    used[0] = image?.path ?? image?.url ?? null;
+    return JSON.stringify(used.map((value) => (value === undefined ? null : value)));
+  };
+  const compare = (key) => {
+    const panel = find("#answer-panel");
+    if (panel) panel.classList.toggle("stale", asked !== null && key !== asked);
+  };
+  page.markAsked = (values, needed) => {
+    asked = keyOf(values, needed);
+    compare(asked);
+    show();
+  };
+  page.markChanged = (values, needed) => compare(keyOf(values, needed));
+
+  // From below the examples or the settings, the answer is off the screen.
+  const show = () => {
+    const panel = find("#answer-panel");
+    if (!panel) return;
+    const { top } = panel.getBoundingClientRect();
+    if (top >= 0 && top < window.innerHeight / 2) return;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    panel.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+  };
+
+  // A row of the table and its box light each other.
+  const objectOf = (event) =>
+    event.target.closest?.("#annotated [data-object], #boxes [data-object], dialog [data-object]");
+  const light = (event) => {
+    const index = objectOf(event)?.dataset.object;
+    for (const each of document.querySelectorAll(
+      "#annotated [data-object], #boxes [data-object], dialog.large [data-object]",
+    )) {
+      each.classList.toggle("lit", each.dataset.object === index);
+      each.classList.toggle("unlit", index !== undefined && each.dataset.object !== index);
+    }
+  };
+  for (const type of ["mouseover", "focusin", "click"]) document.addEventListener(type, light);
+
+  // The whole screen for the picture with its boxes: Escape and the rest are the dialog's own.
+  const enlarge = () => {
+    const dialog = document.createElement("dialog");
+    dialog.className = "large";
+    dialog.setAttribute("aria-label", "The picture with what was found");
+    const close = document.createElement("button");
+    close.type = "button";
+    close.textContent = "Close";
+    close.addEventListener("click", () => dialog.close());
+    dialog.append(find("#annotated .stage").cloneNode(true), close);
+    dialog.addEventListener("close", () => dialog.remove());
+    find(".gradio-container").append(dialog);
+    dialog.showModal();
+  };
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#annotated .enlarge")) enlarge();
+  });
+
+  new MutationObserver(announce).observe(document.body, {
+    subtree: true,
+    childList: true,
+    characterData: true,
+    attributes: true,
+    attributeFilter: ["disabled"],
+  });
+}

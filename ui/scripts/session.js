@@ -1,0 +1,103 @@
+() => {
+  // What was asked stays in the browser, for a page that is loaded again: Gradio does that after
+  // every lost connection. The fields are in the tab's own storage and go with it; the picture, too
+  // large for that, is in a database under the tab's key.
+  const page = (window.paligemma ??= {});
+  const FIELDS = "paligemma-fields", TAB = "paligemma-tab", LOST = "paligemma-lost";
+  const LONGEST_KEPT_MS = 24 * 3600 * 1000;
+  const LOST_NOTE = "Not connected. Trying again; your picture and text are kept.";
+  const BACK_NOTE = "Connected again. Your picture and text were kept; press Run to ask again.";
+  const tab = sessionStorage.getItem(TAB) ?? `${Date.now()}-${Math.random()}`;
+  sessionStorage.setItem(TAB, tab);
+
+  // -- the picture
+  const done = (request) =>
+    new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  const store = async (mode) => {
+    const opening = indexedDB.open("paligemma", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("pictures");
+    return (await done(opening)).transaction("pictures", mode).objectStore("pictures");
+  };
+  let keptPath = null;
+  const keepPicture = async (image) => {
+    const path = image?.path ?? null;
+    if (path === keptPath) return;
+    keptPath = path;
+    const blob = image?.url ? await (await fetch(image.url)).blob() : null;
+    if (keptPath !== path) return; // another one came meanwhile
+    const pictures = await store("readwrite");
+    if (blob) await done(pictures.put({ blob, name: image.orig_name ?? "picture" }, tab));
+    else await done(pictures.delete(tab));
+  };
+  const forgetOld = async () => {
+    const pictures = await store("readwrite");
+    for (const key of await done(pictures.getAllKeys()))
+      if (Date.now() - parseInt(key) > LONGEST_KEPT_MS) pictures.delete(key);
+  };
+  const uploadKept = async () => {
+    const kept = await done((await store("readonly")).get(tab));
+    if (!kept) return null;
+    const { root, api_prefix: prefix } = window.gradio_config;
+    const body = new FormData();
+    body.append("files", kept.blob, kept.name);
+    const reply = await fetch(`${root}${prefix}/upload`, { method: "POST", body });
+    if (!reply.ok) return null;
+    const [path] = await reply.json();
+    return {
+      path,
+      url: `${root}${prefix}/file=${path}`,
+      orig_name: kept.name,
+      size: kept.blob.size,
+      mime_type: kept.blob.type,
+      meta: { _type: "gradio.FileData" },
+    };
+  };
+  // A browser that keeps nothing, as in some private windows, loses what it lost before.
+  const orNothing = (promise) =>
+    promise.catch((error) => {
+      console.info("The picture is not kept:", error);
+      return null;
+    });
+
+  // -- the fields
+  const keep = (values) => {
+    sessionStorage.setItem(FIELDS, JSON.stringify(values.slice(1)));
+    orNothing(keepPicture(values[0]));
+  };
+  page.asked = (values, needed) => {
+    page.markAsked(values, needed);
+    keep(values);
+    return [];
+  };
+  page.changed = (values, needed) => {
+    page.markChanged(values, needed);
+    keep(values);
+    return [];
+  };
+  page.restore = async (values) => {
+    const fields = JSON.parse(sessionStorage.getItem(FIELDS) ?? "null");
+    orNothing(forgetOld());
+    if (fields?.length !== values.length - 1) return values;
+    const image = await orNothing(uploadKept());
+    if (sessionStorage.getItem(LOST)) {
+      sessionStorage.removeItem(LOST);
+      tell(BACK_NOTE);
+    }
+    return [image, ...fields];
+  };
+
+  // -- the connection
+  const tell = (text) => {
+    const line = document.querySelector("#status .status, #status .notice");
+    if (line && line.textContent !== text) line.textContent = text;
+  };
+  new MutationObserver(() => {
+    const toasts = [...document.querySelectorAll(".toast-wrap .toast-body")];
+    if (!toasts.some((toast) => toast.textContent.includes("Connection Lost"))) return;
+    sessionStorage.setItem(LOST, "1");
+    tell(LOST_NOTE);
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}
