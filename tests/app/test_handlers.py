@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,9 +26,19 @@ from training.nano.scenes import scene, sprites
 from training.nano.tasks import questions
 from ui import choices, markup, nano
 from ui.answers import finished, partial, waiting
-from ui.components import LayeredImage
+from ui.found_picture import FoundPicture
 from ui.handlers import Handlers, build_prompt, percent_box, whole
-from ui.pictures import LONGEST_SHOWN, MOST_DRAWN, annotate, distinct_labels
+from ui.pictures import (
+    COLOURS,
+    LONGEST_SHOWN,
+    MASK_EDGE,
+    MASK_FILL,
+    MOST_DRAWN,
+    at_viewing_size,
+    distinct_colours,
+    distinct_labels,
+    mask_layer,
+)
 from ui.runs import PENDING_AT_MOST, Runs
 from ui.wiring import ANSWERS_LET_IN
 
@@ -37,7 +46,9 @@ from ui.wiring import ANSWERS_LET_IN
 class Nowhere:
     """A backend whose real sizes are all missing; it is never asked for an answer."""
 
-    def missing(self, checkpoint: str) -> str | None:
+    def missing(self, checkpoint: str, precision: str = "auto") -> str | None:
+        if precision == "fp32":
+            return f"{checkpoint} in fp32 needs 58 GB."
         return None if checkpoint == "nano-224" else f"{checkpoint} has no weights here."
 
     def notice(self, checkpoint: str) -> str | None:
@@ -132,24 +143,55 @@ def test_a_wish_settles_on_the_nearest_checkpoint_that_exists():
 
 
 def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
-    size, variant, resolution, adapter, notice, needs, panel, knows = handlers.choose(
-        "10B", "pt", "896", "vqa"
+    size, variant, resolution, adapter, notice, needs, panel, knows = handlers.model.choose(
+        "10B", "pt", "896", "auto", "vqa"
     )
     assert size == "10B"
     assert [value for _, value in variant["choices"]] == ["mix", "pt", "ft-docci"]
     assert [value for _, value in resolution["choices"]] == ["224", "448", "896"]
     assert (variant["value"], resolution["value"]) == ("pt", "896")
     assert adapter["value"] == ""
+    assert "The adapter vqa is not for 10b-pt-896 and was taken off." in notice
     assert "10b-pt-896 has no weights here." in notice
-    assert "9,667 million parameters, 19.3 GB to download" in needs
+    assert "9.7 B parameters, 19.3 GB to download" in needs
     assert '<tr class="lacks"><td>bfloat16</td><td>1.0 GB</td><td>no</td></tr>' in needs
     assert panel["label"] == "Model: 10B · pt · 896 px"
     assert not knows["visible"]
 
 
-def test_the_closed_panel_names_the_adapter_that_answers(handlers):
-    labels = [handlers.choose("nano", "mix", "224", each)[6]["label"] for each in ("", "vqa")]
-    assert labels == ["Model: nano · mix · 224 px", "Model: nano · mix · 224 px · vqa"]
+def test_an_unknown_adapter_stays_and_is_named(handlers):
+    chosen = ("nano", "mix", "224", "auto")
+    _, _, _, adapter, notice, *_ = handlers.model.choose_adapter(*chosen, "vqq")
+    assert adapter["value"] == "vqq"
+    assert "nano-224 has no adapter &#x27;vqq&#x27;. Choose one of: None, vqa." in notice
+    _, _, _, adapter, notice, *_ = handlers.model.choose_adapter(*chosen, "vqa")
+    assert adapter["value"] == "vqa"
+    assert "vqa" not in notice
+
+
+def test_advice_on_memory_follows_the_precision(handlers):
+    notices = [
+        handlers.model.choose("nano", "mix", "224", precision, "")[4]
+        for precision in ("fp32", "auto")
+    ]
+    assert "nano-224 in fp32 needs 58 GB." in notices[0]
+    assert "needs" not in notices[1]
+
+
+def test_what_differs_from_the_defaults_is_shown_and_can_be_taken_back(handlers):
+    chosen = ("nano", "mix", "224")
+    line, button = handlers.model.settings(*chosen, "auto", "", *choices.DEFAULT_DECODING)
+    assert "nano · mix · 224 px" in line
+    assert not button["visible"]
+    line, button = handlers.model.settings(*chosen, "nf4", "vqa", 0, 1.5, 0, 1, 1, 0)
+    for words in ("adapter vqa", "4-bit (nf4)", "temperature 1.5"):
+        assert words in line
+    assert button["visible"]
+    _, button = handlers.model.settings("3B", "mix", "224", "auto", "", *choices.DEFAULT_DECODING)
+    assert button["visible"]
+    precision, *decoding = handlers.model.reset()[:7]
+    assert (precision, tuple(decoding)) == ("auto", choices.DEFAULT_DECODING)
+    assert handlers.model.reset()[7] == "nano"
 
 
 def test_what_does_not_exist_is_never_asked_for_nor_offered(handlers):
@@ -172,12 +214,12 @@ def test_what_does_not_exist_is_never_asked_for_nor_offered(handlers):
 
 
 def test_a_checkpoint_that_lacks_nothing_says_what_its_first_use_brings(handlers, monkeypatch):
-    monkeypatch.setattr(Nowhere, "missing", lambda self, checkpoint: None)
-    assert "The first use downloads 6.1 GB." in handlers.model_notice("3b-mix-224")
+    monkeypatch.setattr(Nowhere, "missing", lambda *_: None)
+    assert "The first use downloads 6.1 GB." in handlers.model.notice("3b-mix-224")
 
 
 def test_nano_says_what_it_cannot_do(handlers):
-    assert "For photographs choose 3B or larger" in handlers.model_notice("nano-224")
+    assert "For photographs, choose 3B or larger" in handlers.model.notice("nano-224")
 
 
 def test_what_nano_knows_is_what_it_was_taught():
@@ -187,16 +229,16 @@ def test_what_nano_knows_is_what_it_was_taught():
 
 
 def test_nano_says_which_languages_it_lacks(handlers):
-    assert "no captions in Māori" in handlers.limit_language("nano", "caption", "mi")
-    assert "in English only" in handlers.limit_language("nano", "answer", "de")
-    assert handlers.limit_language("nano", "caption", "de") == ""
-    assert handlers.limit_language("nano", "detect", "sv") == ""
-    assert handlers.limit_language("3B", "answer", "sv") == ""
+    assert "captions in Māori" in handlers.model.limit_language("nano", "caption", "mi")
+    assert "only in English" in handlers.model.limit_language("nano", "answer", "de")
+    assert handlers.model.limit_language("nano", "caption", "de") == ""
+    assert handlers.model.limit_language("nano", "detect", "sv") == ""
+    assert handlers.model.limit_language("3B", "answer", "sv") == ""
 
 
 def test_a_label_cannot_become_markup():
     detection = Detection("<img src=x>", Box(0, 0, 1, 1), (0, 0, 8, 8))
-    table = markup.detection_table([detection], ["<img src=x>${alert(1)}{{x}}"])
+    table = markup.detection_table([detection], ["<img src=x>${alert(1)}{{x}}"], ["#fff"])
     assert "<img" not in table
     assert "${" not in table
     assert "{{" not in table
@@ -208,48 +250,37 @@ def test_labels_that_repeat_are_numbered():
     assert distinct_labels(found) == ["cat 1", "dog", "cat 2", "object"]
 
 
-def test_a_layer_covers_its_box_and_its_mask():
+def test_a_mask_is_filled_inside_an_opaque_edge_and_clear_elsewhere():
     mask = np.zeros((224, 224), bool)
     mask[56:112, 56:112] = True
-    box = Box(y_min=0.25, x_min=0.25, y_max=0.5, x_max=0.5)
-    plain = Detection("a", box, (56, 56, 112, 112))
-    masked = Detection("b", box, (56, 56, 112, 112), mask)
-    image = Image.new("RGB", (224, 224))
-    shown, layers = annotate(image, [plain, masked], ["a", "b"])
-    assert shown.size == (640, 640)
-    for layer, label in layers:
-        assert label in ("a", "b")
-        assert (layer.size, layer.mode) == ((640, 640), "L")
-        opacity = np.asarray(layer)
-        assert 0 < opacity[240, 240] < 255
-        assert opacity[100, 100] == opacity[400, 400] == 0
-        assert opacity[160, 200] == 255
+    layer = mask_layer((640, 640), mask, COLOURS[0])
+    assert (layer.size, layer.mode) == ((640, 640), "RGBA")
+    opacity = np.asarray(layer)[..., 3]
+    assert opacity[240, 240] == MASK_FILL
+    assert opacity[240, 161] == MASK_EDGE
+    assert not opacity[:150].any() and not opacity[330:].any()
 
 
-def test_a_box_thinner_than_its_line_fills_nothing_else():
-    thin = Detection("a", Box(0, 0.1, 1 / 1023, 0.9), (0, 0, 1, 1))
-    _, ((layer, _),) = annotate(Image.new("RGB", (224, 224)), [thin], ["a"])
-    assert not np.asarray(layer)[2:].any()
+def test_a_box_has_a_colour_that_its_object_has_not():
+    box = Box(0.25, 0.25, 0.75, 0.75)
+    for colour in COLOURS:
+        image = Image.new("RGB", (64, 64), colour)
+        (chosen,) = distinct_colours(image, [Detection("cat", box, (16, 16, 48, 48))])
+        assert chosen != colour
+    plain = Image.new("RGB", (64, 64), "grey")
+    several = [Detection("cat", box, (16, 16, 48, 48))] * 3
+    assert len(set(distinct_colours(plain, several))) == 3
 
 
-def test_layers_are_drawn_as_gradio_draws_them():
-    image = Image.new("RGB", (64, 48), "white")
-    found = [Detection("cat", Box(0.1, 0.2, 0.6, 0.9), (0, 0, 1, 1))]
-    shown, layers = annotate(image, found, ["cat"])
-    theirs = [(np.asarray(layer) / 255, label) for layer, label in layers]
-    drawn = {}
-    colour = "#1a7f5a"
-    ours = LayeredImage.saved(shown, [(*layer, colour) for layer in layers])
-    for kind, value in ((LayeredImage, ours), (gr.AnnotatedImage, (shown, theirs))):
-        data = kind(color_map={"cat": colour}).postprocess(value)
-        (annotation,) = data.annotations
-        assert annotation.label == "cat"
-        assert Image.open(data.image.path).size == shown.size
-        drawn[kind] = np.asarray(Image.open(annotation.image.path))
-    visible = drawn[gr.AnnotatedImage][..., 3] > 0
-    assert visible.any() and not visible.all()
-    assert np.array_equal(*(each[..., 3] for each in drawn.values()))
-    assert np.array_equal(*(each[visible] for each in drawn.values()))
+def test_a_box_is_placed_in_percent_with_its_label_where_there_is_room():
+    boxes = [Box(0.1, 0.2, 0.6, 0.9), Box(0.0, 0.7, 1.0, 1.0)]
+    found = [Detection("cat", box, box.to_xyxy_px(64, 48)) for box in boxes]
+    data = FoundPicture.saved(Image.new("RGB", (64, 48)), found, ["cat 1", "cat 2"], COLOURS[:2])
+    first, last = data.annotations
+    assert (first.left, first.top, first.width, first.height) == (20, 10, 70, 50)
+    assert (first.label, first.colour, first.image) == ("cat 1", COLOURS[0], None)
+    assert (first.anchor, last.anchor) == ("to-right above", "to-left inside")
+    assert data.summary == "The picture with cat 1, cat 2 marked"
 
 
 def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
@@ -261,9 +292,18 @@ def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
     status, _, annotated, table, _, details = finished(request, result)
     assert f"Only the first {MOST_DRAWN} of {MOST_DRAWN + 3} objects are drawn." in status
     assert len(annotated["value"].annotations) == MOST_DRAWN
-    assert {each.label for each in annotated["value"].annotations} <= set(annotated["color_map"])
     assert table["value"].count('<th scope="row">') == len(found)
     assert len(details["detections"]) == len(found)
+
+
+def test_an_answer_says_what_was_asked_and_that_nothing_was_found():
+    timings = Timings(load_s=0, first_token_s=0.1, decode_s=1, tokens=9)
+    request = Request(Image.new("RGB", (64, 64)), "detect cat ; dog", adapter="vqa")
+    result = Result("", request.prompt, "nano-224", "vqa", (), 0, timings, "eos")
+    status, _, _, _, figures, _ = finished(request, result)
+    assert "No cat or dog found." in status
+    assert "detect cat ; dog" in figures
+    assert "nano-224 with adapter vqa" in figures
 
 
 def test_an_unfinished_answer_has_its_prompt_and_the_time_of_its_first_token():
@@ -277,7 +317,7 @@ def test_an_unfinished_answer_has_its_prompt_and_the_time_of_its_first_token():
 
 
 def test_a_large_picture_is_shown_smaller():
-    shown, _ = annotate(Image.new("RGB", (4000, 1000)), [], [])
+    shown = at_viewing_size(Image.new("RGB", (4000, 1000)))
     assert shown.size == (LONGEST_SHOWN, 320)
 
 
@@ -352,6 +392,6 @@ def test_controls_skip_the_queue_and_answers_do_not():
 def test_nano_of_any_name_has_its_note(handlers, monkeypatch):
     own = dataclasses.replace(lookup.find("nano-224"), name="mine", variant="mine")
     monkeypatch.setattr(lookup, "checkpoints", lambda: (own,))
-    monkeypatch.setattr(Nowhere, "missing", lambda self, checkpoint: None)
+    monkeypatch.setattr(Nowhere, "missing", lambda *_: None)
     monkeypatch.setattr(Nowhere, "notice", lambda self, checkpoint: None)
-    assert "drawn scenes" in handlers.model_notice("mine")
+    assert "drawn scenes" in handlers.model.notice("mine")
