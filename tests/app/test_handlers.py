@@ -126,9 +126,7 @@ def test_a_box_needs_an_area():
 
 
 def test_every_checkpoint_can_be_chosen_and_nothing_else():
-    from models.catalog import checkpoints
-
-    for checkpoint in checkpoints():
+    for checkpoint in lookup.checkpoints():
         triple = (checkpoint.size, checkpoint.variant, checkpoint.resolution)
         assert choices.find_checkpoint(*triple) is checkpoint
         assert choices.settle(*triple).checkpoint is checkpoint

@@ -14,6 +14,14 @@ __all__ = ["page_backend", "scene_png", "served"]
 
 expect.set_options(timeout=60_000)
 
+# How far things moved under the reader's eyes, without what followed a key or a click at once.
+WATCH_SHIFTS = """
+window.layoutShift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) layoutShift += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder drives a browser."""
@@ -45,12 +53,26 @@ def colour_scheme() -> str:
 
 
 @pytest.fixture
+def forced_colours() -> str:
+    """Whether the visitor's system sets all colours."""
+    return "none"
+
+
+@pytest.fixture
 def page(
-    chromium: Browser, served: object, page_backend: object, viewport: dict, colour_scheme: str
+    chromium: Browser,
+    served: object,
+    page_backend: object,
+    viewport: dict,
+    colour_scheme: str,
+    forced_colours: str,
 ) -> Iterator[Page]:
     """The loaded page. Fails where a script failed or anything outside the server was asked for."""
-    context = chromium.new_context(viewport=viewport, color_scheme=colour_scheme)
+    context = chromium.new_context(
+        viewport=viewport, color_scheme=colour_scheme, forced_colors=forced_colours
+    )
     context.set_default_timeout(60_000)
+    context.add_init_script(WATCH_SHIFTS)
     page = context.new_page()
     failures: list[str] = []
     strangers: list[str] = []

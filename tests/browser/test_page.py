@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from models.prompts.tokens import parse_detections
-from ui.examples import FOLDER, Example, read_examples
+from ui.examples import FOLDER, read_examples
 
 SOMETHING = re.compile(r"\S")
 
@@ -19,6 +19,13 @@ SOMETHING = re.compile(r"\S")
 def upload(page: Page, picture: Path) -> None:
     page.locator("#picture input[type=file]").set_input_files(picture)
     expect(page.locator("#picture img")).to_be_visible()
+
+
+def example_of(task: str) -> tuple[int, list]:
+    """The place of the first example of a task that names objects, and the objects."""
+    entries = json.loads((FOLDER / "examples.json").read_text("utf-8"))
+    index, entry = next((i, each) for i, each in enumerate(entries) if each["task"] == task)
+    return index, list(parse_detections(entry["answer"]).objects)
 
 
 def run(page: Page) -> None:
@@ -81,16 +88,8 @@ def test_closing_the_page_stops_the_work(page, page_backend, scene_png):
     assert page_backend.finished == finished
 
 
-def first_example(embedded: bool) -> tuple[int, Example]:
-    """The first example of an embedded or of a downloaded checkpoint, and its place."""
-    for index, example in enumerate(read_examples()):
-        if example.checkpoint.is_local == embedded:
-            return index, example
-    raise AssertionError("there is no such example")
-
-
 def test_an_example_fills_the_page_and_runs_with_one_click(page):
-    index, example = first_example(embedded=True)
+    index, example = 0, read_examples()[0]
     page.get_by_role("button", name="Decoding").click()
     temperature = page.get_by_label(re.compile("number input for Temperature")).first
     temperature.fill("1.5")
@@ -98,7 +97,7 @@ def test_an_example_fills_the_page_and_runs_with_one_click(page):
     expect(page.locator("#expected")).to_contain_text(f"Expected: {example.expect}")
     expect(temperature).to_have_value("0")
     expect(page.locator("#picture img")).to_be_visible()
-    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(example.prompt)
+    expect(page.get_by_label("Prompt to be sent")).to_have_value(example.prompt)
     expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
     expect_answered(page)
 
@@ -108,17 +107,17 @@ def test_an_example_with_an_adapter_is_answered_with_it_and_says_so(page):
     examples = read_examples()
     index = next(i for i, each in enumerate(examples) if each.adapter)
     page.locator(f"#example-{index}").click()
-    panel = page.get_by_role("button", name=re.compile("^Model:"))
-    expect(panel).to_contain_text(f"· {examples[index].adapter}")
+    settings = page.locator("#settings")
+    expect(settings).to_contain_text(f"adapter {examples[index].adapter}")
     expect(page.get_by_label("Answer", exact=True)).to_have_value(examples[index].expect)
     expect_answered(page)
     page.locator("#example-0").click()
-    expect(panel).not_to_contain_text(examples[index].adapter)
+    expect(settings).not_to_contain_text(examples[index].adapter)
     expect(page.get_by_label("Answer", exact=True)).to_have_value(examples[0].expect)
-    panel.click()
-    page.get_by_label("Adapter").click()
+    page.get_by_role("button", name=re.compile("^Model:")).click()
+    page.get_by_label("Adapter", exact=True).click()
     page.get_by_role("option", name=examples[index].adapter).click()
-    expect(panel).to_contain_text(f"· {examples[index].adapter}")
+    expect(settings).to_contain_text(f"adapter {examples[index].adapter}")
 
 
 def test_the_last_of_two_examples_wins(page, page_backend):
@@ -132,7 +131,7 @@ def test_the_last_of_two_examples_wins(page, page_backend):
     expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
     page_backend.hold(after_tokens=10**6)
     page.locator(f"#example-{last}").click()
-    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(examples[last].prompt)
+    expect(page.get_by_label("Prompt to be sent")).to_have_value(examples[last].prompt)
     page_backend.release()
     expect(page.get_by_label("Answer", exact=True)).to_have_value(examples[last].expect)
     expect_answered(page)
@@ -149,31 +148,59 @@ def test_the_focus_follows_run_and_stop(page, page_backend, scene_png):
     expect(page.locator("#run")).to_be_focused()
 
 
-def test_an_example_with_masks_is_drawn_with_a_legend_and_a_table(page):
-    entries = json.loads((FOLDER / "examples.json").read_text("utf-8"))
-    index, entry = next(
-        (index, entry) for index, entry in enumerate(entries) if entry["task"] == "segment"
-    )
-    found = parse_detections(entry["answer"]).objects
-    assert found
+def test_objects_are_drawn_with_labels_and_their_rows_point_at_them(page):
+    index, found = example_of("segment")
     page.locator(f"#example-{index}").click()
     expect_answered(page)
-    annotated = page.locator("#annotated")
-    expect(annotated.locator("img.base-image")).to_be_visible()
-    expect(annotated.locator("img.mask")).to_have_count(len(found))
-    expect(annotated.locator(".legend-item")).to_have_count(len(found))
-    expect(annotated.locator(".legend-item").first).to_contain_text(found[0].label)
+    stage = page.locator("#annotated .stage")
+    expect(stage.locator("img.base-image")).to_be_visible()
+    expect(stage.locator("img.mask")).to_have_count(len(found))
+    expect(stage.locator(".box-label")).to_have_text([each.label for each in found])
     expect(page.locator("#boxes tbody tr")).to_have_count(len(found))
     expect(page.locator("#boxes thead")).to_contain_text("Mask area")
+    page.locator("#boxes tbody tr").first.hover()
+    expect(stage.locator(".box").first).to_have_class(re.compile(r"\blit\b"))
+    page.locator("h1").hover()
+    expect(stage.locator(".box").first).not_to_have_class(re.compile(r"\blit\b"))
+    stage.locator(".box").first.hover()
+    expect(page.locator("#boxes tbody tr").first).to_have_class(re.compile(r"\blit\b"))
 
 
-def test_an_example_for_a_real_size_says_what_it_needs(page):
-    index, example = first_example(embedded=False)
+def test_the_whole_screen_shows_boxes_and_masks_on_the_picture(page):
+    index, _ = example_of("segment")
     page.locator(f"#example-{index}").click()
-    expect(page.locator("#picture img")).to_be_visible()
-    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(example.prompt)
-    expect(page.locator("#status")).to_contain_text(example.checkpoint.hub_id)
-    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+    expect_answered(page)
+    page.get_by_role("button", name="Full screen", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    picture = dialog.locator("img.base-image").bounding_box()
+    assert dialog.locator("img.mask").bounding_box() == picture
+    assert picture["height"] > 0.8 * page.viewport_size["height"]
+    assert picture["y"] + picture["height"] <= page.viewport_size["height"]
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Full screen", exact=True)).to_be_focused()
+
+
+def test_the_whole_screen_of_the_picture_is_covered_by_nothing(page, scene_png):
+    upload(page, scene_png)
+    page.locator("#picture").get_by_role("button", name="Fullscreen").click()
+    expect(page.locator("#picture.fullscreen")).to_be_visible()
+    width, height = page.viewport_size["width"], page.viewport_size["height"]
+    covered = page.evaluate(
+        """([width, height]) => [0.1, 0.5, 0.9].flatMap((x) => [0.1, 0.5, 0.9].map((y) => [x, y]))
+           .filter(([x, y]) => !document.elementFromPoint(x * width, y * height)
+             .closest("#picture"))""",
+        [width, height],
+    )
+    assert covered == []
+
+
+def test_examples_that_cannot_be_answered_here_are_not_offered(page, page_backend):
+    offered = [
+        each.title for each in read_examples() if page_backend.missing(each.checkpoint.name) is None
+    ]
+    assert 0 < len(offered) < len(read_examples())
+    expect(page.locator("#examples button")).to_have_text(offered)
 
 
 def test_a_bad_upload_gets_a_message_a_person_can_act_on(page, tmp_path):
@@ -181,8 +208,7 @@ def test_a_bad_upload_gets_a_message_a_person_can_act_on(page, tmp_path):
     fake.write_text("this is no picture")
     page.locator("#picture input[type=file]").set_input_files(fake)
     expect(page.locator("#picture-note")).to_contain_text("not a picture")
-    index, _ = first_example(embedded=False)
-    page.locator(f"#example-{index}").click()
+    page.locator("#example-0").click()
     expect(page.locator("#picture-note .notice")).to_have_count(0)
 
 
@@ -212,34 +238,34 @@ def test_running_without_a_picture_says_what_to_do(page):
 
 
 def test_the_prompt_is_shown_while_it_is_written_and_nothing_typed_is_lost(page):
-    prompt = page.get_by_label("Prompt, as it is sent")
+    prompt = page.get_by_label("Prompt to be sent")
     expect(prompt).to_have_value("caption en")
     page.get_by_label("Detect", exact=True).check()
-    page.get_by_label("Objects, separated by ;").fill("cat ; dog")
+    page.get_by_label("Objects to find (comma-separated)").fill("cat ; dog")
     expect(prompt).to_have_value("detect cat ; dog")
     page.get_by_label("Ask", exact=True).check()
-    expect(page.get_by_label("Objects, separated by ;")).to_be_hidden()
+    expect(page.get_by_label("Objects to find (comma-separated)")).to_be_hidden()
     page.get_by_label("Question", exact=True).fill("what is on the left?")
     expect(prompt).to_have_value("answer en what is on the left?")
     page.get_by_label("Segment", exact=True).check()
-    expect(page.get_by_label("Objects, separated by ;")).to_have_value("cat ; dog")
+    expect(page.get_by_label("Objects to find (comma-separated)")).to_have_value("cat ; dog")
     expect(prompt).to_have_value("segment cat ; dog")
     page.get_by_role("button", name=re.compile("^Model:")).click()
     page.get_by_label("3B", exact=True).check()
-    expect(page.get_by_label("Objects, separated by ;")).to_have_value("cat ; dog")
+    expect(page.get_by_label("Objects to find (comma-separated)")).to_have_value("cat ; dog")
     expect(prompt).to_have_value("segment cat ; dog")
 
 
 def test_the_pickers_offer_only_what_exists(page):
     page.get_by_role("button", name=re.compile("^Model: nano")).click()
-    resolutions = page.get_by_role("group", name="Resolution").get_by_role("radio")
+    resolutions = page.get_by_role("radiogroup", name="Resolution").get_by_role("radio")
     expect(resolutions).to_have_count(2)
     page.get_by_label("3B", exact=True).check()
     expect(resolutions).to_have_count(2)
-    page.get_by_label("pt – to fine-tune").check()
+    page.get_by_label("pt – for fine-tuning").check()
     expect(resolutions).to_have_count(3)
     page.get_by_label("896 px").check()
-    page.get_by_label("mix – answers open questions").check()
+    page.get_by_label("mix – all tasks").check()
     expect(resolutions).to_have_count(2)
     expect(page.get_by_label("448 px")).to_be_checked()
 
@@ -252,30 +278,6 @@ def test_a_size_without_weights_says_what_is_missing(page, scene_png):
     run(page)
     expect(page.locator("#status")).to_contain_text("paligemma2-10b-mix-224")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
-
-
-def test_the_whole_way_by_keyboard(page, scene_png):
-    upload(page, scene_png)
-    page.get_by_label("Caption", exact=True).focus()
-    page.keyboard.press("Tab")
-    expect(page.get_by_label("Ask", exact=True)).to_be_focused()
-    page.keyboard.press("Space")
-    question = page.get_by_label("Question", exact=True)
-    expect(question).to_be_visible()
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        if question.evaluate("node => node === document.activeElement"):
-            break
-    expect(question).to_be_focused()
-    outline = question.evaluate("node => getComputedStyle(node).outlineStyle")
-    assert outline == "solid"
-    page.keyboard.type("what is on the left?")
-    expect(page.get_by_label("Prompt, as it is sent")).to_have_value(
-        "answer en what is on the left?"
-    )
-    page.keyboard.press("Enter")
-    expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
-    expect_answered(page)
 
 
 def test_every_control_has_a_name(page):
