@@ -240,7 +240,10 @@ def _has_all_shards(folder: Path) -> bool:
     index = folder / "model.safetensors.index.json"
     if not index.exists():
         return any(folder.glob("*.safetensors"))
-    shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    try:
+        shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
     return all((folder / shard).is_file() for shard in shards)
 
 

@@ -18,8 +18,16 @@ from models.catalog import lookup, memory
 from models.catalog.checkpoints import Checkpoint
 from models.hub import download
 from models.layers.onednn import use_onednn
+from models.loading.checkpoint_files import (
+    check_files,
+    check_loaded,
+    explained,
+    read_config,
+    saved_precision,
+)
 from models.loading.device import best_device, needs_several_gpus, on_zero_gpu
-from models.loading.precision import QUANTIZED, dtype_of, resolve_precision
+from models.loading.device_map import free_gpu_bytes, split
+from models.loading.precision import QUANTIZED, check_saved_precision, dtype_of, resolve_precision
 from models.masks.codec import MaskCodec
 from models.masks.lazy_codec import LazyCodec
 from models.schema import Status, StatusEvent, UserError
@@ -55,19 +63,21 @@ class Loader:
         self.device = device or best_device()
 
     def fetch(self, checkpoint: str, status: Status = lambda event: None) -> Path:
-        """A checkpoint's folder, downloaded where it is not here.
+        """A checkpoint's folder, downloaded where it is not here, its files checked.
 
         It takes no memory worth counting, so it may run beside the load of another model.
         """
         chosen = lookup.find(checkpoint)
         if chosen.path is not None:
             return local_folder(chosen)
-        return download.fetch(
+        folder = download.fetch(
             chosen.hub_id,
             status,
             size_bytes=chosen.download_bytes,
             revision=chosen.revision,
         )
+        check_files(folder, chosen.name)
+        return folder
 
     def load(
         self, checkpoint: str, precision: str = "auto", status: Status = lambda event: None
@@ -82,9 +92,11 @@ class Loader:
         dtype = dtype_of(precision, self.device)
         folder = self.fetch(checkpoint, status)
         status(StatusEvent(f"Loading {chosen.name} …"))
-        processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
+        with explained(chosen.name, "processor"):
+            processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
         needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
-        model = read_model(folder, precision, self.device, needs_several_gpus(needed, self.device))
+        several = needs_several_gpus(needed, self.device)
+        model = read_model(folder, precision, self.device, several, chosen.name)
         use_onednn(model)
         if precision == "nf4" and self.device.type == "cpu":
             _use_fast_nf4(model)
@@ -114,33 +126,46 @@ def local_codec(checkpoint: Checkpoint, folder: Path) -> Path | None:
 
 
 def read_model(
-    folder: str | Path, precision: str, device: torch.device, spread: bool = False
+    folder: str | Path,
+    precision: str,
+    device: torch.device,
+    on_several_gpus: bool = False,
+    name: str = "",
 ) -> PaliGemmaForConditionalGeneration:
     """The weights in a folder, in a precision of PRECISIONS and straight on their device.
 
-    `spread` divides them among all GPUs.
+    `on_several_gpus` divides them among all GPUs; `name` is the checkpoint's in messages, else the
+    folder's. UserError where weights are missing, unknown, of another shape or cannot be read.
     """
+    folder = Path(folder)
+    name = name or folder.name
     dtype = dtype_of(precision, device)
     # Quantized layers must be made on their device. On ZeroGPU there is no GPU yet: what is moved
     # there is remembered and follows once there is one.
     is_direct = precision in QUANTIZED or (device.type == "cuda" and not on_zero_gpu())
-    placed: str | dict[str, torch.device] = {"": device}
-    if is_direct and spread:
-        placed = "auto"
-    model = PaliGemmaForConditionalGeneration.from_pretrained(
-        folder,
-        dtype=dtype,
-        device_map=placed if is_direct else None,
-        quantization_config=quantization(precision, dtype),
-        use_safetensors=True,
-        local_files_only=True,
-    )
+    device_map: dict[str, torch.device] | dict[str, int] = {"": device}
+    if is_direct and on_several_gpus:
+        device_map = split(folder, precision, dtype, free_gpu_bytes())
+    saved = saved_precision(read_config(folder, name), name)
+    check_saved_precision(saved, precision, name)
+    with explained(name, "weights"):
+        model, info = PaliGemmaForConditionalGeneration.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map=device_map if is_direct else None,
+            quantization_config=None if saved else quantization(precision, dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+        )
+        check_loaded(model, info, name)
     if precision in QUANTIZED and device.type == "cpu":
-        _settle(model)
+        _finish_cpu_quantization(model)
     return model if is_direct else model.to(device)
 
 
-def _settle(model: PaliGemmaForConditionalGeneration) -> None:
+def _finish_cpu_quantization(model: PaliGemmaForConditionalGeneration) -> None:
     """After quantizing on a CPU: let go of the files, and pack 4-bit weights now.
 
     What was not quantized is a view into the mapped files, which would keep all of them in memory;
@@ -195,9 +220,10 @@ def local_folder(checkpoint: Checkpoint) -> Path:
     folder = checkpoint.path
     if folder is None:
         raise ValueError(f"{checkpoint.name} is not local")
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+    if not folder.is_dir():
         raise UserError(
-            f"The weights of {checkpoint.name} are missing from {folder.name}.",
+            f"The folder of {checkpoint.name}, {folder}, is gone.",
             "Fetch or save it again in full.",
         )
+    check_files(folder, checkpoint.name)
     return folder

@@ -12,6 +12,8 @@ import torch
 from models.catalog.checkpoints import Checkpoint
 from models.catalog.lookup import check_precision
 from models.catalog.memory import PRECISIONS
+from models.hub import download
+from models.loading.checkpoint_files import read_config, saved_precision
 from models.loading.device import on_zero_gpu
 from models.schema import UserError
 
@@ -52,10 +54,16 @@ def _has_bf16(device: torch.device) -> bool:
 def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:
     """A name of PRECISIONS for a wish that may be "auto"; UserError where it cannot run here.
 
-    "auto" is bf16, or fp16 on a GPU without, except for a nano on a CPU. There bf16 has the first
-    token sooner and fp32 each further one, about even for a caption, so the exact format is taken.
+    "auto" is the precision in which a checkpoint's weights are saved where they are here and
+    quantized. Else it is bf16, or fp16 on a GPU without, except for a nano on a CPU. There bf16
+    has the first token sooner and fp32 each further one, about even for a caption, so the exact
+    format is taken.
     """
     check_precision(precision)
+    saved = _saved_precision(checkpoint)
+    if precision == "auto" and saved is not None:
+        precision = saved
+    check_saved_precision(saved, precision, checkpoint.name)
     if precision == "auto":
         if device.type == "cpu" and checkpoint.size == "nano":
             return "fp32"
@@ -67,6 +75,25 @@ def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.devi
             f"Choose one of {', '.join(('auto', *precisions(device)))}.",
         )
     return precision
+
+
+def check_saved_precision(saved: str | None, precision: str, name: str) -> None:
+    """UserError where weights are saved in another quantized precision than is asked for."""
+    if saved not in (None, precision):
+        raise UserError(
+            f"The weights of {name} are saved in {saved} and cannot be had in {precision}.",
+            f"Choose {saved} or auto.",
+        )
+
+
+def _saved_precision(checkpoint: Checkpoint) -> str | None:
+    """ "nf4" or "int8" where the weights are here and quantized; None in all other cases."""
+    folder = checkpoint.path
+    if folder is None and checkpoint.hub_id and not checkpoint.is_gated:
+        folder = download.local_folder(checkpoint.hub_id, revision=checkpoint.revision)
+    if folder is None or not (folder / "config.json").is_file():
+        return None
+    return saved_precision(read_config(folder, checkpoint.name), checkpoint.name)
 
 
 def has_int8_layers(model: torch.nn.Module) -> bool:

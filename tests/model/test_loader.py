@@ -68,9 +68,12 @@ def test_weights_take_the_memory_that_the_catalog_says(precision):
     assert sum(sizes.values()) == pytest.approx(claimed, rel=0.03)
 
 
-def test_a_copy_without_weights_is_refused(tmp_path):
+def test_a_folder_that_is_empty_or_gone_is_refused(tmp_path):
+    gone = dataclasses.replace(lookup.find("nano-224"), path=tmp_path / "gone")
+    with pytest.raises(UserError, match="is gone"):
+        local_folder(gone)
     empty = dataclasses.replace(lookup.find("nano-224"), path=tmp_path)
-    with pytest.raises(UserError, match="weights of nano-224 are missing"):
+    with pytest.raises(UserError, match="nano-224 has no readable config.json"):
         local_folder(empty)
 
 

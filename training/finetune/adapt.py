@@ -15,6 +15,7 @@ from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from models.catalog import lookup
 from models.hub.adapter_config import MODULES
+from models.loading.checkpoint_files import check_loaded
 from models.loading.loader import CODEC_FILE, quantization
 from models.loading.precision import dtype_of, resolve_precision
 from models.schema import UserError
@@ -41,14 +42,17 @@ def prepare(options: Options, folder: Path, device: torch.device) -> nn.Module:
     precision = "nf4" if options.method == "qlora" else kept
     if precision == "nf4":
         resolve_precision(chosen, precision, device)  # whether it can be had
-    model = PaliGemmaForConditionalGeneration.from_pretrained(
+    model, info = PaliGemmaForConditionalGeneration.from_pretrained(
         folder,
         dtype=dtype,
         device_map={"": device} if device.type == "cuda" or precision == "nf4" else None,
         quantization_config=quantization(precision, dtype),
         use_safetensors=True,
         local_files_only=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # refused below, by name
     )
+    check_loaded(model, info, chosen.name)
     _use_cache(model, False)
     if options.checkpointing:
         # Without re-entering, so that frozen inputs need no gradients of their own.
