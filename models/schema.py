@@ -52,7 +52,8 @@ class Request:
     name such as "nano-224"; `precision` is "auto" or a name from `catalog.memory.PRECISIONS`.
     `deadline_s` None allows as long as this choice may take. `full_size` is the (width, height) in
     pixels that boxes and masks of the result refer to, where `image` is a smaller copy of the
-    picture; None is the size of `image`.
+    picture; None is the size of `image`. Where `is_streamed` is False nobody reads the tokens as
+    they come, so others may join before they do.
     """
 
     image: Image.Image
@@ -63,6 +64,7 @@ class Request:
     decoding: Decoding = field(default_factory=Decoding)
     deadline_s: float | None = None
     full_size: tuple[int, int] | None = None
+    is_streamed: bool = True
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,13 @@ class Engine:
     def is_due(self) -> bool:
         """Whether the rows that decode have waited long enough for those that join.
 
-        A step costs nearly the same for one row as for many, so joining comes first until then.
+        A step costs nearly the same for one row as for many, so joining comes first until then, and
+        for as long as there is room where nobody reads any of their tokens as they come.
         After beams, which let nobody else on, the rows get as much time as those took.
         """
         now = time.monotonic()
-        is_long = now - self._stepped_at >= LONGEST_PAUSE_S
+        is_streamed = any(row.request.is_streamed for row in self.rows)
+        is_long = is_streamed and now - self._stepped_at >= LONGEST_PAUSE_S
         return bool(self.rows) and (is_long or now < self._owed_until)
 
     def answer(

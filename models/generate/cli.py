@@ -171,6 +171,7 @@ def _request(options: argparse.Namespace, asked: LineRequest, opened: OpenedImag
         ),
         deadline_s=options.deadline_s,
         full_size=opened.full_size,
+        is_streamed=options.jsonl is None,
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from models.engine.engine import Engine
 from models.generate import FAILED, INTERRUPTED, main
 from models.generate.answers import describe
 from models.generate.cli import AT_ONCE
@@ -145,6 +146,19 @@ def test_lines_are_answered_side_by_side(png, backend, tmp_path, capsys):
     command.join()
     assert codes == [0]
     assert len(capsys.readouterr().out.splitlines()) == AT_ONCE + 5
+
+
+def test_sequences_of_a_file_share_their_steps_on_a_slow_machine(run, png, tmp_path, monkeypatch):
+    steps = []
+    step = Engine.step
+    monkeypatch.setattr("models.engine.engine.LONGEST_PAUSE_S", 0.0)  # all takes longer than it
+    monkeypatch.setattr(Engine, "step", lambda engine: (steps.append(1), step(engine)))
+    line = json.dumps({"image": png, "prompt": "describe en", "max_new_tokens": 12})
+    file = tmp_path / "requests.jsonl"
+    file.write_text("\n".join([line] * 8))
+    _, answers, _ = run("--jsonl", str(file))
+    tokens = sum(json.loads(each)["timings"]["tokens"] for each in answers)
+    assert len(steps) < tokens / 2
 
 
 def test_a_pipe_is_answered_while_it_is_open(png):
