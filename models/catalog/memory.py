@@ -26,6 +26,8 @@ ZERO_GPU_BYTES = {"large": 48_000_000_000, "xlarge": 96_000_000_000}
 LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
 # Of float32 scores that attention holds at one time. A CPU keeps so many in its caches.
 ATTENTION_BLOCK_BYTES = {"cpu": 4_000_000, "cuda": 64_000_000}
+# Most that captured CUDA graphs hold beside the model; an estimate for a GPU counts it.
+CUDA_GRAPH_BYTES = 512_000_000
 # Bytes beside the tensors: tokenizer, mask codec, and buffers of the kernels, which every length of
 # text adds to. Measured with nano.
 BESIDE = 51_000_000
@@ -38,11 +40,12 @@ class Memory:
     weights: int
     cache: int
     workspace: int
+    cuda_graphs: int = 0
 
     @property
     def total(self) -> int:
         """What has to be free before a checkpoint is loaded."""
-        return self.weights + self.cache + self.workspace + BESIDE
+        return self.weights + self.cache + self.workspace + self.cuda_graphs + BESIDE
 
 
 def weight_bytes(checkpoint: Checkpoint, precision: str) -> int:
@@ -75,4 +78,5 @@ def estimate(
         weights=weight_bytes(checkpoint, precision),
         cache=sequence * text.cache_values * value,
         workspace=max(attention, mlp, tower, head),
+        cuda_graphs=0 if on_cpu or precision == "int8" else CUDA_GRAPH_BYTES,
     )

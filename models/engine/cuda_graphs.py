@@ -1,78 +1,133 @@
-"""A step on a GPU, recorded once and replayed: the launches of its kernels become one.
+"""A decode step captured as a CUDA graph once per shape, and replayed: one launch for all kernels.
 
-What is recorded has fixed shapes, so rows that do not take part are computed too and their keys go
-to the column of the cache that is no row's, and a few more tokens are looked at than there are.
+A captured step has fixed shapes: slots that take no part are computed too, their keys go to the
+cache column that is no sequence's, and a few more tokens are attended to than there are. What
+cannot be captured runs eagerly, with one warning. All captures share one memory pool, are bounded
+in number and bytes, and the least recently used is released first.
+
+Sharing a pool is safe here because graphs are replayed one at a time by the thread that owns the
+model, and the logits of a replay are copied before the next one.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import PaliGemmaForConditionalGeneration
 
+from models.catalog.memory import CUDA_GRAPH_BYTES
 from models.layers.decoder import Decoder
+from models.loading.device import on_zero_gpu
 from models.loading.precision import has_int8_layers
 
-RECORD_AFTER = 4  # steps of a kind: they warm its kernels up, and a rare kind is not worth it
-TOKENS = 256  # what is looked at grows by so many
+logger = logging.getLogger(__name__)
 
-Key = tuple[str | None, int, int]  # the adapter, rows, tokens that are looked at
-Work = Callable[[], torch.Tensor]
+# Eager steps of a shape: they warm its kernels up, and a rare one is not worth it.
+CAPTURE_AFTER = 4
+TOKENS_PER_SHAPE = 256  # the attended length of a shape is a multiple of this
+MAX_GRAPHS = 24
+
+Step = Callable[[], torch.Tensor]
 
 
-def can_replay(model: PaliGemmaForConditionalGeneration) -> bool:
-    """Whether a model's steps can be recorded: on one GPU, and not in 8 bits, which asks it back.
+@dataclass(frozen=True)
+class Shape:
+    """What a capture is for: the adapter (None for the base), slots, and attended tokens."""
 
-    On ZeroGPU this is asked where the GPU is.
+    adapter: str | None
+    slots: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured step: `replay` returns its logits, `bytes` is what it added to the pool."""
+
+    replay: Step
+    bytes: int
+
+
+class Capturer:
+    """Captures steps on the current CUDA device into one memory pool."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, step: Step) -> Captured:
+        """The kernels that `step` launches; its inputs and its result stay where they are.
+
+        Other threads may use the GPU meanwhile. RuntimeError where it cannot be captured.
+        """
+        before = torch.cuda.memory_reserved()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            result = step()
+
+        def replay() -> torch.Tensor:
+            graph.replay()
+            return result
+
+        return Captured(replay, max(torch.cuda.memory_reserved() - before, 0))
+
+
+def can_capture(model: PaliGemmaForConditionalGeneration) -> bool:
+    """Whether a model's steps can be captured: on one GPU, and not in 8 bits, which syncs.
+
+    Not on ZeroGPU, where a worker's GPU goes back after each answer.
     """
     devices = {parameter.device for parameter in model.parameters()}
-    return len(devices) == 1 and devices.pop().type == "cuda" and not has_int8_layers(model)
+    is_one_gpu = len(devices) == 1 and devices.pop().type == "cuda"
+    return is_one_gpu and not has_int8_layers(model) and not on_zero_gpu()
 
 
-def record(work: Work) -> Work:
-    """The kernels that `work` launches, to be launched again by calling what is returned.
+class CudaGraphs:
+    """`Decoder.step` by captures; a shape that has not come up often enough yet runs eagerly."""
 
-    Inputs and the result stay where they were. Other threads may use the GPU meanwhile.
-    """
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        result = work()
+    def __init__(
+        self,
+        decoder: Decoder,
+        capture: Callable[[Step], Captured] | None = None,
+        max_graphs: int = MAX_GRAPHS,
+        max_bytes: int = CUDA_GRAPH_BYTES,
+    ):
+        self._decoder = decoder
+        self._capture = capture or Capturer()
+        self._max_graphs, self._max_bytes = max_graphs, max_bytes
+        self._inputs: dict[int, torch.Tensor] = {}  # by slots: int64[ids, slots, lengths; slots]
+        self._graphs: OrderedDict[Shape, Captured] = OrderedDict()  # least recently used first
+        self._seen: Counter[Shape] = Counter()
+        self._eager: set[Shape] = set()  # those that could not be captured
+        self._has_warned = False
 
-    def again() -> torch.Tensor:
-        graph.replay()
-        return result
+    @property
+    def bytes(self) -> int:
+        """What the captures hold beside the model."""
+        return sum(graph.bytes for graph in self._graphs.values())
 
-    return again
-
-
-class Replay:
-    """`Decoder.step` by recordings; what has not come up often enough yet runs as it is."""
-
-    def __init__(self, decoder: Decoder, record: Callable[[Work], Work] = record):
-        self._decoder, self._record = decoder, record
-        self._inputs: dict[int, torch.Tensor] = {}  # by rows: int64[ids, places, lengths; rows]
-        self._recorded: dict[Key, Work] = {}
-        self._times: Counter[Key] = Counter()
+    def __len__(self) -> int:
+        return len(self._graphs)
 
     def step(
         self,
         adapter: str | None,
         ids: Sequence[int],
-        rows: Sequence[int],
+        slots: Sequence[int],
         lengths: Sequence[int],
     ) -> torch.Tensor:
-        """As `Decoder.step`, with the adapter that is selected."""
+        """As `Decoder.step`, with the adapter that is selected: logits (n, vocabulary)."""
         cache = self._decoder.cache
-        # 1. The shape: rows by powers of two, tokens by TOKENS.
-        high = min(1 << (max(rows)).bit_length(), cache.slots)
-        longest = min(-(-(max(lengths) + 1) // TOKENS) * TOKENS, cache.length)
-        key = (adapter, high, longest)
-        # 2. The inputs, where the recording reads them.
+        # 1. The shape: slots by powers of two, tokens by TOKENS_PER_SHAPE.
+        high = min(1 << (max(slots)).bit_length(), cache.slots)
+        longest = -(-(max(lengths) + 1) // TOKENS_PER_SHAPE) * TOKENS_PER_SHAPE
+        shape = Shape(adapter, high, min(longest, cache.length))
+        # 2. The inputs, where the capture reads them.
         numbers = [[0] * high, list(range(high)), [cache.length - 1] * high]
-        for token_id, row, length in zip(ids, rows, lengths, strict=True):
-            numbers[0][row], numbers[2][row] = token_id, length
+        for token_id, slot, length in zip(ids, slots, lengths, strict=True):
+            numbers[0][slot], numbers[2][slot] = token_id, length
         inputs = self._inputs.get(high)
         if inputs is None:
             inputs = torch.empty(3, high, dtype=torch.int64, device=self._decoder.device)
@@ -80,16 +135,40 @@ class Replay:
         inputs.copy_(torch.tensor(numbers))
 
         # 3. The step.
-        def work() -> torch.Tensor:
-            return self._decoder.step_tensors(*inputs, high, longest)
+        def eager() -> torch.Tensor:
+            return self._decoder.step_tensors(*inputs, shape.slots, shape.tokens)
 
-        self._times[key] += 1
-        if key not in self._recorded and self._times[key] > RECORD_AFTER:
-            self._recorded[key] = self._record(work)
-        logits = self._recorded.get(key, work)()  # (high, vocabulary)
-        return logits[list(rows)]
+        logits = self._replay_of(shape, eager)()  # (slots of the shape, vocabulary)
+        return logits[list(slots)]
 
     def forget(self, adapter: str | None) -> None:
-        """Let go of what was recorded with an adapter, whose weights have been loaded anew."""
-        for key in [key for key in self._recorded if key[0] == adapter]:
-            del self._recorded[key], self._times[key]
+        """Release what was captured with an adapter that was evicted or loaded anew."""
+        for shape in [shape for shape in self._seen if shape.adapter == adapter]:
+            self._graphs.pop(shape, None)
+            self._eager.discard(shape)
+            del self._seen[shape]
+
+    def _replay_of(self, shape: Shape, eager: Step) -> Step:
+        """How a step of a shape runs now: replayed, captured first where it is time, or eagerly."""
+        graph = self._graphs.get(shape)
+        if graph is not None:
+            self._graphs.move_to_end(shape)
+            return graph.replay
+        self._seen[shape] += 1
+        if shape in self._eager or self._seen[shape] <= CAPTURE_AFTER:
+            return eager
+        try:
+            graph = self._capture(eager)
+        except RuntimeError as error:
+            self._eager.add(shape)
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("A step could not be captured and runs eagerly: %s", error)
+            return eager
+        self._graphs[shape] = graph
+        while len(self._graphs) > self._max_graphs or self.bytes > self._max_bytes:
+            released, _ = self._graphs.popitem(last=False)
+            self._seen[released] = 0
+            if released == shape:  # larger than all may be together
+                self._eager.add(shape)
+        return graph.replay

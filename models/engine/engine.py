@@ -19,7 +19,7 @@ from transformers import LogitsProcessorList
 
 from models.catalog import lookup, memory
 from models.engine import beam_search
-from models.engine.cuda_graphs import Replay, can_replay
+from models.engine.cuda_graphs import CudaGraphs, can_capture
 from models.engine.detokenizer import Detokenizer
 from models.engine.image_cache import FeatureCache, fingerprint
 from models.engine.inputs import eos_ids, pixel_values, prefix_ids, prepare
@@ -60,7 +60,7 @@ class Finished:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)  # one is found by identity, not by comparing pictures
 class Row:
     """A request while it is answered: its place in the cache, and what has come so far."""
 
@@ -100,10 +100,9 @@ class Engine:
             most_rows = rows_that_fit(loaded, length)
         self._tower = VisionTower(loaded.model)
         self._decoder = Decoder(loaded.model, most_rows, length)
-        self._replay = Replay(self._decoder) if can_replay(loaded.model) else None
-        self._one_by_one = has_int8_layers(
-            loaded.model
-        )  # a row's result would depend on its neighbours
+        self._graphs = CudaGraphs(self._decoder) if can_capture(loaded.model) else None
+        # A row's result would depend on its neighbours.
+        self._one_by_one = has_int8_layers(loaded.model)
         self._free = list(range(most_rows))
         self.rows: list[Row] = []  # those that decode
         self._selected: str | None = _UNKNOWN
@@ -229,10 +228,10 @@ class Engine:
         rows = sorted(rows, key=lambda row: row.place)
         places, lengths = [row.place for row in rows], [row.length for row in rows]
         ids = [row.ids[-1] for row in rows]
-        if self._replay is None:
+        if self._graphs is None:
             logits = self._decoder.step(ids, places, lengths)  # (rows, vocabulary)
         else:
-            logits = self._replay.step(self._selected, ids, places, lengths)
+            logits = self._graphs.step(self._selected, ids, places, lengths)
         likeliest = logits.argmax(-1).tolist()
         for row, own, best in zip(rows, logits, likeliest, strict=True):
             row.length += 1
@@ -278,15 +277,20 @@ class Engine:
             return
         self._selected = _UNKNOWN  # so it stays where selecting fails half way
         selection = adapters.select(self.loaded.model, self.loaded.name, adapter, status)
-        if self._replay is not None:
+        if self._graphs is not None:
             for gone in (*selection.evicted, *([adapter] if selection.is_new else [])):
-                self._replay.forget(gone)
+                self._graphs.forget(gone)
         self._selected = adapter
         if selection.notice:
             self._notices[adapter] = selection.notice
 
     def _take(self, row: Row, logits: torch.Tensor, best: int) -> None:
         """Choose a row's next token from logits (vocabulary,), of which `best` has the largest."""
+        if not math.isfinite(float(logits[best])):
+            raise UserError(
+                f"{self.loaded.name} computes numbers that are not finite.",
+                "Its weights or its adapter are damaged; fetch or save them again, or choose fp32.",
+            )
         token_id = draw(logits, row.steps) if row.steps else best
         row.ids.append(token_id)
         if row.request.decoding.logprobs:

@@ -40,6 +40,11 @@ class FeatureCache:
         self._kept.move_to_end(key)
         return found
 
+    def clear(self) -> None:
+        """Let go of all of them."""
+        self._kept.clear()
+        self.bytes = 0
+
     def keep(self, key: Hashable, found: torch.Tensor) -> None:
         """Keep a tensor in place of those unused for longest; not one larger than all may be."""
         if found.nbytes > self._most_bytes or key in self._kept:

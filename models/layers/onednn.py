@@ -50,8 +50,25 @@ def pad_rows(states: torch.Tensor) -> torch.Tensor:
     return states if rows == wanted else torch.nn.functional.pad(states, (0, 0, 0, wanted - rows))
 
 
+def without_idle_adapters(layer: torch.nn.Module) -> torch.nn.Module:
+    """The layer that PEFT wrapped, where none of the adapters that are on has a part in it.
+
+    PEFT wraps a layer when the first adapter with a part in it is loaded, and leaves it wrapped.
+    Whoever uses the base, or an adapter without a part in it, must get the numbers of the plain
+    layer, whatever else is loaded.
+    """
+    base = getattr(layer, "base_layer", None)
+    if base is None or layer.merged:
+        return layer
+    if layer.disable_adapters:
+        return base
+    has_part = any(name in layer.lora_A for name in layer.active_adapters)
+    return layer if has_part else base
+
+
 def linear_gelu(layer: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
     """gelu(layer(states)), approximated by tanh; at once where the layer is an `OneDnnLinear`."""
+    layer = without_idle_adapters(layer)
     if _takes_onednn(layer, states):
         return torch.ops.mkldnn._linear_pointwise(
             states, layer.weight, layer.bias, "gelu", [], "tanh"
@@ -61,6 +78,7 @@ def linear_gelu(layer: torch.nn.Module, states: torch.Tensor) -> torch.Tensor:
 
 def linear_mul(layer: torch.nn.Module, states: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """layer(states) · factor, of the same shape; at once where the layer is an `OneDnnLinear`."""
+    layer = without_idle_adapters(layer)
     if _takes_onednn(layer, states):
         return _binary(layer, states, factor, "mul")
     return layer(states).mul_(factor)
@@ -68,6 +86,7 @@ def linear_mul(layer: torch.nn.Module, states: torch.Tensor, factor: torch.Tenso
 
 def linear_add(layer: torch.nn.Module, states: torch.Tensor, summand: torch.Tensor) -> torch.Tensor:
     """layer(states) + summand, of the same shape; at once where the layer is an `OneDnnLinear`."""
+    layer = without_idle_adapters(layer)
     if _takes_onednn(layer, states):
         return _binary(layer, states, summand, "add")
     return layer(states).add_(summand)

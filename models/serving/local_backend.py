@@ -87,7 +87,7 @@ class LocalBackend:
                 elif silent:
                     yield last
         finally:
-            events.close()
+            job.cancel()  # also where it is left before `events` has begun
 
     def missing(self, checkpoint: str, precision: str = "auto") -> str | None:
         """See `Backend.missing`. It asks no network, so a licence shows only on download."""

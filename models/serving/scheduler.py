@@ -68,7 +68,11 @@ class Job:
                     raise event
                 yield event
         finally:
-            self.cancelled.set()
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Nobody wants more: the work, a download among it, ends within a step."""
+        self.cancelled.set()
 
     def put(self, event: Any) -> None:
         """Called by the owner of the model."""
@@ -167,7 +171,7 @@ class Scheduler:
             if thread is None:
                 self._engine = None
         for job, _ in list(self._running):
-            job.cancelled.set()
+            job.cancel()
         if thread is not None and threading.current_thread() is not thread:
             thread.join(timeout_s)
 
@@ -178,10 +182,26 @@ class Scheduler:
             while not (is_done := self._has_nothing_to_do()):
                 self._serve_once()
         finally:
-            for each in list(self._running):
-                self._end(*each, RuntimeError("the thread that owns the model has ended"))
             if not is_done:
-                self._engine = None
+                self._fail_all(RuntimeError("the thread that owns the model has ended"))
+
+    def _fail_all(self, error: Exception) -> None:
+        """End the jobs that run and those that wait, and let go of the engine.
+
+        New jobs are submitted under the same lock, so none waits for a thread that has ended.
+        """
+        with self._lock:
+            self._engine = self._thread = None
+            waiting = []
+            while not self._jobs.empty():
+                waiting.append(self._jobs.get_nowait())
+            self._unfinished -= len(waiting)
+        for each in list(self._running):
+            self._end(*each, error)
+        for job in waiting:
+            self._metrics.saw_end(True, job.cancelled.is_set())
+            job.put(error)
+            job.end()
 
     def _has_nothing_to_do(self) -> bool:
         """Whether there is no job; from then on this thread serves no more."""

@@ -16,6 +16,7 @@ from models.schema import Decoding, Request, UserError
 
 MAX_NEW_TOKENS = 1024
 MAX_BEAMS = 8
+LOWEST_TEMPERATURE = 0.01  # below it a draw is the likeliest token, and soon no number at all
 SHORTEST_DEFAULT_DEADLINE_S = 120.0
 LONGEST_DEADLINE_S = 3600.0
 
@@ -161,6 +162,11 @@ def _check_decoding(decoding: Decoding) -> None:
         value = getattr(decoding, name)
         if not low <= value <= high:
             raise UserError(f"{name} is {value}.", f"Use {low} to {high}.")
+    if 0 < decoding.temperature < LOWEST_TEMPERATURE:
+        raise UserError(
+            f"temperature is {decoding.temperature}, too small to divide by.",
+            f"Use 0 (greedy), or {LOWEST_TEMPERATURE} to 2.",
+        )
     if decoding.num_beams > 1 and decoding.temperature > 0:
         raise UserError(
             "Beams and a temperature exclude each other.", "Set one beam, or temperature 0."

@@ -1,14 +1,24 @@
-"""Steps of fixed shapes give each row what a step of its own shape gives it.
+"""Steps of fixed shapes give each sequence what a step of its own shape gives it.
 
-Without a GPU nothing can be recorded: here a recording is the work itself, done again each time.
+Without a GPU nothing can be captured: here a capture is the step itself, done again each time.
 """
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 
-from models.engine.cuda_graphs import RECORD_AFTER, Replay, can_replay, record
+from models.catalog import memory
+from models.catalog.checkpoints import NANO
+from models.engine.cuda_graphs import (
+    CAPTURE_AFTER,
+    Captured,
+    Capturer,
+    CudaGraphs,
+    can_capture,
+)
 from models.engine.engine import Engine
 from models.schema import Request
 from training.nano.scenes.scene import HELD_OUT, draw
@@ -23,21 +33,37 @@ def requests(ask) -> list[Request]:
     ]
 
 
+class Captures:
+    """Stands for capturing: keeps what was captured, or fails as CUDA does."""
+
+    def __init__(self, bytes_each: int = 0, fails: bool = False):
+        self.steps, self.tried = [], 0
+        self._bytes, self._fails = bytes_each, fails
+
+    def __call__(self, step) -> Captured:
+        self.tried += 1
+        if self._fails:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+        self.steps.append(step)
+        return Captured(step, self._bytes)
+
+
+@torch.inference_mode()
+def repeat(graphs: CudaGraphs, times: int, adapter: str | None = None, length: int = 200) -> None:
+    for _ in range(times):
+        graphs.step(adapter, [5], [0], [length])
+
+
 def test_padded_steps_change_nothing(nano, serve, requests):
-    recorded = []
-
-    def stand_in(work):
-        recorded.append(work)
-        return work
-
+    captures = Captures()
     expected = serve(Engine(nano, most_rows=5), requests)
     engine = Engine(nano, most_rows=5)
-    engine._replay = Replay(engine._decoder, stand_in)
+    engine._graphs = CudaGraphs(engine._decoder, captures)
     assert serve(engine, requests) == expected
-    assert recorded
+    assert captures.steps
 
 
-def test_rows_that_do_not_take_part_keep_what_they_have(nano):
+def test_slots_that_take_no_part_keep_what_they_have(nano):
     """Such as one whose prefix is still being read."""
     engine = Engine(nano, most_rows=2)
     layers = [engine._decoder.cache.layer(index) for index in range(5)]
@@ -45,43 +71,77 @@ def test_rows_that_do_not_take_part_keep_what_they_have(nano):
         for part in layer:
             part[0] = 3
     with torch.inference_mode():
-        Replay(engine._decoder, lambda work: work).step(None, [5], [1], [200])
+        CudaGraphs(engine._decoder, Captures()).step(None, [5], [1], [200])
     for layer in layers:
         for part in layer:
             assert (part[0, :, :-1] == 3).all()
             assert part[1, :, 200].any()
 
 
-def test_a_kind_is_recorded_once_and_anew_after_its_adapter_was_loaded(nano):
-    engine = Engine(nano, most_rows=2)
-    recorded = []
-
-    def stand_in(work):
-        recorded.append(work)
-        return work
-
-    replay = Replay(engine._decoder, stand_in)
-    with torch.inference_mode():
-        for _ in range(RECORD_AFTER + 2):
-            replay.step("one", [5], [0], [200])
-        assert len(recorded) == 1
-        replay.step(None, [5], [0], [200])
-        assert len(recorded) == 1
-        replay.forget("one")
-        for _ in range(RECORD_AFTER + 2):
-            replay.step("one", [5], [0], [200])
-        assert len(recorded) == 2
+def test_a_shape_is_captured_once_and_anew_after_its_adapter_was_evicted(nano):
+    captures = Captures()
+    graphs = CudaGraphs(Engine(nano, most_rows=2)._decoder, captures)
+    repeat(graphs, CAPTURE_AFTER + 2, "one")
+    repeat(graphs, 1)
+    assert captures.tried == 1
+    graphs.forget("one")
+    assert len(graphs) == 0
+    repeat(graphs, CAPTURE_AFTER + 2, "one")
+    assert captures.tried == 2
 
 
-def test_on_a_cpu_nothing_is_recorded(nano):
-    assert not can_replay(nano.model)
-    assert Engine(nano, most_rows=1)._replay is None
+def test_what_cannot_be_captured_runs_eagerly_with_one_warning(nano, serve, requests, caplog):
+    captures = Captures(fails=True)
+    expected = serve(Engine(nano, most_rows=5), requests)
+    engine = Engine(nano, most_rows=5)
+    engine._graphs = CudaGraphs(engine._decoder, captures)
+    with caplog.at_level(logging.WARNING):
+        assert serve(engine, requests) == expected
+    assert captures.tried >= 1 and len(engine._graphs) == 0
+    assert sum("runs eagerly" in each.message for each in caplog.records) == 1
+    tried = captures.tried
+    repeat(engine._graphs, 2 * CAPTURE_AFTER, length=1000)
+    repeat(engine._graphs, 2 * CAPTURE_AFTER, length=1000)
+    assert captures.tried == tried + 1
+
+
+def test_captures_are_bounded_and_the_least_recently_used_goes(nano):
+    captures = Captures(bytes_each=10)
+    graphs = CudaGraphs(Engine(nano, most_rows=1)._decoder, captures, max_graphs=2)
+    for name in ("one", "two"):
+        repeat(graphs, CAPTURE_AFTER + 1, name)
+    repeat(graphs, 1, "one")
+    repeat(graphs, CAPTURE_AFTER + 1, "three")
+    assert (len(graphs), graphs.bytes) == (2, 20)
+    repeat(graphs, 1, "one")
+    assert captures.tried == 3
+    repeat(graphs, CAPTURE_AFTER + 1, "two")
+    assert captures.tried == 4
+
+
+def test_a_capture_larger_than_all_may_be_is_not_kept(nano):
+    captures = Captures(bytes_each=10)
+    graphs = CudaGraphs(Engine(nano, most_rows=1)._decoder, captures, max_bytes=9)
+    repeat(graphs, 2 * CAPTURE_AFTER)
+    assert (len(graphs), captures.tried) == (0, 1)
+
+
+def test_an_estimate_for_a_gpu_counts_the_captures():
+    on_gpu = memory.estimate(NANO, "bf16", on_cpu=False)
+    assert on_gpu.cuda_graphs == memory.CUDA_GRAPH_BYTES
+    assert on_gpu.total > on_gpu.cuda_graphs + on_gpu.weights
+    assert memory.estimate(NANO, "bf16", on_cpu=True).cuda_graphs == 0
+
+
+def test_on_a_cpu_nothing_is_captured(nano):
+    assert not can_capture(nano.model)
+    assert Engine(nano, most_rows=1)._graphs is None
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_recording_follows_its_inputs():
+def test_a_capture_follows_its_inputs():
     numbers = torch.zeros(4, device="cuda")
-    again = record(lambda: numbers * 2 + 1)
+    captured = Capturer()(lambda: numbers * 2 + 1)
     numbers.fill_(3)
-    assert again().tolist() == [7.0] * 4
+    assert captured.replay().tolist() == [7.0] * 4

@@ -11,13 +11,15 @@ from itertools import pairwise
 
 import pytest
 import torch
+from PIL import Image
 
 from models.engine.detokenizer import Detokenizer
-from models.engine.engine import Finished, generate
+from models.engine.engine import Engine, Finished, generate
 from models.engine.inputs import prepare
 from models.engine.sampling import Draw
 from models.layers.decoder import Decoder
-from models.schema import Timings, TokenEvent
+from models.loading.loader import Loader
+from models.schema import Timings, TokenEvent, UserError
 
 SOON_S = 120.0
 
@@ -292,3 +294,30 @@ def test_padding_and_markers_are_silent(nano):
 def never_ends(nano, monkeypatch) -> None:
     monkeypatch.setattr(nano.model.generation_config, "eos_token_id", None)
     monkeypatch.setattr("models.engine.engine.eos_ids", lambda loaded: set())
+
+
+class Uncomparable(Image.Image):
+    """A picture that cannot be compared, as comparing twelve megapixels takes too long."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("pictures were compared")
+
+    __hash__ = Image.Image.__hash__
+
+
+def test_sequences_are_told_apart_without_comparing_pictures(nano, ask, serve):
+    images = [Uncomparable() for _ in range(3)]
+    for image in images:
+        image.__dict__.update(Image.new("RGB", (32, 32), "white").__dict__)
+    requests = [ask("caption en", tokens=4, image=image) for image in images]
+    found = serve(Engine(nano, most_rows=3), requests)
+    assert found[0] and found == [found[0]] * 3
+
+
+def test_numbers_that_are_not_finite_end_an_answer_in_words(ask, run_all):
+    damaged = Loader().load("nano-224", "fp32")
+    with torch.no_grad():
+        damaged.model.model.language_model.layers[2].mlp.up_proj.weight[0, 0] = float("nan")
+    for options in ({}, {"temperature": 1.0}):
+        with pytest.raises(UserError, match="not finite"):
+            run_all(Engine(damaged, most_rows=1), [ask("caption en", **options)])

@@ -80,6 +80,8 @@ def test_warming_loads(ask):
         ({"decoding": Decoding(max_new_tokens=0)}, "max_new_tokens"),
         ({"decoding": Decoding(max_new_tokens=MAX_NEW_TOKENS + 1)}, "max_new_tokens"),
         ({"decoding": Decoding(temperature=-1)}, "temperature"),
+        ({"decoding": Decoding(temperature=1e-40)}, "too small"),
+        ({"decoding": Decoding(temperature=5e-324)}, "too small"),
         ({"decoding": Decoding(top_p=0)}, "top_p"),
         ({"decoding": Decoding(top_k=-1)}, "top_k"),
         ({"decoding": Decoding(num_beams=100)}, "num_beams"),
@@ -156,6 +158,19 @@ def test_closing_an_answer_stops_its_work(ask, monkeypatch):
     assert stopped.wait(SOON_S)
     assert len(steps) == 2
     backend.close()
+
+
+def test_closing_an_answer_at_its_first_event_cancels_it(backend, ask, monkeypatch):
+    backend.warm("nano-224")
+    ended = threading.Event()
+    jobs: list[Job] = []
+    job_ended = Job.end
+    monkeypatch.setattr(Job, "end", lambda job: (jobs.append(job), job_ended(job), ended.set()))
+    events = backend.answer(ask(tokens=200))
+    assert isinstance(next(events), StatusEvent)
+    events.close()
+    assert ended.wait(SOON_S)
+    assert jobs[0].cancelled.is_set() and jobs[0].tokens < 3
 
 
 def test_boxes_and_masks_are_in_pixels_of_the_picture(nano):
@@ -301,11 +316,11 @@ def test_what_would_fit_is_named():
         "nf4",
         "3b-pt-896",
     )
-    assert validation.smaller(chosen, "bf16", offered, 7 * 10**9, False) == ("3b-pt-896",)
+    assert validation.smaller(chosen, "bf16", offered, 76 * 10**8, False) == ("3b-pt-896",)
     assert validation.smaller(chosen, "nf4", offered, 10**9, False) == ("nano-448",)
     assert validation.smaller(chosen, "nf4", offered, 10**6, False) == ()
-    error = validation.too_little_memory(chosen, "bf16", offered, 7 * 10**9, False)
-    assert str(error).endswith("this machine has 7.0 GB free. Try 3b-pt-896.")
+    error = validation.too_little_memory(chosen, "bf16", offered, 76 * 10**8, False)
+    assert str(error).endswith("this machine has 7.6 GB free. Try 3b-pt-896.")
 
 
 @pytest.mark.parametrize(

@@ -158,9 +158,30 @@ def test_a_thread_that_ended_is_started_again(make):
     scheduler = make(work, loader)
     with pytest.raises(RuntimeError, match="thread that owns the model has ended"):
         take(scheduler.submit("deadly"))
-    scheduler._thread.join(SOON_S)
     assert take(scheduler.submit("a"))[-1] == "a"
     assert len(loads) == 2
+
+
+def test_a_thread_that_ends_with_a_full_queue_refuses_those_that_wait_and_no_others(make):
+    started, go_on = threading.Event(), threading.Event()
+
+    def work(loaded, request, cancelled, load_s, status):
+        started.set()
+        assert go_on.wait(SOON_S)
+        if request == "deadly":
+            raise SystemExit
+        yield request
+
+    scheduler = make(work, capacity=3)
+    jobs = [scheduler.submit(name) for name in ("deadly", "b", "c")]
+    assert started.wait(SOON_S)
+    with pytest.raises(UserError, match="busy"):
+        scheduler.submit("d")
+    go_on.set()
+    for job in jobs:
+        with pytest.raises(RuntimeError, match="thread that owns the model has ended"):
+            take(job)
+    assert take(scheduler.submit("e"))[-1] == "e"
 
 
 def test_what_was_written_is_counted_also_where_it_comes_at_once(make):
