@@ -21,14 +21,17 @@ if os.environ.get("SPACES_ZERO_GPU"):
 import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
+from starlette.middleware import Middleware
 
 from models.catalog import deployment, lookup
 from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.metrics import PROMETHEUS_TYPE, prometheus
+from ui.edge import Edge
 from ui.examples import FOLDER, read_examples
 from ui.page import build_page
 from ui.theme import STYLES, build_theme, script
+from ui.uploads import sweep, use_own_folder
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ def launch_options() -> dict[str, Any]:
         "share": False,
         "pwa": False,
         "ssr_mode": False,
+        "app_kwargs": {"middleware": [Middleware(Edge)]},
     }
 
 
@@ -147,6 +151,8 @@ def main() -> None:
     silence_libraries()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_memory_together()
+    use_own_folder()
+    sweep(older_than_s=DELETE_CACHE_S[1])
     backend = LocalBackend()
     page = create_app(backend)
     warming = warm_up(backend)

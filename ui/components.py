@@ -45,7 +45,7 @@ class SafeImage(gr.Image):
         if payload is None:
             return None
         try:
-            return open_image(self._uploaded_path(payload))
+            return open_image(self.uploaded_path(payload))
         except UserError as error:
             return error
 
@@ -67,6 +67,27 @@ class SafeImage(gr.Image):
         """No sample value: the API page then shows a plain parameter."""
         return None
 
+    def uploaded_path(self, payload: ImageData) -> Path:
+        """The posted path with links resolved, if it lies in the cache; UserError otherwise."""
+        if (payload.url or "").startswith("data:") or not payload.path:
+            raise UserError("The picture was not sent as a file.", "Upload it as a file.")
+        if "://" in payload.path:
+            raise UserError(
+                "The picture was given as a web address.", "Download it and upload the file."
+            )
+        try:
+            path = Path(payload.path).resolve()
+        except (OSError, ValueError):  # too long, or with a null character
+            raise UserError(
+                "That file was not uploaded here.", "Upload the picture again."
+            ) from None
+        folders = {Path(self.GRADIO_CACHE).resolve(), Path(get_upload_folder()).resolve()}
+        # One message for a file that is elsewhere and for one that is not there: a caller must
+        # not learn which files exist.
+        if not any(path.is_relative_to(folder) for folder in folders) or not _is_file(path):
+            raise UserError("That file was not uploaded here.", "Upload the picture again.")
+        return path
+
     @staticmethod
     def _refuse_address(path: Any) -> None:
         if isinstance(path, str) and "://" in path:
@@ -75,17 +96,12 @@ class SafeImage(gr.Image):
                 print_exception=False,
             )
 
-    def _uploaded_path(self, payload: ImageData) -> Path:
-        """The posted path with links resolved, if it lies in the cache; UserError otherwise."""
-        if (payload.url or "").startswith("data:") or not payload.path:
-            raise UserError("The picture was not sent as a file.", "Upload it as a file.")
-        path = Path(payload.path).resolve()
-        folders = {Path(self.GRADIO_CACHE).resolve(), Path(get_upload_folder()).resolve()}
-        # One message for a file that is elsewhere and for one that is not there: a caller must
-        # not learn which files exist.
-        if not any(path.is_relative_to(folder) for folder in folders) or not path.is_file():
-            raise UserError("That file was not uploaded here.", "Upload the picture again.")
-        return path
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 class OpenRadio(gr.Radio):

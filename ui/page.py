@@ -15,9 +15,9 @@ from ui.layout import (
     model_panel,
     outputs_panel,
 )
+from ui.social import TITLE
 from ui.wiring import PRIVATE, wire
 
-TITLE = "PaliGemma 2"
 RENEWED_S = 2.0
 HEADER = (
     '<header class="masthead"><h1>PaliGemma 2</h1>'

@@ -28,6 +28,8 @@ def post_image(url: str, image: dict) -> tuple[str, str]:
     parameters = info["named_endpoints"]["/answer"]["parameters"]
     rest = [parameter["parameter_default"] for parameter in parameters[1:]]
     call = httpx.post(f"{url}/gradio_api/call/answer", json={"data": [image, *rest]}, timeout=60)
+    if call.status_code == 422:
+        return "error", call.json()["error"]
     call.raise_for_status()
     event_id = call.json()["event_id"]
     answer = httpx.get(f"{url}/gradio_api/call/answer/{event_id}", timeout=60).text

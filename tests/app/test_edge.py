@@ -1,0 +1,203 @@
+"""What the server says to requests that it cannot answer, and which headers and tags it sends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import ValidationError
+
+from tests.serving import app_process
+from ui.edge import A_YEAR
+from ui.social import DESCRIPTION
+from ui.uploads import sweep, use_own_folder
+
+CALL, QUEUE = "/gradio_api/call", "/gradio_api/queue/join"
+
+
+def refused(reply: httpx.Response, status: int, sentence: str) -> None:
+    """Assert that a reply is one sentence with a status, without a word of Python."""
+    assert reply.status_code == status, reply.text
+    said = reply.json()["error"]
+    assert sentence in said
+    assert "Traceback" not in said and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "sentence"),
+    [
+        (f"{CALL}/answer", {}, 422, "The values are not a list"),
+        (f"{CALL}/answer", {"data": []}, 422, "Send 22: image, task"),
+        (f"{CALL}/answer", [1], 422, "no JSON object"),
+        (f"{CALL}/v2/answer", {}, 422, "'image' is missing"),
+        (f"{CALL}/v2/answer", {"image": None, "foo": 1}, 422, "no argument 'foo'"),
+        (f"{CALL}/nothing", {"data": []}, 404, "no endpoint 'nothing'. Use one of /answer"),
+        (f"{CALL}/v2/nothing", {}, 404, "no endpoint 'nothing'"),
+        (QUEUE, {"data": [], "session_hash": "a", "fn_index": 999}, 404, "no such function"),
+        (QUEUE, {"data": [], "session_hash": "a", "fn_index": 0}, 422, "not those of the page"),
+        ("/gradio_api/run/x", {"data": [], "fn_index": 0}, 422, "not those of the page"),
+    ],
+)
+def test_a_request_of_the_wrong_form_is_refused(served, path, body, status, sentence):
+    refused(httpx.post(f"{served.url}{path}", json=body), status, sentence)
+
+
+def test_what_is_not_json_or_too_much_of_it_is_refused(served):
+    address = f"{served.url}{CALL}/answer"
+    refused(httpx.post(address, content=b"\xff\xfe"), 400, "not JSON")
+    refused(httpx.post(address, content=b"[" * 100_000), 400, "not JSON")
+    refused(httpx.post(address, content=b" " * (1 << 21)), 413, "Upload the picture")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"files": {"other": ("a.png", b"x")}},
+        {"data": {"files": "a text"}, "files": {"other": ("a.png", b"x")}},
+    ],
+    ids=["under another name", "a text"],
+)
+def test_an_upload_without_a_file_is_refused(served, sent):
+    refused(httpx.post(f"{served.url}/gradio_api/upload", **sent), 400, "no file")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ('"question": ["en"]', "question is ['en']. Send a text."),
+        ('"question": {"a": 1}', "question is {'a': 1}"),
+        ('"objects": true', "objects is True"),
+        ('"adapter": false', "adapter is False"),
+        ('"temperature": true', "temperature is True. Send a number."),
+        ('"temperature": NaN', "temperature is nan"),
+        ('"seed": 1e999', "seed is inf"),
+        ('"seed": 1' + "0" * 400, "seed is 1000"),
+        ('"top_k": [1]', "top_k is [1]"),
+        ('"text": "\\ud800"', "text is no text in Unicode"),
+        ('"image": 5', "image is 5"),
+        ('"image": {"path": 5}', "picture's path is of the wrong type"),
+        ('"image": {"path": "/etc/passwd"}', "not uploaded here"),
+        ('"image": {"path": "a\\u0000b"}', "not uploaded here"),
+        ('"image": {"path": "http://169.254.169.254/x"}', "web address"),
+        ('"image": {"path": null, "url": "http://127.0.0.1:9/x.png"}', "not sent as a file"),
+        ('"image": {"path": "x", "url": "data:image/png;base64,aaaa"}', "not sent as a file"),
+    ],
+)
+def test_an_ill_typed_value_is_one_sentence_that_names_the_field(
+    served, page_backend, given, sentence
+):
+    asked = len(page_backend.requests)
+    image = "" if '"image"' in given else '"image": null, '
+    body = "{" + image + given + "}"
+    refused(httpx.post(f"{served.url}{CALL}/v2/answer", content=body), 422, sentence)
+    assert len(page_backend.requests) == asked
+
+
+def test_the_python_client_is_told_which_field_is_wrong(served, scene_png):
+    client = Client(served.url, verbose=False)
+    with pytest.raises(ValidationError, match=r"question is \['en'\]"):
+        client.predict(image=handle_file(scene_png), question=["en"], api_name="/answer")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "app.py", "%2e%2e/app.py", "https://example.com/x", "/proc/self/environ"],
+)
+def test_no_file_of_the_server_is_handed_out(served, path):
+    assert httpx.get(f"{served.url}/gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_no_address_is_fetched_for_a_caller(served):
+    reply = httpx.get(f"{served.url}/gradio_api/proxy=http://127.0.0.1:9/")
+    assert reply.status_code == 400
+
+
+def test_a_link_to_the_page_shows_its_own_title_and_picture(served):
+    page = httpx.get(served.url).text
+    tags = re.findall(r'<meta\s+(?:property|name)="((?:og|twitter):\w+)"\s+content="([^"]*)"', page)
+    assert len({name for name, _ in tags}) == len(tags)
+    found = dict(tags)
+    assert found["og:title"] == "PaliGemma 2"
+    assert found["og:description"] == DESCRIPTION
+    assert "gradio" not in " ".join(found.values()).lower()
+    picture = httpx.get(found["og:image"])
+    assert picture.headers["content-type"] == "image/png"
+
+
+def test_hashed_assets_are_cached_for_long_and_the_page_is_not(served):
+    page = httpx.get(served.url)
+    assert page.headers["cache-control"] == "no-cache"
+    assets = re.findall(r'(?:href|src)="\./(assets/[^"]+)"', page.text)
+    assert assets
+    for asset in assets:
+        assert httpx.get(f"{served.url}/{asset}").headers["cache-control"] == A_YEAR
+    fonts = re.findall(
+        r"gradio_api/file=[^')\"]+\.woff2", httpx.get(f"{served.url}/theme.css").text
+    )
+    assert fonts
+    assert "max-age" in httpx.get(f"{served.url}/{fonts[0]}").headers["cache-control"]
+    assert "cache-control" not in httpx.get(f"{served.url}/assets/nothing.js").headers
+
+
+def test_closing_a_stream_cancels_its_answer(served, page_backend, scene_png):
+    with scene_png.open("rb") as file:
+        sent = httpx.post(f"{served.url}/gradio_api/upload", files={"files": ("s.png", file)})
+    page_backend.hold(after_tokens=1)
+    finished = page_backend.finished
+    image = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+    call = httpx.post(f"{served.url}{CALL}/v2/answer", json={"image": image, "task": "describe"})
+    address = f"{served.url}{CALL}/answer/{call.json()['event_id']}"
+    with httpx.stream("GET", address, timeout=60) as stream:
+        assert next(stream.iter_lines()).startswith("event:")
+        assert page_backend.wait_for_active(1)
+    assert page_backend.wait_for_active(0)
+    assert page_backend.finished == finished
+
+
+def test_uploads_of_a_former_process_are_swept(tmp_path, monkeypatch):
+    folder = tmp_path / "gradio"
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    long_ago = time.time() - 7200
+    files = {
+        "old": folder / ("a" * 64) / "old.png",
+        "new": folder / ("b" * 64) / "new.png",
+        "foreign": folder / "notes" / "old.txt",
+        "beyond": elsewhere / "old.png",
+    }
+    for name, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(json.dumps(name).encode())
+        if name != "new":
+            os.utime(file, (long_ago, long_ago))
+    (folder / ("c" * 64)).symlink_to(elsewhere)
+    assert sweep(older_than_s=3600) == 1
+    assert {name for name, file in files.items() if file.exists()} == {"new", "foreign", "beyond"}
+    assert not files["old"].parent.exists()
+
+
+def test_the_app_sweeps_its_folder_at_start(tmp_path):
+    old = tmp_path / "gradio" / ("a" * 64) / "old.png"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"x")
+    os.utime(old, (time.time() - 7200,) * 2)
+    with app_process(tmp_path):
+        assert not old.exists()
+
+
+def test_uploads_lie_in_a_folder_of_their_own_unless_one_is_named(tmp_path, monkeypatch):
+    from gradio.utils import get_upload_folder
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    use_own_folder()
+    assert get_upload_folder() == str(tmp_path)
+    monkeypatch.delenv("GRADIO_TEMP_DIR")
+    shared = get_upload_folder()
+    use_own_folder()
+    assert get_upload_folder() != shared
