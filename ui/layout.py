@@ -146,7 +146,7 @@ def inputs_panel() -> Inputs:
             )
     text = gr.Textbox(
         "",
-        label="Free prompt",
+        label="Your prompt",
         placeholder="Anything a mix model may understand",
         visible=False,
         elem_id="free-prompt",

@@ -96,7 +96,7 @@
   };
   new MutationObserver(() => {
     const toasts = [...document.querySelectorAll(".toast-wrap .toast-body")];
-    if (!toasts.some((toast) => toast.textContent.includes("Connection Lost"))) return;
+    if (!toasts.some((toast) => toast.textContent.includes("Connection to the server was lost"))) return;
     sessionStorage.setItem(LOST, "1");
     tell(LOST_NOTE);
   }).observe(document.body, { subtree: true, childList: true, characterData: true });
