@@ -54,8 +54,14 @@ def colour_scheme() -> str:
 
 @pytest.fixture
 def forced_colours() -> str:
-    """Whether the visitor's system sets all colours."""
+    """Whether the visitor's system sets all colours: "active"."""
     return "none"
+
+
+@pytest.fixture
+def motion() -> str:
+    """Whether the visitor's system asks for less motion: "reduce"."""
+    return "no-preference"
 
 
 @pytest.fixture
@@ -66,10 +72,14 @@ def page(
     viewport: dict,
     colour_scheme: str,
     forced_colours: str,
+    motion: str,
 ) -> Iterator[Page]:
     """The loaded page. Fails where a script failed or anything outside the server was asked for."""
     context = chromium.new_context(
-        viewport=viewport, color_scheme=colour_scheme, forced_colors=forced_colours
+        viewport=viewport,
+        color_scheme=colour_scheme,
+        forced_colors=forced_colours,
+        reduced_motion=motion,
     )
     context.set_default_timeout(60_000)
     context.add_init_script(WATCH_SHIFTS)

@@ -36,14 +36,18 @@ TASKS = (
 )
 
 
-def violations(page: Page) -> list[tuple[str, str]]:
-    """Each rule that is broken, with the element that breaks it, once no colour is on its way."""
+def violations(page: Page) -> list[tuple[str, ...]]:
+    """Each rule that is broken, with what breaks it, once no colour is on its way."""
     page.evaluate(
-        """() => Promise.all(document.getAnimations()
+        """() => Promise.allSettled(document.getAnimations()
              .filter((each) => each instanceof CSSTransition).map((each) => each.finished))"""
     )
     found = Axe().run(page, options=RULES).response["violations"]
-    return [(rule["id"], node["html"][:120]) for rule in found for node in rule["nodes"]]
+    return [
+        (rule["id"], node["html"][:99], node["failureSummary"])
+        for rule in found
+        for node in rule["nodes"]
+    ]
 
 
 def open_everything(page: Page) -> None:
@@ -64,6 +68,7 @@ class TestAxe:
         assert violations(page) == []
         page.get_by_role("button", name="Run", exact=True).click()
         expect(page.locator("#status .notice-error")).to_be_visible()
+        expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
         assert violations(page) == []
         index, _ = example_of("segment")
         page.locator(f"#example-{index}").click()
@@ -139,6 +144,19 @@ def test_a_group_of_choices_is_one_tab_stop_with_arrows_inside(page):
     expect(page.get_by_role("radio", name="448 px", exact=True)).to_be_checked()
     page.keyboard.press("Tab")
     expect(page.get_by_role("radio", name="mix – all tasks", exact=True)).to_be_focused()
+
+
+class TestReducedMotion:
+    @pytest.fixture
+    def motion(self) -> str:
+        return "reduce"
+
+    def test_nothing_moves_by_itself(self, page):
+        durations = page.evaluate(
+            """() => [...document.querySelectorAll("#run, #task label, #examples button")]
+               .map((node) => getComputedStyle(node).transitionDuration)"""
+        )
+        assert set(durations) == {"0s"}
 
 
 def test_the_answer_can_be_focused_and_selected_but_not_written_in(page, scene_png):
