@@ -1,4 +1,4 @@
-"""The format that training computes in: bfloat16 where the device is quick at it."""
+"""The format that training computes in: bfloat16 where the device has instructions for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 import torch
 
 
-def is_quick(device: torch.device) -> bool:
+def has_bf16_instructions(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16; without, it takes several times as long."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -16,12 +16,12 @@ def is_quick(device: torch.device) -> bool:
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def quick(device: torch.device) -> torch.autocast:
-    """A context that computes in bfloat16 where the device is quick at it, else in float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=is_quick(device))
+def bf16_autocast(device: torch.device) -> torch.autocast:
+    """Computes in bfloat16 within, where the device has instructions for it, else in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bf16_instructions(device))
 
 
-def format_of(device: torch.device) -> torch.dtype:
+def autocast_dtype(device: torch.device) -> torch.dtype:
     """The format inside such a context."""
     if torch.is_autocast_enabled(device.type):
         return torch.get_autocast_dtype(device.type)

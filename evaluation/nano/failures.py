@@ -119,7 +119,7 @@ def main() -> None:
     scores = json.loads(options.scores.read_text())
     print(tables(scores))
     if options.picture:
-        picture(worst(scores), scores["resolution"]).save(options.picture, quality=85)
+        picture(worst(scores), scores["resolution"]).save(options.picture, quality=60, method=6)
     for document in options.write:
         documents.write(document, {f"confusions {scores['checkpoint']}": tables(scores)})
 

@@ -26,8 +26,9 @@ from models.loading.loader import Loader
 from models.schema import Request, UserError
 from models.serving.local_backend import LocalBackend
 from training.finetune import adapt
-from training.finetune.cli import finetune, last_state, training_arguments
+from training.finetune.cli import finetune, training_arguments
 from training.finetune.options import Options
+from training.finetune.states import last_state
 
 ROOT = Path(__file__).parents[2]
 SHORT = Options(data="easy-vqa", limit=24, pack=1, batch=4, max_steps=3, log_steps=1, rank=4)
@@ -192,8 +193,10 @@ def test_steps_and_items_are_counted_where_batches_do_not_divide(tmp_path, capsy
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_products_are_in_bfloat16_where_that_is_quick_unless_told_otherwise(monkeypatch, quick):
-    monkeypatch.setattr("training.finetune.cli.is_quick", lambda device: quick)
+def test_products_are_in_bfloat16_where_there_are_instructions_unless_told_otherwise(
+    monkeypatch, quick
+):
+    monkeypatch.setattr("training.finetune.cli.has_bf16_instructions", lambda device: quick)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     made = [training_arguments(replace(SHORT, autocast=each)) for each in (None, True, False)]
     assert [each.bf16 for each in made] == [quick, True, False]

@@ -35,7 +35,7 @@ def test_singular_values_come_near_one():
 
 
 @pytest.mark.parametrize(("quick", "kind"), [(True, torch.optim.Muon), (False, Float32Muon)])
-def test_the_format_is_the_one_that_the_processor_is_quick_at(monkeypatch, quick, kind):
-    monkeypatch.setattr("training.nano.muon.is_quick", lambda device: quick)
+def test_the_format_is_the_one_that_the_processor_has_instructions_for(monkeypatch, quick, kind):
+    monkeypatch.setattr("training.nano.muon.has_bf16_instructions", lambda device: quick)
     groups = [{"params": [torch.nn.Parameter(torch.ones(2, 2))], "lr": 1.0}]
     assert isinstance(muon(groups, 0.0, 4), kind)

@@ -32,7 +32,6 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.training_args import OptimizerNames
 
 from data import documents
 from data.items import checked
@@ -40,15 +39,16 @@ from data.sources import read
 from models.catalog import lookup
 from models.loading.device import memory_watched
 from models.loading.loader import Loader, find_codec, local_codec
+from models.loading.precision import resolve_precision
 from models.schema import StatusEvent, UserError
-from training.autocast import is_quick
+from training.autocast import has_bf16_instructions
 from training.finetune import adapt, card
 from training.finetune.collate import Collator, Items, suffix_loss
+from training.finetune.optimizers import check_optimizer
 from training.finetune.options import Options
 from training.finetune.pack import Packer, in_rows
 from training.finetune.progress import Progress, Stopping
-
-STATE = "trainer_state.json"  # the last file of a state that the first process writes
+from training.finetune.states import check_state, last_state, step_of
 
 
 def finetune(options: Options, command: str = "") -> Path:
@@ -60,8 +60,10 @@ def finetune(options: Options, command: str = "") -> Path:
     cannot be had; all of that before a step is made. `command` is shown in the card.
     """
     options.check()
+    check_optimizer(options.optimizer)
     _check_push(options)
     arguments = training_arguments(options)
+    resolve_precision(lookup.find(options.checkpoint), options.precision, arguments.device)
     device, is_first = arguments.device, arguments.process_index == 0
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one a process: several are for `accelerate launch`
     tell = _tell if is_first else _keep_quiet
@@ -101,12 +103,14 @@ def finetune(options: Options, command: str = "") -> Path:
     began = time.monotonic()
     out = options.folder / ("model" if options.method == "full" else "adapter")
     state = last_state(options.folder)
-    is_made = state is not None and _step_of(state) >= steps
+    is_made = state is not None and step_of(state) >= steps
     if is_made and not out.exists():
         # The Trainer would make one step too many from the last state; so from the one before.
         shutil.rmtree(state, ignore_errors=True)
         state, is_made = last_state(options.folder), False
     if not is_made:
+        if state is not None:
+            check_state(state)
         # Several processes would not stop at the same step.
         watched = stopping.watching() if arguments.world_size == 1 else nullcontext()
         with memory_watched(_too_much), watched:
@@ -119,7 +123,7 @@ def finetune(options: Options, command: str = "") -> Path:
             items=round((trainer.state.epoch or 0) * len(items)),
             steps=trainer.state.global_step,
             seconds=time.monotonic() - began,
-            began_at=_step_of(state) if state else 0,
+            began_at=step_of(state) if state else 0,
             loss=losses[-1] if losses else float("nan"),
             learnt=learnt,
             parameters=parameters,
@@ -145,12 +149,8 @@ def finetune(options: Options, command: str = "") -> Path:
 def training_arguments(options: Options) -> TrainingArguments:
     """What transformers' Trainer is told."""
     has_gpu = torch.cuda.is_available()
-    has_bf16 = is_quick(torch.device("cuda" if has_gpu else "cpu"))
+    has_bf16 = has_bf16_instructions(torch.device("cuda" if has_gpu else "cpu"))
     autocast = has_bf16 or has_gpu if options.autocast is None else options.autocast
-    if options.optimizer not in {each.value for each in OptimizerNames}:
-        raise UserError(
-            f"transformers has no optimizer {options.optimizer!r}.", "Leave out --optimizer."
-        )
     return TrainingArguments(
         output_dir=str(options.folder / "states"),
         max_steps=options.max_steps or -1,
@@ -178,24 +178,6 @@ def training_arguments(options: Options) -> TrainingArguments:
         remove_unused_columns=False,  # items are no rows of columns
         ddp_find_unused_parameters=False,
     )
-
-
-def last_state(folder: Path) -> str | None:
-    """The newest whole state of a run; one that was being written when it was stopped is removed.
-
-    None where there is none yet.
-    """
-    whole = []
-    for each in (folder / "states").glob("checkpoint-*"):
-        if (each / STATE).is_file():
-            whole.append(each)
-        else:
-            shutil.rmtree(each, ignore_errors=True)  # another process may be at it too
-    return max(map(str, whole), key=_step_of) if whole else None
-
-
-def _step_of(state: str) -> int:
-    return int(Path(state).name.split("-")[1])
 
 
 def _plan(options: Options, arguments: TrainingArguments, rows: int) -> int:
@@ -278,7 +260,7 @@ def main(given: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"There is no option {unknown[0]}. See --help.", file=sys.stderr)
         return 2
-    command = documents.command("training.finetune.cli", given)
+    command = documents.command("training.finetune", given)
     try:
         out = finetune(options, command)
     except UserError as error:
@@ -287,7 +269,7 @@ def main(given: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         state = last_state(options.folder)
-        after = f"goes on after step {_step_of(state)}" if state else "begins anew"
+        after = f"goes on after step {step_of(state)}" if state else "begins anew"
         print(f"Stopped. The same command {after}.", file=sys.stderr)
         return 130
     print(f"The result is in {out}.")

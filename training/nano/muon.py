@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from training.autocast import is_quick
+from training.autocast import has_bf16_instructions
 
 # Of the quintic iteration by Keller Jordan, as in torch.
 A, B, C = 3.4445, -4.7750, 2.0315
@@ -56,7 +56,7 @@ def orthogonal(matrix: torch.Tensor, steps: int) -> torch.Tensor:
 def muon(params: list[dict], weight_decay: float, ns_steps: int) -> torch.optim.Optimizer:
     """torch's Muon where the parameters' device is quick at bfloat16, else `Float32Muon`; either
     scales its steps to the size of AdamW's."""
-    kind = torch.optim.Muon if is_quick(params[0]["params"][0].device) else Float32Muon
+    kind = torch.optim.Muon if has_bf16_instructions(params[0]["params"][0].device) else Float32Muon
     return kind(
         params, weight_decay=weight_decay, ns_steps=ns_steps, adjust_lr_fn="match_rms_adamw"
     )

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
 from models.masks.codec import CODE_DIM, CODEBOOK_SIZE, GRID, MaskCodec, crop
-from training.autocast import quick
+from training.autocast import bf16_autocast
 
 CPU = torch.device("cpu")
 BATCH = 32
@@ -184,7 +184,7 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
 
 
 def _loss_of(codec: MaskCodec, grid: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    with quick(CPU):
+    with bf16_autocast(CPU):
         output = codec.decoder(grid)
     return reconstruction_loss(output.float(), masks)
 
@@ -229,7 +229,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = _rate(step, warm_up, steps)
         masks = _batch(mask_iterator, BATCH).contiguous(memory_format=torch.channels_last)
-        with quick(CPU):
+        with bf16_autocast(CPU):
             latents = codec.encoder(masks)  # (B, 512, 4, 4)
         latents = latents.float()
         if step < warm_up:
@@ -274,7 +274,7 @@ def refine_decoder(
         with torch.no_grad():
             vectors = codec.codebook[codec.nearest(_flat(codec.encoder(masks)))]
         grid = vectors.view(-1, GRID, GRID, CODE_DIM).permute(0, 3, 1, 2)
-        with quick(CPU):
+        with bf16_autocast(CPU):
             output = codec.decoder(grid)
         output = output.float()
         loss = reconstruction_loss(output, masks) + overlap_loss(output, masks)

@@ -17,7 +17,7 @@ from transformers import PaliGemmaForConditionalGeneration
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from models.masks.codec import MaskCodec
-from training.autocast import format_of, quick
+from training.autocast import autocast_dtype, bf16_autocast
 from training.nano.codec.codes import drawn_loss
 from training.nano.stages import dense
 from training.nano.stages.rows import IGNORED, Vocabulary
@@ -133,7 +133,7 @@ def suffix_logits(
     where = torch.arange(1, count + 1, device=device).expand(len(image), -1)
     positions = torch.cat([where, batch["place"] + count + 1], 1)
     allowed = attention_mask(batch, count)[:, None]
-    bias = torch.zeros(allowed.shape, dtype=format_of(device), device=device)
+    bias = torch.zeros(allowed.shape, dtype=autocast_dtype(device), device=device)
     bias.masked_fill_(~allowed, torch.finfo(bias.dtype).min)
     pointing = Pointing(batch["point_row"], batch["point_at"], batch["point_on"].float())
     ALL_ATTENTION_FUNCTIONS.register("rows", attention)
@@ -169,7 +169,7 @@ def loss(
     """Text loss plus shares of the others: dense, pointing, drawn masks; returns (loss, report)."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
-    with quick(device):
+    with bf16_autocast(device):
         logits, target, features, pointing = suffix_logits(model, batch, frozen)
         seen = heads(features, model.model.language_model.embed_tokens.weight)
     dense_loss, report = dense.loss(seen, batch, bells)

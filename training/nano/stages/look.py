@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import PaliGemmaForConditionalGeneration
 
-from training.autocast import quick
+from training.autocast import bf16_autocast
 from training.nano.codec.codes import SceneCodes
 from training.nano.scenes.scene import Scene
 from training.nano.stages import dense
@@ -41,7 +41,7 @@ def loss(
     """Dense loss of a batch and what to log."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
-    with quick(device):
+    with bf16_autocast(device):
         features = model.get_image_features(batch["pixels"]).pooler_output
         logits = heads(features, model.model.language_model.embed_tokens.weight)
     return dense.loss(logits, batch, bells)
