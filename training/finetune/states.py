@@ -1,4 +1,4 @@
-"""The states of a run that was stopped: which is the newest whole one, and is it damaged."""
+"""The states of a run that was stopped: which is the newest whole one, and is it damaged?"""
 
 from __future__ import annotations
 

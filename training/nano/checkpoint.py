@@ -6,6 +6,7 @@ folder of the training that made them.
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,7 @@ def export(nano: Nano, out: Path, codec: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     copy.save_pretrained(aside, max_shard_size="9MB")
     nano.processor.save_pretrained(aside)
+    _minify(aside / "tokenizer.json")
     if codec.resolve() != NANO.codec:
         shutil.copyfile(codec, aside / CODEC_FILE)
     # Whole or not at all: the old weights go when the new ones are written.
@@ -155,3 +157,9 @@ def export(nano: Nano, out: Path, codec: Path) -> None:
         file.chmod(0o644)
         file.replace(out / file.name)
     aside.rmdir()
+
+
+def _minify(file: Path) -> None:
+    """Writes a JSON file again without the spaces that take half of it."""
+    content = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
