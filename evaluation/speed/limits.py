@@ -44,7 +44,8 @@ def measure(device: torch.device, dtypes: dict[str, torch.dtype]) -> Limits:
 
 def _product(square: torch.Tensor) -> torch.Tensor:
     """By oneDNN where it is a CPU's float32, as in `models.layers.onednn`; else torch's choice."""
-    if square.device.type == "cpu" and torch.backends.mkldnn.is_available():
+    is_float32 = square.device.type == "cpu" and square.dtype is torch.float32
+    if is_float32 and torch.backends.mkldnn.is_available():
         return torch.ops.mkldnn._linear_pointwise(square, square, None, "none", [], "")
     return square @ square
 
