@@ -1,6 +1,6 @@
 """How the page looks: colours, type and shape as a Gradio theme, and the fonts it serves itself.
 
-Everything that a theme variable can say is said here; what it cannot say is in `style.css`.
+Everything that a theme variable can say is said here; what it cannot say is in `styles`.
 """
 
 from __future__ import annotations

@@ -255,6 +255,6 @@ def _names(objects: str) -> str:
     wanted = list(dict.fromkeys(name for name in names if name))
     if not wanted:
         raise UserError(
-            "There is no object to look for yet.", "Name one or more, such as cat ; dog."
+            "There is no object to look for yet.", "Name one or more, such as: cat, dog."
         )
     return " ; ".join(wanted)

@@ -77,6 +77,7 @@ class TestAxe:
         assert violations(page) == []
         page.get_by_label("Ask", exact=True).check()
         expect(page.locator("#answer-panel")).to_have_class(re.compile("stale"))
+        assert violations(page) == []
         page.get_by_role("button", name="Full screen", exact=True).click()
         assert violations(page) == []
 
