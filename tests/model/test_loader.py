@@ -73,7 +73,7 @@ def test_a_folder_that_is_empty_or_gone_is_refused(tmp_path):
     with pytest.raises(UserError, match="is gone"):
         local_folder(gone)
     empty = dataclasses.replace(lookup.find("nano-224"), path=tmp_path)
-    with pytest.raises(UserError, match="nano-224 has no readable config.json"):
+    with pytest.raises(UserError, match=r"nano-224 has no readable config\.json"):
         local_folder(empty)
 
 
