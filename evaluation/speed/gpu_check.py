@@ -62,7 +62,7 @@ def measure_shape(like: str, tokens: int = TOKENS, together: int = TOGETHER) -> 
     """
     device = best_device()
     checkpoint = lookup.find(like)
-    best = limits.measure(device, {"bf16": torch.bfloat16})
+    best = limits.measure(device, {})
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / f"{like}-random"
         seconds = stopwatch()
