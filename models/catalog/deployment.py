@@ -80,6 +80,9 @@ def read(environment: Mapping[str, str]) -> Deployment:
         if like not in built_in:
             raise _bad(CHECKPOINTS, entry, f"{like!r} is no built-in checkpoint", _names(BUILT_IN))
         checkpoint = _checkpoint(entry, source, built_in[like])
+        if checkpoint.name in built_in:
+            name = f"{checkpoint.name}-own"
+            checkpoint = replace(checkpoint, name=name, variant=name)
         if checkpoint.name in known:
             raise _bad(CHECKPOINTS, entry, f"{checkpoint.name!r} is the name of another one", "")
         known[checkpoint.name] = checkpoint

@@ -89,7 +89,6 @@ def test_adapters_are_offered_for_their_checkpoint(deploy, folder):
         ({"CHECKPOINTS": "my-vqa=3b-pt-448"}, "neither a Hub id nor a folder's path"),
         ({"CHECKPOINTS": "/no/such/folder=3b-pt-448"}, "there is no folder"),
         ({"CHECKPOINTS": "a/x=3b-pt-448,b/x=3b-pt-448"}, "the name of another"),
-        ({"CHECKPOINTS": "a/nano-224=nano-224"}, "the name of another"),
         ({"ADAPTERS": "me/lora=3b"}, "there is no '3b'"),
         ({"ADAPTERS": "/tmp=nano-224"}, "no adapter_config.json"),
         ({"ADAPTERS": "me/lora=nano-224,me/lora@v2=nano-224"}, "the name of another"),
@@ -130,3 +129,8 @@ def test_a_folder_of_an_adapter_may_have_any_name(name, tmp_path):
     text = ", ".join(f"{folder}=nano-224" for folder in folders)
     found = deployment.read({deployment.ADAPTERS: text}).adapters
     assert [(each.name, each.path) for each in found] == [(each.name, each) for each in folders]
+
+
+def test_an_own_checkpoint_called_as_a_built_in_one_is_offered_beside_it(deploy):
+    (own,) = deploy(CHECKPOINTS="a/nano-224=nano-224").checkpoints
+    assert (own.name, own.variant, own.hub_id) == ("nano-224-own", "nano-224-own", "a/nano-224")

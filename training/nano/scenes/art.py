@@ -104,7 +104,8 @@ def render(svg: str) -> Image.Image:
 def build(modules: Path) -> None:
     """Writes the vocabulary and one sheet of sprites per art style beside this file."""
     entries = read_names(modules)
-    VOCABULARY.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n")
+    lines = (json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in entries)
+    VOCABULARY.write_text("[\n" + ",\n".join(lines) + "\n]\n")
     columns = 12
     rows = -(-len(entries) // columns)
     SHEETS.mkdir(exist_ok=True)
