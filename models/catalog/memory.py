@@ -21,8 +21,9 @@ BYTES_PER_PARAMETER = {
 }
 PRECISIONS = tuple(BYTES_PER_PARAMETER)
 
-# What a ZeroGPU of each size has; time on the larger one counts twice.
-ZERO_GPU_BYTES = {"large": 48_000_000_000, "xlarge": 96_000_000_000}
+# What fits a ZeroGPU of each size: `memory` and `xlarge_threshold` of the RTX PRO 6000 in
+# `spaces/zero/configs.json`, the lesser of the two kinds of GPU there.
+ZERO_GPU_BYTES = {"large": 45_097_156_608, "xlarge": 101_973_950_464}
 LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
 # Of float32 scores that attention holds at one time. A CPU keeps so many in its caches.
 ATTENTION_BLOCK_BYTES = {"cpu": 4_000_000, "cuda": 64_000_000}

@@ -19,6 +19,7 @@ MAX_BEAMS = 8
 LOWEST_TEMPERATURE = 0.01  # below it a draw is the likeliest token, and soon no number at all
 SHORTEST_DEFAULT_DEADLINE_S = 120.0
 LONGEST_DEADLINE_S = 3600.0
+MAX_GPU_SECONDS = 120  # of ZeroGPU, which `spaces` may multiply
 
 # What the slowest machine worth using computes and reads in a second: two busy cores took 140 s
 # to the first token of a 3B at 896 px, about nine times as fast.
@@ -58,19 +59,21 @@ def default_deadline_s(checkpoint: Checkpoint, decoding: Decoding, device_type: 
 
 
 def gpu_seconds(request: Request, key: tuple[str, str]) -> int:
-    """Seconds of ZeroGPU that a request may need, at most 120: a visitor has few a day.
+    """Seconds of ZeroGPU to ask for, at most MAX_GPU_SECONDS: a visitor has few a day.
 
-    `key` is checkpoint and precision; bitsandbytes unpacks weights at every step. The constants are
-    generous guesses for an H200 in eager mode, not measured.
+    `key` is checkpoint and precision. They include the load, as a worker may be new or may not have
+    the model yet; bitsandbytes unpacks weights at every step. The constants are generous guesses
+    for an H200 in eager mode, not measured; `spaces` multiplies the sum on slower GPUs.
     """
     chosen, precision = lookup.find(key[0]), key[1]
     billions = chosen.parameters / 1e9
+    load = 5 + billions
     slower = {"nf4": 1.5, "int8": 2.5, "fp32": 2.0}.get(precision, 1.0)
     prefill = 2 + 0.2 * billions * chosen.image_tokens / 1024
     per_token = (0.03 + 0.003 * billions) * slower
     beams = request.decoding.num_beams**0.5
-    needed = 5 + prefill * slower + per_token * beams * request.decoding.max_new_tokens
-    return min(120, round(needed))
+    needed = load + prefill * slower + per_token * beams * request.decoding.max_new_tokens
+    return min(MAX_GPU_SECONDS, round(needed))
 
 
 def gpu_size(checkpoint: str, precision: str, offered: tuple[str, ...]) -> str:

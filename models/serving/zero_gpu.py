@@ -1,16 +1,24 @@
-"""Answers on ZeroGPU: models are kept in this process, and answer in a worker that has a GPU.
+"""Answers on ZeroGPU: models are loaded in this process and used in workers that have a GPU.
 
-The worker is forked for one answer. It has what this process had loaded, but neither its threads
-nor what changes here later, and nothing it changes comes back; arguments and results are pickled.
+`spaces` (0.51, `zero/wrappers.py`) forks a worker at the first call of a wrapped function on a GPU.
+It keeps the worker after the answer, one per function and GPU, and gives it the next call if it is
+alive and the scheduler says that its GPU is idle. So a worker starts with the models that this
+process had loaded when it was forked and loads by itself those that it is asked for later; it has
+none of this process's threads, nothing that it changes comes back, and it may hold a lock that
+another thread held at the fork. Arguments and events are pickled.
 """
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+
+import torch
 
 from models.catalog import lookup, memory
 from models.catalog.memory import ZERO_GPU_BYTES
@@ -25,8 +33,8 @@ from models.serving.scheduler import Work
 from models.serving.validation import gpu_seconds, gpu_size, smaller
 
 
-class _Left(Exception):
-    """The visitor has gone; raised inside a download to end it."""
+class _Cancelled(Exception):
+    """Nobody waits any more; raised inside a download to end it."""
 
 
 class ZeroGpu:
@@ -34,19 +42,27 @@ class ZeroGpu:
 
     def __init__(self, loader: Loader, work: Work):
         self._loader, self._work = loader, work
-        self._kept: dict[Key, LoadedModel] = {}  # the longest unused first
+        self._models: dict[Key, LoadedModel] = {}  # the least recently used first
+        # Held by threads of this process only: in a worker it may stay locked for ever.
         self._lock = threading.Lock()  # of the dictionary; never held for long
         self._load_lock = threading.Lock()  # held while a model is loaded
         # One function a size of GPU: the size belongs to the function, the duration to a call.
         self._on_gpu = {
-            size: zero_gpu(gpu_seconds, size)(self._worker()) for size in ZERO_GPU_BYTES
+            size: zero_gpu(gpu_seconds, size)(self._function(capacity))
+            for size, capacity in ZERO_GPU_BYTES.items()
         }
+
+    @property
+    def loaded(self) -> tuple[Key, ...]:
+        """The models that this process, or the worker that asks, has loaded; the least recently
+        used first."""
+        return tuple(self._models)
 
     def answer(self, request: Request, key: Key) -> Iterator[Event]:
         """The events of an answer; UserError where the model or the GPU cannot be had.
 
-        Closing it ends a download and the listening, no more: a load is not interrupted, and the
-        worker gets no word of it and writes on until its seconds are used up.
+        Closing it ends a download, but no load. In the worker it cancels the answer at its next
+        event; until then the closing waits.
         """
         size = gpu_size(*key, precisions(self._loader.device))
         yield from self.load(key, request.adapter)
@@ -71,84 +87,104 @@ class ZeroGpu:
             events.close()
 
     def load(self, key: Key, adapter: str | None = None) -> Iterator[StatusEvent]:
-        """Bring a model into this process, and an adapter's files onto its disk.
+        """Load a model in this process, and fetch an adapter's files.
 
         A StatusEvent comes at least twice a second.
         """
-        said: queue.SimpleQueue[StatusEvent | None] = queue.SimpleQueue()
-        left, done = threading.Event(), Future()
+        statuses: queue.SimpleQueue[StatusEvent | None] = queue.SimpleQueue()
+        cancelled, done = threading.Event(), Future()
         event = StatusEvent(f"Loading {key[0]} …")
 
         def status(event: StatusEvent) -> None:
-            if left.is_set():
-                raise _Left
-            said.put(event)
+            if cancelled.is_set():
+                raise _Cancelled
+            statuses.put(event)
 
-        def work() -> None:
+        def load() -> None:
             try:
                 enable_zero_gpu_placement()
                 if adapter is not None:
                     adapters.fetch(key[0], adapter, status)
-                if key not in self._kept:
+                if key not in self._models:
                     self._loader.fetch(key[0], status)
                     with self._load_lock:
-                        self._keep(key, status)
+                        self._load(key, status)
                 done.set_result(None)
             except BaseException as error:  # nothing is lost: the caller raises it
                 done.set_exception(error)
-            said.put(None)
+            statuses.put(None)
 
         with self._lock:
-            if key in self._kept:
-                self._kept[key] = self._kept.pop(key)  # the most recently used stands last
+            if key in self._models:
+                self._models[key] = self._models.pop(key)
                 if adapter is None:
                     return
-        threading.Thread(target=work, name=f"load-{key[0]}", daemon=True).start()
+        threading.Thread(target=load, name=f"load-{key[0]}", daemon=True).start()
         try:
             while not done.done():
                 with suppress(queue.Empty):
-                    event = said.get(timeout=HEARTBEAT_S) or event
+                    event = statuses.get(timeout=HEARTBEAT_S) or event
                 yield event
             done.result()
         finally:
-            left.set()
+            cancelled.set()
 
     def close(self) -> None:
-        """Let go of the models."""
-        self._kept.clear()
+        """Evict all models of this process; workers end with it."""
+        self._models.clear()
 
-    def _keep(self, key: Key, status: Status) -> None:
-        """Load a model; the longest unused go until all that stay fit into the smaller GPU.
+    def _load(self, key: Key, status: Status) -> None:
+        """Load a model in this process.
 
-        Every worker gets all models that are kept, so together they must fit where one is meant to.
+        A new worker moves all models of this process onto its GPU, so together they fit the smaller
+        one; a model that needs the larger one is here alone.
         """
         with self._lock:
-            if key in self._kept:
+            if key in self._models:
                 return
-            needed = _bytes(key)
-            while self._kept and sum(map(_bytes, self._kept)) + needed > ZERO_GPU_BYTES["large"]:
-                del self._kept[next(iter(self._kept))]
+            self._evict_for(key, ZERO_GPU_BYTES["large"])
         loaded = self._loader.load(*key, status)
         with self._lock:
-            self._kept[key] = loaded
+            self._models[key] = loaded
 
-    def _worker(self) -> Callable[[Request, Key], Iterator[Event | UserError]]:
-        """A new function to be run on a GPU.
+    def _evict_for(self, key: Key, capacity: int) -> None:
+        """Evict models, the least recently used first, until `key` fits into `capacity` bytes."""
+        needed = _bytes(key)
+        while self._models and sum(map(_bytes, self._models)) + needed > capacity:
+            del self._models[next(iter(self._models))]
 
-        A UserError is an event there: raised, it would reach this process as a nameless error. A
-        worker that was forked before the model was loaded loads it itself.
+    def _function(self, capacity: int) -> Callable[[Request, Key], Iterator[Event | UserError]]:
+        """A new function to be run in workers, whose GPUs hold `capacity` bytes.
+
+        A UserError is an event there: raised, it would reach this process as a nameless error, and
+        `spaces` would give up the worker.
         """
 
         def answer_on_gpu(request: Request, key: Key) -> Iterator[Event | UserError]:
+            cancelled = threading.Event()
             try:
                 with memory_watched(lambda: _out_of_memory(key)):
-                    loaded = self._kept.get(key) or self._loader.load(*key)
-                    self._kept[key] = loaded
-                    yield from self._work(loaded, request, threading.Event(), 0.0)
+                    started = time.monotonic()
+                    loaded = self._load_in_worker(key, capacity)
+                    load_s = time.monotonic() - started
+                    yield from self._work(loaded, request, cancelled, load_s)
             except UserError as error:
                 yield error
+            finally:
+                cancelled.set()
 
         return answer_on_gpu
+
+    def _load_in_worker(self, key: Key, capacity: int) -> LoadedModel:
+        """The model, loaded where this worker has not yet; what it then holds fits its GPU."""
+        loaded = self._models.pop(key, None)
+        if loaded is None:
+            self._evict_for(key, capacity)
+            gc.collect()  # modules refer to each other in circles
+            torch.cuda.empty_cache()
+            loaded = self._loader.load(*key)
+        self._models[key] = loaded
+        return loaded
 
 
 def _out_of_memory(key: Key) -> UserError:

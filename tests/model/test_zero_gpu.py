@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import subprocess
 import sys
 import types
 
@@ -119,7 +121,7 @@ def test_a_left_answer_leaves_the_worker(asked, ask):
     assert closed == ["ocr"]
 
 
-def test_what_is_kept_fits_together_and_the_longest_unused_goes(asked, monkeypatch):
+def test_loaded_models_fit_together_and_the_least_recently_used_is_evicted(asked, monkeypatch):
     loaded = []
     loader = Loader(CPU)
     monkeypatch.setattr(loader, "fetch", lambda *arguments: None)
@@ -129,9 +131,45 @@ def test_what_is_kept_fits_together_and_the_longest_unused_goes(asked, monkeypat
     for key in (*keys[:2], keys[0], keys[2]):
         list(zero.load(key))
     assert loaded == keys
-    assert list(zero._kept) == [keys[0], keys[2]]
+    assert zero.loaded == (keys[0], keys[2])
     list(zero.load(("28b-pt-224", "bf16")))
-    assert list(zero._kept) == [("28b-pt-224", "bf16")]
+    assert zero.loaded == (("28b-pt-224", "bf16"),)
+
+
+def test_a_closed_answer_is_cancelled_in_the_worker(asked, ask):
+    given = []
+
+    def work(loaded, request, cancelled, load_s):
+        given.append(cancelled)
+        while True:
+            yield StatusEvent("working")
+
+    events = ZeroGpu(Loader(CPU), work).answer(ask(), NANO)
+    while next(events) != StatusEvent("working"):
+        pass
+    assert not given[0].is_set()
+    events.close()
+    assert given[0].is_set()
+
+
+def test_workers_of_the_real_package_are_reused_evict_and_are_cancelled():
+    """`spaces` forks and keeps the workers; only its scheduling service is played."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.zero_workers"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    # One worker answers all, the parent has its own models, and both hold what fits.
+    assert len(set(found["workers"])) == 1 and found["parent"] not in found["workers"]
+    ten, again = "10b-pt-{} bf16", "10b-pt-224 bf16"
+    assert found["held"] == [
+        [again],
+        [again, ten.format(448)],
+        [ten.format(448), ten.format(896)],
+        [ten.format(896), again],
+    ]
+    assert found["after busy"] not in found["workers"]
+    assert found["cancelled"] and found["after cancel"] == found["after busy"]
 
 
 def test_the_larger_gpu_is_asked_for_where_it_is_needed():
