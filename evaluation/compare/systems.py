@@ -140,12 +140,7 @@ def _adapter(checkpoint: str, wanted: str) -> str:
         adapters.check_name(checkpoint, wanted)
         return wanted
     _add(deployment.ADAPTERS, f"{_place(wanted)}={checkpoint}")
-    added = deployment.current().adapters[-1]
-    if adapters.listed(checkpoint)[added.name] != added:
-        raise UserError(
-            f"{checkpoint} has another adapter called {added.name}.", f"Rename {wanted}."
-        )
-    return added.name
+    return adapters.name_of(deployment.current().adapters[-1])
 
 
 def _tell(event: StatusEvent) -> None:

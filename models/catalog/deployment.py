@@ -4,7 +4,8 @@ A duplicated Space serves its own fine-tune with these variables and no change o
 
 - `PALIGEMMA_CHECKPOINTS`: entries `SOURCE=LIKE`, by commas or line breaks. SOURCE is a Hub id,
   `owner/name` or `owner/name@revision`, or a folder (with a `/` or `.` in front); LIKE is the
-  built-in checkpoint whose shape it has, such as `3b-pt-448`.
+  built-in checkpoint whose architecture it has, such as `3b-pt-448`. It is named after its id's
+  last part or its folder, in plain letters.
 - `PALIGEMMA_ADAPTERS`: entries `SOURCE=CHECKPOINT`, the checkpoint being built in or of the list.
 - `PALIGEMMA_ANY_ADAPTER`: 1 lets visitors name any public LoRA on the Hub; off unless set.
 - `PALIGEMMA_METRICS`: 1 shows what the loaded models do, on the page and at `/metrics`; off unless
@@ -19,11 +20,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from models.catalog import folder_architecture
 from models.catalog.checkpoints import BUILT_IN, NANO, Checkpoint
 from models.schema import UserError
 
@@ -36,7 +39,7 @@ CHECKPOINTS, ADAPTERS, ANY_ADAPTER, METRICS, DEFAULT = (
 )
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,64})?")
 _FOLDER = ("/", ".", "~")  # a source that begins so is a folder and no Hub id
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_NAME = 64  # characters of a checkpoint's name
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def read(environment: Mapping[str, str]) -> Deployment:
     built_in = {each.name: each for each in BUILT_IN}
     known = dict(built_in)
     own = []
-    for entry, source, like in _entries(environment, CHECKPOINTS):
+    for entry, source, like in _entries(environment, CHECKPOINTS, built_in):
         if like not in built_in:
             raise _bad(CHECKPOINTS, entry, f"{like!r} is no built-in checkpoint", _names(BUILT_IN))
         checkpoint = _checkpoint(entry, source, built_in[like])
@@ -84,11 +87,13 @@ def read(environment: Mapping[str, str]) -> Deployment:
             name = f"{checkpoint.name}-own"
             checkpoint = replace(checkpoint, name=name, variant=name)
         if checkpoint.name in known:
-            raise _bad(CHECKPOINTS, entry, f"{checkpoint.name!r} is the name of another one", "")
+            raise _bad(
+                CHECKPOINTS, entry, f"{checkpoint.name!r} is the name of another one", "Rename it."
+            )
         known[checkpoint.name] = checkpoint
         own.append(checkpoint)
     adapters = []
-    for entry, source, base in _entries(environment, ADAPTERS):
+    for entry, source, base in _entries(environment, ADAPTERS, known):
         if base not in known:
             raise _bad(ADAPTERS, entry, f"there is no {base!r}", _names(tuple(known.values())))
         adapter = _adapter(entry, source, base)
@@ -115,34 +120,67 @@ def _is_on(environment: Mapping[str, str], variable: str) -> bool:
     return wish in ("1", "true")
 
 
-def _entries(environment: Mapping[str, str], variable: str) -> Iterator[tuple[str, str, str]]:
-    """Each entry of a list with its two sides; the name of a folder may have commas in it."""
+def _entries(
+    environment: Mapping[str, str], variable: str, known: Mapping[str, Checkpoint]
+) -> Iterator[tuple[str, str, str]]:
+    """Each entry of a list with its two sides.
+
+    The name of a folder may have commas and equals signs in it: its entry ends where the folder
+    exists and a checkpoint of `known` follows, else where it first may.
+    """
     for line in environment.get(variable, "").split("\n"):
-        entry = ""
-        for piece in (*line.split(","), ""):
-            entry = f"{entry},{piece}" if entry else piece.strip()
+        pieces = line.split(",")
+        while pieces:
+            if not pieces[0].strip():
+                pieces.pop(0)
+                continue
+            end = _end_of_entry(pieces, known)
+            entry = ",".join(pieces[:end]).strip()
+            del pieces[:end]
             source, equals, target = entry.rpartition("=")
-            if equals:
-                yield entry.strip(), source.strip(), target.strip()
-                entry = ""
-            elif entry and not entry.startswith(_FOLDER):
-                break
-        if entry.strip(", "):
-            raise _bad(variable, entry.rstrip(", "), "it has no '='", "Write SOURCE=CHECKPOINT.")
+            if not equals:
+                raise _bad(
+                    variable, entry.rstrip(", "), "it has no '='", "Write SOURCE=CHECKPOINT."
+                )
+            yield entry, source.strip(), target.strip()
+
+
+def _end_of_entry(pieces: list[str], known: Mapping[str, Checkpoint]) -> int:
+    """How many pieces between commas are the first entry."""
+    if not pieces[0].strip().startswith(_FOLDER):
+        return 1
+    ends = [end for end in range(1, len(pieces) + 1) if "=" in pieces[end - 1]]
+    for end in ends:
+        source, _, target = ",".join(pieces[:end]).strip().rpartition("=")
+        if target.strip() in known and Path(source.strip()).expanduser().is_dir():
+            return end
+    return ends[0] if ends else len(pieces)
 
 
 def _checkpoint(entry: str, source: str, like: Checkpoint) -> Checkpoint:
     where = _place(CHECKPOINTS, entry, source)
     if isinstance(where, Path):
-        _check_shape(entry, where, like)
-        name, place = folder_name(where), {"path": where, "hub_id": None}
+        _check_architecture(entry, where, like)
+        written, place = folder_name(where), {"path": where, "hub_id": None}
     else:
         hub_id, _, revision = where.partition("@")
-        name = hub_id.rpartition("/")[2]
+        written = hub_id.rpartition("/")[2]
         place = {"path": None, "hub_id": hub_id, "revision": revision or None}
-    if not _NAME.fullmatch(name):
-        raise _bad(CHECKPOINTS, entry, f"{name!r} cannot be a name", "Use letters, digits, . _ -")
+    name = _plain_name(written)
+    if not name:
+        reason = f"{written!r} has no letter of the Latin alphabet and no digit to be named by"
+        raise _bad(CHECKPOINTS, entry, reason, "Rename it.")
     return replace(like, name=name, variant=name, is_gated=False, **place)
+
+
+def _plain_name(written: str) -> str:
+    """A name of ASCII letters, digits, '.', '_' and '-' from any; "" where nothing is left of it.
+
+    Accents go (`Über Modell` is `Uber-Modell`), and what else has no place becomes a '-'.
+    """
+    apart = unicodedata.normalize("NFKD", written.replace("ß", "ss"))
+    plain = "".join(each for each in apart if not unicodedata.combining(each))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:MAX_NAME].strip("._-")
 
 
 def _adapter(entry: str, source: str, base: str) -> Adapter:
@@ -168,16 +206,15 @@ def _place(variable: str, entry: str, source: str) -> Path | str:
     return source
 
 
-def _check_shape(entry: str, folder: Path, like: Checkpoint) -> None:
-    """Whether a folder holds a PaliGemma of that resolution."""
+def _check_architecture(entry: str, folder: Path, like: Checkpoint) -> None:
+    """UserError where a folder holds no PaliGemma 2 of the architecture of `like`."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
-        kind, side = config["model_type"], config["vision_config"].get("image_size", 224)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        reason = folder_architecture.mismatch(config, like)
+    except (OSError, ValueError, TypeError, AttributeError):
         raise _bad(CHECKPOINTS, entry, f"{folder} has no readable config.json", "") from None
-    if kind != "paligemma" or side != like.resolution:
-        what = f"it is a {kind} at {side} px and not a paligemma at {like.resolution} px"
-        raise _bad(CHECKPOINTS, entry, what, "")
+    if reason:
+        raise _bad(CHECKPOINTS, entry, reason, "")
 
 
 def _names(checkpoints: tuple[Checkpoint, ...]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,10 @@ _KEY = "adapter__"
 
 
 def listed(checkpoint: str) -> dict[str, Adapter]:
-    """The adapters that exist for a checkpoint, by name; those in its folder come first."""
+    """The adapters that exist for a checkpoint, by name; those in its folder come first.
+
+    One of the deployment that has a name already in use is offered as NAME-own.
+    """
     root = _root(checkpoint)
     folders = sorted(root.iterdir()) if root and root.is_dir() else []
     local = [
@@ -41,9 +44,26 @@ def listed(checkpoint: str) -> dict[str, Adapter]:
     ]
     found: dict[str, Adapter] = {}
     for each in (*local, ANNOUNCED, *deployment.current().adapters):
-        if each.checkpoint == checkpoint:
-            found.setdefault(each.name, each)
+        is_new = not any(_is_same(each, other) for other in found.values())
+        if each.checkpoint == checkpoint and is_new:
+            name = each.name
+            while name in found:
+                name += "-own"
+            found[name] = replace(each, name=name)
     return found
+
+
+def name_of(adapter: Adapter) -> str:
+    """The name under which one of the deployment's adapters is offered."""
+    offered = listed(adapter.checkpoint).items()
+    return next(name for name, each in offered if _is_same(each, adapter))
+
+
+def _is_same(one: Adapter, other: Adapter) -> bool:
+    """Whether two adapters of a checkpoint have the same files."""
+    if one.path is None or other.path is None:
+        return replace(one, name=other.name) == other
+    return one.path.resolve() == other.path.resolve()
 
 
 def names(checkpoint: str) -> tuple[str, ...]:

@@ -107,9 +107,11 @@ def test_an_adapter_is_not_taken_for_another_of_its_name(tmp_path, adapter, nano
     shutil.copytree(nano_checkpoint, tuned)
     name = adapter.parent.name
     shutil.copytree(adapter, tuned / "adapters" / name)
-    with pytest.raises(UserError, match=f"another adapter called {name}"):
-        with resolved(parse(f"{tuned}=nano-224+{adapter}")):
-            pass
+    with resolved(parse(f"{tuned}=nano-224+{adapter}")) as system:
+        assert system.adapter == f"{name}-own"
+        assert adapters.fetch("tuned", system.adapter) == adapter
+    with resolved(parse(f"{tuned}=nano-224+{name}")) as system:
+        assert adapters.fetch("tuned", system.adapter) == tuned / "adapters" / name
 
 
 def test_answers_come_in_the_order_of_the_items_and_are_kept(tmp_path):
