@@ -28,7 +28,7 @@ import torch
 from data import documents
 from evaluation.report import machine
 from evaluation.report.tables import table
-from evaluation.speed import limits, memory
+from evaluation.speed import limits, lines, memory
 from evaluation.speed.implementations import (
     PROMPTS,
     Implementation,
@@ -150,6 +150,11 @@ def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -
             for kind in TOGETHER
             for rows in options.rows
         ],
+        "lines": [
+            lines.compare_lines(backend, found[1], name, checkpoint.resolution, options.lines)
+        ]
+        if options.lines
+        else [],
         "runs": [[asdict(run) for run in each] for each in runs],
     }
     backend.close()
@@ -240,6 +245,8 @@ def render(record: dict) -> str:
 def _notes(record: dict) -> Iterator[str]:
     for precision, same in record["same_text"].items():
         yield f"- {precision}: same text in {same} of {record['answers']} answers."
+    for each in record["lines"]:
+        yield f"- {lines.note(each)}"
     for precision, each in record["second_question"].items():
         sooner = 1 - each["second_s"] / each["first_s"]
         yield (
@@ -259,6 +266,9 @@ def main() -> None:
     parser.add_argument("--max-new-tokens", type=int, default=64)
     parser.add_argument("--rows", type=int, nargs="*", default=[1, 2, 4, 8, 16])
     parser.add_argument("--no-second", dest="second", action="store_false")
+    parser.add_argument(
+        "--lines", type=int, default=0, help="captions by --jsonl, beside plain in batches"
+    )
     parser.add_argument("--memory", action="store_true", help="also measure memory; CPU, Linux")
     parser.add_argument("--json", type=Path, help="write every run here")
     parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")

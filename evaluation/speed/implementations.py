@@ -61,7 +61,7 @@ class Implementation:
     precision: str
     load_s: float
     answer: Callable[[Image.Image, str], Run]
-    answer_batch: Callable[[Sequence[Image.Image], Sequence[str]], None] | None = None
+    answer_batch: Callable[[Sequence[Image.Image], Sequence[str]], list[str]] | None = None
 
     @property
     def is_served(self) -> bool:
@@ -143,8 +143,9 @@ def plain(checkpoint: str, precision: str, max_new_tokens: int) -> Implementatio
         tokens = int((new != end).sum()) if isinstance(end, int) else len(new)
         return Run(prompt, text, clock.times[1], seconds(), max(1, tokens))
 
-    def answer_batch(images: Sequence[Image.Image], prompts: Sequence[str]) -> None:
-        in_own_thread(lambda: run(images, prompts))
+    def answer_batch(images: Sequence[Image.Image], prompts: Sequence[str]) -> list[str]:
+        new = in_own_thread(lambda: run(images, prompts))
+        return [text.strip() for text in processor.batch_decode(new, skip_special_tokens=True)]
 
     answer(warm_up(checkpoint), PROMPTS[0])
     return Implementation("transformers.generate", precision, load_s, answer, answer_batch)
