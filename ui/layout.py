@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from models.catalog import deployment
+from models.limits import MAX_BEAMS, MAX_NEW_TOKENS, MAX_PROMPT_CHARACTERS, MAX_TEMPERATURE
 from models.prompts.grammar import Task
 from models.serving.backend import Backend
 from ui import choices, markup, nano
@@ -120,7 +121,7 @@ def inputs_panel() -> Inputs:
         placeholder="What is on the left?",
         visible=False,
         elem_id="question",
-        max_length=500,
+        max_length=MAX_PROMPT_CHARACTERS,
     )
     answer = gr.Textbox(
         "",
@@ -128,7 +129,7 @@ def inputs_panel() -> Inputs:
         placeholder="two",
         visible=False,
         elem_id="given-answer",
-        max_length=500,
+        max_length=MAX_PROMPT_CHARACTERS,
     )
     objects = gr.Textbox(
         "",
@@ -136,7 +137,7 @@ def inputs_panel() -> Inputs:
         placeholder="cat, dog",
         visible=False,
         elem_id="objects",
-        max_length=500,
+        max_length=MAX_PROMPT_CHARACTERS,
     )
     with gr.Group(visible=False, elem_id="box") as box_row:
         with gr.Row():
@@ -150,7 +151,7 @@ def inputs_panel() -> Inputs:
         placeholder="Anything a mix model may understand",
         visible=False,
         elem_id="free-prompt",
-        max_length=500,
+        max_length=MAX_PROMPT_CHARACTERS,
     )
     language = gr.Dropdown(
         choices.language_choices(), value="en", label="Language", elem_id="language"
@@ -244,16 +245,26 @@ def model_panel(backend: Backend) -> Model:
     with gr.Accordion("Decoding", open=False, elem_id="decoding"):
         with gr.Row():
             max_tokens = Slider(
-                0, 1024, tokens, step=1, label="Maximum tokens", info="0: as many as the task needs"
+                0,
+                MAX_NEW_TOKENS,
+                tokens,
+                step=1,
+                label="Maximum tokens",
+                info="0: as many as the task needs",
             )
             temperature = Slider(
-                0, 2, heat, step=0.05, label="Temperature", info="0: always the most likely token"
+                0,
+                MAX_TEMPERATURE,
+                heat,
+                step=0.05,
+                label="Temperature",
+                info="0: always the most likely token",
             )
         with gr.Row():
             top_k = Slider(0, 200, k, step=1, label="Top-k", info="0: off")
             top_p = Slider(0.05, 1, p, step=0.05, label="Top-p", info="1: off")
         with gr.Row():
-            beams = Slider(1, 8, width, step=1, label="Beams", info="1: off")
+            beams = Slider(1, MAX_BEAMS, width, step=1, label="Beams", info="1: off")
             seed = Number(start_seed, label="Seed", info="for temperatures above 0", precision=0)
     decoding = (max_tokens, temperature, top_k, top_p, beams, seed)
     return Model(

@@ -17,10 +17,10 @@ from PIL import Image
 from evaluation.compare.answer_store import Answer, AnswerPart, AnswerStore
 from evaluation.compare.systems import ResolvedSystem
 from models.engine.engine import MOST_ROWS
+from models.limits import MAX_DEADLINE_S
 from models.prompts import grammar
 from models.schema import Decoding, Request, Result, TokenEvent, UserError
 from models.serving.backend import Backend
-from models.serving.validation import LONGEST_DEADLINE_S
 
 _WAITING = 2  # requests beyond those that are answered, so that no slot stays free
 
@@ -104,7 +104,7 @@ class Answerer:
             self.system.precision,
             self.system.adapter,
             Decoding(max_new_tokens=prompt.max_new_tokens, logprobs=has_objects(prompt.text)),
-            deadline_s=LONGEST_DEADLINE_S,
+            deadline_s=MAX_DEADLINE_S,
         )
 
 

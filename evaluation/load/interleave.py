@@ -21,6 +21,7 @@ import torch
 
 from models.catalog import deployment
 from models.catalog.checkpoints import NANO
+from models.limits import MAX_DEADLINE_S
 from models.loading.loader import Loader
 from models.schema import Decoding, Request
 from models.serving.local_backend import LocalBackend
@@ -55,7 +56,7 @@ def text(backend: LocalBackend, choice: Choice) -> str:
             prompt,
             adapter=adapter,
             decoding=Decoding(max_new_tokens=TOKENS),
-            deadline_s=3600,
+            deadline_s=MAX_DEADLINE_S,
         )
     )
     return result.text
@@ -76,7 +77,7 @@ def wrong_answers(requests: int, threads: int, seed: int = 0) -> list[tuple[Choi
         raise ValueError(f"adapters that change nothing show nothing: {alone}")
     order = (choices * (requests // len(choices) + 1))[:requests]
     random.Random(seed).shuffle(order)
-    backend = LocalBackend(longest_queue=threads)
+    backend = LocalBackend(max_queued=threads)
     with ThreadPoolExecutor(threads) as pool:
         said = list(pool.map(lambda choice: text(backend, choice), order))
     backend.close()

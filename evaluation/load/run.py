@@ -34,6 +34,7 @@ import psutil
 from data import documents
 from evaluation.load.visitor import Outcome, Page, Visitor
 from evaluation.report.tables import table
+from models.limits import MAX_NEW_TOKENS, MAX_TEMPERATURE
 from training.nano.scenes.scene import HELD_OUT, draw
 
 SCENES = 12
@@ -49,7 +50,12 @@ QUESTIONS: tuple[dict[str, Any], ...] = (
 )
 LEAVERS = 20
 # So hot that the end is hardly ever drawn: the longest answer there is.
-ENDLESS = {"task": "describe", "max_new_tokens": 1024, "temperature": 2.0, "top_k": 0}
+ENDLESS = {
+    "task": "describe",
+    "max_new_tokens": MAX_NEW_TOKENS,
+    "temperature": MAX_TEMPERATURE,
+    "top_k": 0,
+}
 PATIENCE_S = 120.0
 PAUSE_AFTER_FULL_S = 1.0
 

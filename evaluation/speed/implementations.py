@@ -21,6 +21,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from evaluation.speed.stopwatch import stopwatch
 from models.catalog.lookup import find
+from models.limits import MAX_DEADLINE_S
 from models.loading.device import best_device
 from models.loading.loader import Loader, read_model
 from models.schema import Decoding, Request, Result, TokenEvent
@@ -29,7 +30,6 @@ from training.nano.scenes.scene import HELD_OUT, draw
 
 PROMPTS = ("caption en", "describe en", "answer en what color is the background?", "ocr")
 Value = TypeVar("Value")
-LONGEST_S = 3600.0  # the most that a request may ask for
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def served(
             checkpoint=checkpoint,
             precision=precision,
             decoding=Decoding(max_new_tokens=max_new_tokens),
-            deadline_s=LONGEST_S,
+            deadline_s=MAX_DEADLINE_S,
         )
         seconds = stopwatch()
         first: float | None = None

@@ -27,6 +27,7 @@ from models.engine.sampling import draw, log_probability, warpers
 from models.hub import adapters
 from models.layers.decoder import Decoder
 from models.layers.vision import VisionTower
+from models.limits import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS
 from models.loading.device import available_bytes
 from models.loading.loader import LoadedModel
 from models.loading.precision import has_int8_layers
@@ -35,8 +36,6 @@ from models.schema import Request, Status, TokenEvent, UserError
 # By device. On two cores sixteen would end long answers a fifth sooner and short ones no sooner,
 # and take twice the memory.
 MOST_ROWS = {"cpu": 8, "cuda": 16}
-LONGEST_PROMPT = 1024  # tokens of text
-LONGEST_ANSWER = 1024
 LONGEST_PAUSE_S = 0.05  # between two tokens of a row while others join
 Event = TypeVar("Event")
 _UNKNOWN = "\0"  # the name of no adapter
@@ -95,7 +94,7 @@ class Engine:
         self.features = FeatureCache()
         self._eos_ids = eos_ids(loaded)
         self._image_id = loaded.processor.image_token_id
-        length = loaded.processor.image_seq_length + LONGEST_PROMPT + LONGEST_ANSWER
+        length = loaded.processor.image_seq_length + MAX_PROMPT_TOKENS + MAX_NEW_TOKENS
         if most_rows is None:
             most_rows = rows_that_fit(loaded, length)
         self._tower = VisionTower(loaded.model)
@@ -247,7 +246,7 @@ class Engine:
         # 1. The adapter comes first: it may change what the tower sees.
         self._select(request.adapter, status)
         ids = prefix_ids(self.loaded, request.prompt)
-        if len(ids) > self.loaded.processor.image_seq_length + LONGEST_PROMPT:
+        if len(ids) > self.loaded.processor.image_seq_length + MAX_PROMPT_TOKENS:
             raise UserError("The prompt is too long.", "Shorten it.")
         # 2. The picture, unless it was asked about before; its adapter counts where it matters.
         seen_by = request.adapter if adapters.changes_features(self.loaded.model) else None

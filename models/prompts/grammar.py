@@ -11,10 +11,9 @@ import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
+from models.limits import MAX_PROMPT_CHARACTERS
 from models.prompts.tokens import encode_box, parse_detections
 from models.schema import Box, UserError
-
-LONGEST_PROMPT = 500  # characters; the checkpoints were trained on 128 or 512 tokens in all
 
 LANGUAGES = {
     "ar": "Arabic",
@@ -203,9 +202,9 @@ def check(prompt: str) -> None:
     """UserError where a prompt is empty, too long, or has what the processor adds itself."""
     if not isinstance(prompt, str) or not prompt.strip():
         raise UserError("The prompt is empty.", 'Type one, such as "caption en".')
-    if len(prompt) > LONGEST_PROMPT:
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise UserError(
-            f"The prompt has {len(prompt)} characters.", f"Use at most {LONGEST_PROMPT}."
+            f"The prompt has {len(prompt)} characters.", f"Use at most {MAX_PROMPT_CHARACTERS}."
         )
     reserved = _RESERVED.search(prompt)
     if reserved:

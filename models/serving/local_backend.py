@@ -1,4 +1,4 @@
-"""The backend of this machine: loads models as they are asked for, and lets idle ones go.
+"""The backend of this machine: loads models as they are asked for, and evicts idle ones.
 
 A request is refused here, in words, before any model is touched. This module does not know pages
 or terminals.
@@ -7,7 +7,6 @@ or terminals.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from models.catalog import lookup
 from models.catalog.checkpoints import Checkpoint
 from models.engine.engine import Engine, Finished
 from models.hub import adapters, download
+from models.limits import MAX_QUEUED_REQUESTS
 from models.loading.device import best_device, on_zero_gpu
 from models.loading.loader import LoadedModel, Loader, local_folder
 from models.loading.precision import precisions, resolve_precision
@@ -30,13 +30,11 @@ from models.schema import (
     Status,
     StatusEvent,
     Timings,
-    TokenEvent,
     UserError,
 )
 from models.serving.backend import Event
 from models.serving.metrics import Snapshot
-from models.serving.model_pool import HEARTBEAT_S, Key, Residents
-from models.serving.scheduler import LONGEST_QUEUE
+from models.serving.model_pool import HEARTBEAT_S, Key, ModelPool
 from models.serving.validation import (
     check,
     default_deadline_s,
@@ -50,11 +48,11 @@ from models.serving.zero_gpu import ZeroGpu
 class LocalBackend:
     """Answers on this machine: one thread per loaded model, or ZeroGPU's worker."""
 
-    def __init__(self, device: torch.device | None = None, longest_queue: int = LONGEST_QUEUE):
+    def __init__(self, device: torch.device | None = None, max_queued: int = MAX_QUEUED_REQUESTS):
         self._device = device or best_device()
         self._loader = Loader(self._device)
-        self._residents = Residents(self._loader, work, _is_here, longest_queue)
-        self._zero = ZeroGpu(self._loader, _work_alone) if on_zero_gpu() else None
+        self._pool = ModelPool(self._loader, answer_on_engine, _is_here, max_queued)
+        self._zero = ZeroGpu(self._loader, _answer_alone) if on_zero_gpu() else None
 
     def answer(self, request: Request) -> Iterator[Event]:
         """See `Backend.answer`. While it waits for the first token, a StatusEvent comes at least
@@ -65,34 +63,32 @@ class LocalBackend:
         if self._zero:
             yield from self._zero.answer(request, key)
             return
-        asked = time.monotonic()
-        job, ahead = self._residents.submit(request, key)
-        going_on = "Waiting for other requests …" if ahead else "Looking at the picture …"
-        last = StatusEvent(going_on)
+        job, unfinished = self._pool.submit(request, key)
+        first = "Waiting for other requests …" if unfinished else "Looking at the picture …"
+        status = StatusEvent(first)
         events = job.events(HEARTBEAT_S)
-        silent = True
-        first_s: float | None = None
+        is_waiting = True  # for the first token
         try:
-            yield last  # at once, so that an older answer leaves the page before the first token
+            yield status  # at once, so that an older answer leaves the page before the first token
             for event in events:
+                if event is None:  # a heartbeat
+                    if is_waiting:
+                        yield status
+                    continue
                 if isinstance(event, StatusEvent):
-                    last = event
-                elif isinstance(event, TokenEvent) and first_s is None:
-                    first_s = time.monotonic() - asked
-                elif isinstance(event, Result) and first_s is not None:
-                    event = _with_wait(event, first_s)
-                if event is not None:
-                    silent = silent and isinstance(event, StatusEvent)
-                    yield event
-                elif silent:
-                    yield last
+                    status = event
+                else:
+                    is_waiting = False
+                if isinstance(event, Result):
+                    event = replace(event, timings=replace(event.timings, wait_s=job.wait_s))
+                yield event
         finally:
             job.cancel()  # also where it is left before `events` has begun
 
     def missing(self, checkpoint: str, precision: str = "auto") -> str | None:
         """See `Backend.missing`. It asks no network, so a licence shows only on download."""
         chosen = lookup.find(checkpoint)
-        if precision == "auto" and self._residents.has_loaded(checkpoint):
+        if precision == "auto" and self._pool.has_loaded(checkpoint):
             return None
         if chosen.is_local:
             try:
@@ -108,7 +104,7 @@ class LocalBackend:
     def notice(self, checkpoint: str) -> str | None:
         """See `Backend.notice`."""
         chosen = lookup.find(checkpoint)
-        if self._residents.has_loaded(checkpoint) or _is_here(chosen):
+        if self._pool.has_loaded(checkpoint) or _is_here(chosen):
             return None
         size = gigabytes(chosen.download_bytes)
         return f"The first use downloads {size} (licence: {chosen.licence_url})."
@@ -127,7 +123,7 @@ class LocalBackend:
         return tuple(
             Need(
                 each,
-                self._residents.bytes_of(chosen, each),
+                self._pool.bytes_of(chosen, each),
                 self._missing_memory(chosen, each) is None,
             )
             for each in self.precisions()
@@ -135,7 +131,7 @@ class LocalBackend:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """See `Backend.snapshots`; none on ZeroGPU, whose workers are out of sight."""
-        return tuple(each.snapshot() for _, each in self._residents.items() if each.is_loaded)
+        return tuple(each.snapshot() for _, each in self._pool.items() if each.is_loaded)
 
     def warm(self, checkpoint: str) -> None:
         """Load a checkpoint and, where it has its own thread, let it write one token."""
@@ -150,8 +146,8 @@ class LocalBackend:
             pass
 
     def close(self) -> None:
-        """Stop all jobs and let go of the models."""
-        self._residents.close()
+        """Stop all jobs and evict all models."""
+        self._pool.close()
         if self._zero:
             self._zero.close()
 
@@ -168,7 +164,7 @@ class LocalBackend:
 
     def _missing_memory(self, chosen: Checkpoint, precision: str) -> UserError | None:
         if not self._zero:
-            return self._residents.missing_memory(chosen, precision)
+            return self._pool.missing_memory(chosen, precision)
         try:
             gpu_size(chosen.name, precision, self.precisions())
         except UserError as error:
@@ -176,10 +172,10 @@ class LocalBackend:
         return None
 
     def _needed(self, chosen: Checkpoint, precision: str) -> str:
-        return gigabytes(self._residents.bytes_of(chosen, precision))
+        return gigabytes(self._pool.bytes_of(chosen, precision))
 
 
-def work(
+def answer_on_engine(
     engine: Engine,
     request: Request,
     cancelled: threading.Event,
@@ -201,12 +197,12 @@ def work(
         events.close()
 
 
-def _work_alone(
+def _answer_alone(
     loaded: LoadedModel, request: Request, cancelled: threading.Event, load_s: float
 ) -> Iterator[Event]:
-    """As `work`, on an engine of its own."""
+    """As `answer_on_engine`, on an engine of its own."""
     engine = Engine(loaded, most_rows=1)
-    yield from engine.alone(work(engine, request, cancelled, load_s))
+    yield from engine.alone(answer_on_engine(engine, request, cancelled, load_s))
 
 
 def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:
@@ -223,13 +219,6 @@ def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float)
         finish_reason=end.finish_reason,
         notes=(*end.notes, *notes),
     )
-
-
-def _with_wait(result: Result, first_s: float) -> Result:
-    """The result with how long others came first, its first token having come after `first_s`."""
-    timings = result.timings
-    wait_s = max(first_s - timings.load_s - timings.first_token_s, 0.0)
-    return replace(result, timings=replace(timings, wait_s=wait_s))
 
 
 def _is_here(chosen: Checkpoint) -> bool:

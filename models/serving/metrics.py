@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-REMEMBERED = 256  # requests whose times the medians are taken from
+MEDIAN_WINDOW = 256  # requests whose times the medians are taken from
 RATE_WINDOW_S = 10.0
 PROMETHEUS_TYPE = "text/plain; version=0.0.4"
 
@@ -23,8 +23,8 @@ class Snapshot:
 
     `waiting` are requests in the queue, `rows` those that are answered; `answered` ended by
     themselves, `stopped` because nobody wanted more. `first_token_s` counts from when a request
-    came, the wait included. `tokens_per_s` is of the last ten seconds, all rows together.
-    `image_hits` of `image_asks` pictures had been looked at before, those of beams not counted.
+    was queued, the wait included. `tokens_per_s` is of the last ten seconds, all rows together.
+    `image_hits` of `image_asks` pictures had their features in the cache, beams not counted.
     """
 
     name: str
@@ -46,21 +46,22 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._first_token_s: deque[float] = deque(maxlen=REMEMBERED)
+        self._first_token_s: deque[float] = deque(maxlen=MEDIAN_WINDOW)
         self._recent: deque[tuple[float, int]] = deque()  # when, and how many tokens
         self.answered = self.stopped = self.failed = self.tokens = 0
 
-    def saw_tokens(self, count: int, waited_s: float | None = None) -> None:
-        """New tokens of a request; `waited_s` since it came where they are its first."""
+    def record_tokens(self, count: int, first_token_s: float | None = None) -> None:
+        """New tokens of a request; `first_token_s` since it was queued where they are
+        its first."""
         now = time.monotonic()
         with self._lock:
             self.tokens += count
             self._recent.append((now, count))
-            self._forget(now)
-            if waited_s is not None:
-                self._first_token_s.append(waited_s)
+            self._drop_old(now)
+            if first_token_s is not None:
+                self._first_token_s.append(first_token_s)
 
-    def saw_end(self, has_failed: bool, is_stopped: bool) -> None:
+    def record_end(self, has_failed: bool, is_stopped: bool) -> None:
         """The end of a request, whatever it was."""
         with self._lock:
             self.failed += has_failed
@@ -72,7 +73,7 @@ class Metrics:
     ) -> Snapshot:
         """The counts now, with what only the scheduler and the engine know."""
         with self._lock:
-            self._forget(time.monotonic())
+            self._drop_old(time.monotonic())
             times = self._first_token_s
             return Snapshot(
                 name,
@@ -89,7 +90,7 @@ class Metrics:
                 asks,
             )
 
-    def _forget(self, now: float) -> None:
+    def _drop_old(self, now: float) -> None:
         while self._recent and self._recent[0][0] < now - RATE_WINDOW_S:
             self._recent.popleft()
 
@@ -105,7 +106,7 @@ def prometheus(snapshots: Iterable[Snapshot]) -> str:
         ("tokens", "counter", "tokens written"),
         ("first_token_s", "gauge", "median seconds from a request to its first token"),
         ("tokens_per_s", "gauge", "tokens per second of the last ten seconds"),
-        ("image_hits", "counter", "pictures that had been looked at before, without beams"),
+        ("image_hits", "counter", "pictures whose features were in the cache, without beams"),
         ("image_asks", "counter", "pictures that were asked about, without beams"),
     )
     snapshots = list(snapshots)

@@ -1,7 +1,7 @@
-"""The loaded models of this machine: one thread each, loaded when asked for, let go when idle.
+"""The loaded models of this machine: one thread each, loaded when asked for, evicted when idle.
 
-Memory is looked after here: room is made before a load, and where it runs out all the same, it is
-returned and a sentence says what would fit. This module does not know pages or ZeroGPU.
+Idle models are evicted before a load, and where memory runs out all the same, it is returned and a
+sentence says what would fit. This module does not know pages or ZeroGPU.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.loading.device import available_bytes, memory_watched
 from models.loading.loader import Loader
 from models.loading.precision import precisions
 from models.schema import Request, Status, StatusEvent, UserError
-from models.serving.scheduler import Job, Load, Scheduler, Work
+from models.serving.scheduler import Answer, Job, Load, Scheduler
 from models.serving.validation import smaller, too_little_memory
 
 HEARTBEAT_S = 0.5
@@ -29,19 +29,19 @@ HEARTBEAT_S = 0.5
 Key = tuple[str, str]  # checkpoint, precision
 
 
-class Residents:
+class ModelPool:
     """Models on one device by checkpoint and precision, each with a thread that answers."""
 
     def __init__(
         self,
         loader: Loader,
-        work: Work,
+        answer: Answer,
         is_here: Callable[[Checkpoint], bool],
-        longest_queue: int,
+        max_queued: int,
     ):
-        """`work` answers on a loaded model; `is_here` says whether nothing is to be downloaded."""
-        self._loader, self._work, self._is_here = loader, work, is_here
-        self._longest_queue = longest_queue
+        """`answer` is run on a loaded model; `is_here` says whether a checkpoint has its files."""
+        self._loader, self._answer, self._is_here = loader, answer, is_here
+        self._max_queued = max_queued
         self._on_cpu = loader.device.type == "cpu"
         self._lock = threading.Lock()  # of the dictionary; never held for long
         self._load_lock = threading.Lock()  # held while a model is loaded
@@ -50,16 +50,16 @@ class Residents:
     def submit(self, request: Request, key: Key) -> tuple[Job, int]:
         """Queue a request at its model's scheduler, new where there is none; and the jobs ahead.
 
-        The lock that `_make_room` also takes keeps that scheduler from being let go in between.
+        The lock that `_evict_for` also takes keeps that scheduler from being evicted in between.
         """
         with self._lock:
             scheduler = self._schedulers.get(key)
             if scheduler is None:
-                load, work = self.load_for(key), self._work_for(key)
-                scheduler = Scheduler(*key, load, work, self._longest_queue)
+                load, answer_with = self.load_for(key), self._answer_for(key)
+                scheduler = Scheduler(*key, load, answer_with, self._max_queued)
                 self._schedulers[key] = scheduler
-            ahead = scheduler.ahead
-            return scheduler.submit(request), ahead
+            unfinished = scheduler.unfinished
+            return scheduler.submit(request), unfinished
 
     def items(self) -> list[tuple[Key, Scheduler]]:
         """The models and their schedulers now."""
@@ -86,7 +86,7 @@ class Residents:
         return memory.estimate(checkpoint, precision, self._on_cpu).total
 
     def load_for(self, key: Key) -> Load:
-        """How the thread of `key` gets its model: download it, make room, then load.
+        """How the thread of `key` gets its model: download it, evict others, then load.
 
         One model is loaded at a time, so that two do not count on the same memory. Downloads and
         answers of other models go on meanwhile.
@@ -99,30 +99,30 @@ class Residents:
                 if too_large:
                     raise too_large
                 self._loader.fetch(chosen.name, status)
-            with self._turn_to_load(status):
-                self._make_room(key)
+            with self._only_load(status):
+                self._evict_for(key)
                 with memory_watched(lambda: self._out_of_memory(key)):
                     return Engine(self._loader.load(*key, status))
 
         return load
 
     def close(self) -> None:
-        """Stop all jobs and let go of the models."""
+        """Stop all jobs and evict all models."""
         with self._lock:
             schedulers = list(self._schedulers.values())
             self._schedulers.clear()
         for scheduler in schedulers:
             scheduler.close()
 
-    def _work_for(self, key: Key) -> Work:
+    def _answer_for(self, key: Key) -> Answer:
         def answer(*given: Any) -> Iterator[Any]:
             with memory_watched(lambda: self._out_of_memory(key)):
-                yield from self._work(*given)
+                yield from self._answer(*given)
 
         return answer
 
     @contextmanager
-    def _turn_to_load(self, status: Status) -> Iterator[None]:
+    def _only_load(self, status: Status) -> Iterator[None]:
         """Wait until no other model is being loaded; what `status` raises ends the waiting."""
         while not self._load_lock.acquire(timeout=HEARTBEAT_S):
             status(StatusEvent("Waiting for another model to be loaded …"))
@@ -131,16 +131,16 @@ class Residents:
         finally:
             self._load_lock.release()
 
-    def _make_room(self, key: Key) -> None:
-        """Let go of models that idle, longest unused first, until `key` fits; else UserError."""
+    def _evict_for(self, key: Key) -> None:
+        """Evict idle models, the least recently used first, until `key` fits; else UserError."""
         chosen, device = lookup.find(key[0]), self._loader.device
         needed = self.bytes_of(chosen, key[1])
         while (free := available_bytes(device)) < needed:
-            if not self._let_one_go(key):
+            if not self._evict_one(key):
                 raise too_little_memory(chosen, key[1], precisions(device), free, self._on_cpu)
 
-    def _let_one_go(self, key: Key) -> bool:
-        """Let go of the longest unused of the idle models but `key`; whether there was one."""
+    def _evict_one(self, key: Key) -> bool:
+        """Evict the least recently used of the idle models but `key`; whether there was one."""
         while True:
             idle = [
                 (other, each)
@@ -166,7 +166,7 @@ class Residents:
     def _out_of_memory(self, key: Key) -> UserError:
         self._return_memory()
         problem = f"The memory ran out with {key[0]} in {key[1]}."
-        if self._let_one_go(key):
+        if self._evict_one(key):
             return UserError(problem, "Another model has made room; try again.")
         chosen, device = lookup.find(key[0]), self._loader.device
         room = available_bytes(device)

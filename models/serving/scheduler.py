@@ -17,14 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from models.limits import MAX_QUEUED_REQUESTS
 from models.schema import Request, Status, StatusEvent, TokenEvent, UserError
 from models.serving.metrics import Metrics, Snapshot
 
-LONGEST_QUEUE = 32
-
 Load = Callable[[Status], Any]
 """Loads the engine; what it is given tells the person who waits, and raises where nobody does."""
-Work = Callable[[Any, Request, threading.Event, float, Status], Iterator[Any]]
+Answer = Callable[[Any, Request, threading.Event, float, Status], Iterator[Any]]
 """Answers a request on the engine; stops soon after the event is set; the float is `load_s`.
 
 It yields None wherever another job may go on; the engine's `step` is called before it is resumed.
@@ -42,7 +41,8 @@ class Job:
 
     def __init__(self, request: Request, alive: Callable[[], bool]):
         self.request = request
-        self.came_at = time.monotonic()
+        self.queued_at = time.monotonic()
+        self.wait_s = 0.0  # from being queued to being scheduled
         self.tokens = 0  # that came so far
         self.cancelled = threading.Event()
         self._alive = alive
@@ -51,7 +51,7 @@ class Job:
     def events(self, heartbeat_s: float) -> Iterator[Any]:
         """The job's events; None whenever nothing came for `heartbeat_s` seconds.
 
-        Closing the iterator cancels the job. What the work raised is raised here.
+        Closing the iterator cancels the job. What the answer raised is raised here.
         """
         try:
             while True:
@@ -71,7 +71,7 @@ class Job:
             self.cancel()
 
     def cancel(self) -> None:
-        """Nobody wants more: the work, a download among it, ends within a step."""
+        """Nobody wants more: the answer, a download among it, ends within a step."""
         self.cancelled.set()
 
     def put(self, event: Any) -> None:
@@ -84,21 +84,21 @@ class Job:
 
 
 class Scheduler:
-    """Jobs of one model, which is loaded with the first and kept until this is closed."""
+    """Jobs of one model, which is loaded with the first and kept in memory until this is closed."""
 
     def __init__(
         self,
         name: str,
         precision: str,
         load: Load,
-        work: Work,
-        capacity: int = LONGEST_QUEUE,
+        answer: Answer,
+        max_queued: int = MAX_QUEUED_REQUESTS,
     ):
         self._name, self._precision = name, precision
         self._load = load
-        self._work = work
+        self._answer = answer
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._capacity = capacity
+        self._max_queued = max_queued
         self._lock = threading.Lock()
         self._unfinished = 0
         self._closed = False
@@ -119,7 +119,7 @@ class Scheduler:
         return self._engine is not None
 
     @property
-    def ahead(self) -> int:
+    def unfinished(self) -> int:
         """Jobs that run or wait."""
         return self._unfinished
 
@@ -138,7 +138,7 @@ class Scheduler:
         with self._lock:
             if self._closed:
                 raise UserError(f"{self._name} is being closed.", "Try again in a moment.")
-            if self._unfinished >= self._capacity:
+            if self._unfinished >= self._max_queued:
                 raise UserError(
                     f"{self._name} is busy: {self._unfinished} requests are waiting.",
                     "Try again in a minute.",
@@ -164,7 +164,7 @@ class Scheduler:
             return True
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Stop the running job, refuse those that wait, and let go of the model."""
+        """Stop the running job, refuse those that wait, and evict the model."""
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -179,14 +179,14 @@ class Scheduler:
         """Serve while there are jobs. Whatever else ends this ends its jobs, and the engine."""
         is_done = False
         try:
-            while not (is_done := self._has_nothing_to_do()):
+            while not (is_done := self._stop_if_idle()):
                 self._serve_once()
         finally:
             if not is_done:
                 self._fail_all(RuntimeError("the thread that owns the model has ended"))
 
     def _fail_all(self, error: Exception) -> None:
-        """End the jobs that run and those that wait, and let go of the engine.
+        """End the jobs that run and those that wait, and drop the engine.
 
         New jobs are submitted under the same lock, so none waits for a thread that has ended.
         """
@@ -199,11 +199,11 @@ class Scheduler:
         for each in list(self._running):
             self._end(*each, error)
         for job in waiting:
-            self._metrics.saw_end(True, job.cancelled.is_set())
+            self._metrics.record_end(True, job.cancelled.is_set())
             job.put(error)
             job.end()
 
-    def _has_nothing_to_do(self) -> bool:
+    def _stop_if_idle(self) -> bool:
         """Whether there is no job; from then on this thread serves no more."""
         with self._lock:
             if self._unfinished:
@@ -221,7 +221,7 @@ class Scheduler:
                 job = self._jobs.get_nowait()
             except queue.Empty:
                 break
-            self._running.append((job, self._work_of(job)))
+            self._running.append((job, self._events_of(job)))
             self._advance(*self._running[-1])
         # 2. All that wait get their next token.
         if self._running:
@@ -230,8 +230,8 @@ class Scheduler:
         for each in list(self._running):
             self._advance(*each)
 
-    def _work_of(self, job: Job) -> Iterator[Any]:
-        """All that a job does, the load of the model where it is the first."""
+    def _events_of(self, job: Job) -> Iterator[Any]:
+        """The events of a job, the load of the model among them where it is the first."""
 
         def status(event: StatusEvent) -> None:
             if job.cancelled.is_set():
@@ -243,34 +243,35 @@ class Scheduler:
         if job.cancelled.is_set():
             return
         started = time.monotonic()
+        job.wait_s = started - job.queued_at
         if self._engine is None:
             self._engine = self._load(status)
         load_s = time.monotonic() - started
-        yield from self._work(self._engine, job.request, job.cancelled, load_s, status)
+        yield from self._answer(self._engine, job.request, job.cancelled, load_s, status)
 
-    def _advance(self, job: Job, work: Iterator[Any]) -> None:
+    def _advance(self, job: Job, events: Iterator[Any]) -> None:
         """Let a job go on until it waits or ends; what it raises belongs to it alone."""
         try:
-            for event in work:
+            for event in events:
                 if event is None:
                     return
                 if isinstance(event, TokenEvent):
                     is_first, new = job.tokens == 0, event.index + 1 - job.tokens
                     job.tokens += new
-                    waited_s = time.monotonic() - job.came_at if is_first else None
-                    self._metrics.saw_tokens(new, waited_s)
+                    first_token_s = time.monotonic() - job.queued_at if is_first else None
+                    self._metrics.record_tokens(new, first_token_s)
                 job.put(event)
         except _Cancelled:
             pass
         except Exception as error:
-            self._end(job, work, error)
+            self._end(job, events, error)
             return
-        self._end(job, work)
+        self._end(job, events)
 
-    def _end(self, job: Job, work: Iterator[Any], error: Exception | None = None) -> None:
-        self._running.remove((job, work))
-        work.close()
-        self._metrics.saw_end(error is not None, job.cancelled.is_set())
+    def _end(self, job: Job, events: Iterator[Any], error: Exception | None = None) -> None:
+        self._running.remove((job, events))
+        events.close()
+        self._metrics.record_end(error is not None, job.cancelled.is_set())
         with self._lock:
             self._unfinished -= 1
             self.used_at = time.monotonic()

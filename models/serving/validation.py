@@ -11,15 +11,20 @@ from models import images
 from models.catalog import lookup, memory
 from models.catalog.checkpoints import Checkpoint
 from models.hub import adapters, download
+from models.limits import (
+    MAX_BEAMS,
+    MAX_DEADLINE_S,
+    MAX_GPU_SECONDS,
+    MAX_NEW_TOKENS,
+    MAX_SEED,
+    MAX_TEMPERATURE,
+    MAX_TOP_K,
+    MIN_DEFAULT_DEADLINE_S,
+    MIN_TEMPERATURE,
+    MIN_TOP_P,
+)
 from models.prompts import grammar
 from models.schema import Decoding, Request, UserError
-
-MAX_NEW_TOKENS = 1024
-MAX_BEAMS = 8
-LOWEST_TEMPERATURE = 0.01  # below it a draw is the likeliest token, and soon no number at all
-SHORTEST_DEFAULT_DEADLINE_S = 120.0
-LONGEST_DEADLINE_S = 3600.0
-MAX_GPU_SECONDS = 120  # of ZeroGPU, which `spaces` may multiply
 
 # What the slowest machine worth using computes and reads in a second: two busy cores took 140 s
 # to the first token of a 3B at 896 px, about nine times as fast.
@@ -37,10 +42,10 @@ def check(request: Request) -> None:
     images.check_size(request.image)
     if request.adapter is not None:
         adapters.check_name(chosen.name, request.adapter)
-    if request.deadline_s is not None and not 0 < request.deadline_s <= LONGEST_DEADLINE_S:
+    if request.deadline_s is not None and not 0 < request.deadline_s <= MAX_DEADLINE_S:
         raise UserError(
             f"The time limit is {request.deadline_s} s.",
-            f"Use more than 0 and at most {LONGEST_DEADLINE_S:.0f}.",
+            f"Use more than 0 and at most {MAX_DEADLINE_S:.0f}.",
         )
     _check_decoding(request.decoding)
 
@@ -55,7 +60,7 @@ def default_deadline_s(checkpoint: Checkpoint, decoding: Decoding, device_type: 
     first_s = 2 * checkpoint.parameters * checkpoint.image_tokens / operations_per_s
     step_s = checkpoint.parameters * _BYTES_PER_PARAMETER * decoding.num_beams / bytes_per_s
     needed_s = first_s + step_s * decoding.max_new_tokens
-    return min(max(needed_s, SHORTEST_DEFAULT_DEADLINE_S), LONGEST_DEADLINE_S)
+    return min(max(needed_s, MIN_DEFAULT_DEADLINE_S), MAX_DEADLINE_S)
 
 
 def gpu_seconds(request: Request, key: tuple[str, str]) -> int:
@@ -155,20 +160,20 @@ def gigabytes(number: int) -> str:
 def _check_decoding(decoding: Decoding) -> None:
     limits = (
         ("max_new_tokens", 1, MAX_NEW_TOKENS),
-        ("temperature", 0, 2),
-        ("top_k", 0, 1000),
-        ("top_p", 0.01, 1),
+        ("temperature", 0, MAX_TEMPERATURE),
+        ("top_k", 0, MAX_TOP_K),
+        ("top_p", MIN_TOP_P, 1),
         ("num_beams", 1, MAX_BEAMS),
-        ("seed", 0, 2**63 - 1),
+        ("seed", 0, MAX_SEED),
     )
     for name, low, high in limits:
         value = getattr(decoding, name)
         if not low <= value <= high:
             raise UserError(f"{name} is {value}.", f"Use {low} to {high}.")
-    if 0 < decoding.temperature < LOWEST_TEMPERATURE:
+    if 0 < decoding.temperature < MIN_TEMPERATURE:
         raise UserError(
             f"temperature is {decoding.temperature}, too small to divide by.",
-            f"Use 0 (greedy), or {LOWEST_TEMPERATURE} to 2.",
+            f"Use 0 (greedy), or {MIN_TEMPERATURE} to {MAX_TEMPERATURE}.",
         )
     if decoding.num_beams > 1 and decoding.temperature > 0:
         raise UserError(

@@ -29,7 +29,7 @@ from models.loading.precision import precisions
 from models.schema import Request, Status, StatusEvent, UserError
 from models.serving.backend import Event
 from models.serving.model_pool import HEARTBEAT_S, Key
-from models.serving.scheduler import Work
+from models.serving.scheduler import Answer
 from models.serving.validation import gpu_seconds, gpu_size, smaller
 
 
@@ -40,8 +40,8 @@ class _Cancelled(Exception):
 class ZeroGpu:
     """Models of this process by checkpoint and precision, and the functions that use a GPU."""
 
-    def __init__(self, loader: Loader, work: Work):
-        self._loader, self._work = loader, work
+    def __init__(self, loader: Loader, answer: Answer):
+        self._loader, self._answer = loader, answer
         self._models: dict[Key, LoadedModel] = {}  # the least recently used first
         # Held by threads of this process only: in a worker it may stay locked for ever.
         self._lock = threading.Lock()  # of the dictionary; never held for long
@@ -167,7 +167,7 @@ class ZeroGpu:
                     started = time.monotonic()
                     loaded = self._load_in_worker(key, capacity)
                     load_s = time.monotonic() - started
-                    yield from self._work(loaded, request, cancelled, load_s)
+                    yield from self._answer(loaded, request, cancelled, load_s)
             except UserError as error:
                 yield error
             finally:

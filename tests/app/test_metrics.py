@@ -38,11 +38,11 @@ def test_without_the_switch_there_is_nothing(served):
 def test_counts_are_of_what_happened():
     metrics = Metrics()
     assert metrics.snapshot("a", "fp32", 0, 0, 0, 0).first_token_s is None
-    metrics.saw_tokens(1, waited_s=0.5)
-    metrics.saw_tokens(2)
-    metrics.saw_end(has_failed=False, is_stopped=False)
-    metrics.saw_end(has_failed=False, is_stopped=True)
-    metrics.saw_end(has_failed=True, is_stopped=True)
+    metrics.record_tokens(1, first_token_s=0.5)
+    metrics.record_tokens(2)
+    metrics.record_end(has_failed=False, is_stopped=False)
+    metrics.record_end(has_failed=False, is_stopped=True)
+    metrics.record_end(has_failed=True, is_stopped=True)
     found = metrics.snapshot("a", "fp32", 2, 1, 3, 4)
     assert (found.tokens, found.answered, found.stopped, found.failed) == (3, 1, 1, 1)
     assert found.tokens_per_s == pytest.approx(0.3)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,10 @@ import torch
 from PIL import Image
 
 from models.catalog import lookup
+from models.hub.adapters import Selection
 from models.layers.decoder import Decoder
+from models.limits import MAX_DEADLINE_S, MAX_NEW_TOKENS
+from models.loading.loader import Loader
 from models.masks import detections
 from models.masks.detections import detect
 from models.prompts.tokens import encode_codes
@@ -19,7 +24,7 @@ from models.schema import Decoding, Result, StatusEvent, TokenEvent, UserError
 from models.serving import local_backend, model_pool, validation
 from models.serving.local_backend import LocalBackend
 from models.serving.scheduler import Job
-from models.serving.validation import LONGEST_DEADLINE_S, MAX_NEW_TOKENS, check, default_deadline_s
+from models.serving.validation import check, default_deadline_s
 
 SOON_S = 120.0
 LOCS = "<loc0256><loc0000><loc0767><loc0511>"
@@ -74,7 +79,7 @@ def test_warming_loads(ask):
         ({"prompt": ""}, "empty"),
         ({"adapter": "none-such"}, "none-such"),
         ({"deadline_s": 0}, "time limit"),
-        ({"deadline_s": LONGEST_DEADLINE_S + 1}, "time limit"),
+        ({"deadline_s": MAX_DEADLINE_S + 1}, "time limit"),
         ({"deadline_s": float("nan")}, "time limit"),
         ({"image": Image.new("L", (4, 4))}, "RGB"),
         ({"decoding": Decoding(max_new_tokens=0)}, "max_new_tokens"),
@@ -111,7 +116,7 @@ def test_an_answer_may_take_as_long_as_its_choice_needs():
         return default_deadline_s(lookup.find(name), Decoding(**decoding), device)
 
     assert limit("nano-224") == 120
-    assert 1000 < limit("3b-pt-896") < limit("10b-pt-896") == LONGEST_DEADLINE_S
+    assert 1000 < limit("3b-pt-896") < limit("10b-pt-896") == MAX_DEADLINE_S
     assert limit("3b-pt-448") < limit("3b-pt-448", max_new_tokens=256)
     assert limit("3b-pt-448") < limit("3b-pt-448", num_beams=2)
     assert limit("3b-pt-896", "cuda") < limit("3b-pt-896")
@@ -125,7 +130,7 @@ def test_a_request_without_a_time_limit_gets_one(ask, monkeypatch, asked, allowe
         seen.append(request.deadline_s)
         return iter(())
 
-    monkeypatch.setattr(local_backend, "work", work)
+    monkeypatch.setattr(local_backend, "answer_on_engine", work)
     backend = LocalBackend()
     list(backend.answer(ask(deadline_s=asked)))
     backend.close()
@@ -135,7 +140,7 @@ def test_a_request_without_a_time_limit_gets_one(ask, monkeypatch, asked, allowe
 def test_closing_an_answer_stops_its_work(ask, monkeypatch):
     backend = LocalBackend()
     backend.warm("nano-224")
-    (scheduler,) = [each for _, each in backend._residents.items()]
+    (scheduler,) = [each for _, each in backend._pool.items()]
     scheduler._engine._eos_ids = set()
     second_step, closed, stopped, steps = *(threading.Event() for _ in range(3)), []
 
@@ -231,7 +236,8 @@ def test_offline_is_said(backend, monkeypatch):
     assert "HF_HUB_OFFLINE" in backend.missing("3b-mix-448")
 
 
-def test_too_little_memory_is_said(backend, monkeypatch):
+def test_too_little_memory_is_said(monkeypatch):
+    backend = LocalBackend()  # whose pool is empty: what could be evicted counts as free
     monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: "/somewhere")
     monkeypatch.setattr(model_pool, "available_bytes", lambda device: 1_000_000_000)
     assert "this machine has 1.0 GB free" in backend.missing("28b-mix-224")
@@ -240,7 +246,9 @@ def test_too_little_memory_is_said(backend, monkeypatch):
     assert "in fp32 needs 11" in backend.missing("28b-mix-224", "fp32")
 
 
-def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask):
+def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask, nano_checkpoint):
+    for file in nano_checkpoint.glob("*[!x].json"):  # all but the index of the weights
+        shutil.copy(file, tmp_path)
     nano = dataclasses.replace(lookup.find("nano-224"), path=tmp_path)
     monkeypatch.setattr(lookup, "BUILT_IN", (nano,))
     backend = LocalBackend()
@@ -253,12 +261,12 @@ def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask):
 def test_an_idle_model_makes_room_for_another(ask, monkeypatch):
     backend = LocalBackend()
     answer(backend, ask(tokens=1, precision="fp32"))
-    held = [key for key, each in backend._residents.items() if each.is_loaded]
+    held = [key for key, each in backend._pool.items() if each.is_loaded]
     free = iter([0])  # too little until something was let go
     monkeypatch.setattr(model_pool, "available_bytes", lambda device: next(free, 10**12))
     answer(backend, ask(tokens=1, precision="bf16"))
     assert held == [("nano-224", "fp32")]
-    assert [key for key, _ in backend._residents.items()] == [("nano-224", "bf16")]
+    assert [key for key, _ in backend._pool.items()] == [("nano-224", "bf16")]
     backend.close()
 
 
@@ -277,23 +285,22 @@ def test_one_model_is_loaded_at_a_time_and_the_wait_can_be_left(monkeypatch, nan
         raise TimeoutError
 
     monkeypatch.setattr("models.loading.loader.Loader.load", load)
-    first = threading.Thread(
-        target=backend._residents.load_for(("nano-224", "fp32")), args=(print,)
-    )
+    first = threading.Thread(target=backend._pool.load_for(("nano-224", "fp32")), args=(print,))
     first.start()
     assert loading.wait(SOON_S)
     with pytest.raises(TimeoutError):
-        backend._residents.load_for(("nano-224", "bf16"))(leave)
+        backend._pool.load_for(("nano-224", "bf16"))(leave)
     assert loaded == []
     let_go.set()
     first.join()
-    backend._residents.load_for(("nano-224", "bf16"))(leave)
+    backend._pool.load_for(("nano-224", "bf16"))(leave)
     assert loaded == ["fp32", "bf16"]
 
 
 def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
     def select(model, checkpoint, name, status):
         status(StatusEvent("Downloading an adapter …"))
+        return Selection()
 
     monkeypatch.setattr("models.hub.adapters.select", select)
     backend = LocalBackend()
@@ -338,11 +345,11 @@ def test_when_memory_runs_out_it_is_said_and_others_make_room(ask, monkeypatch, 
     def fail(*arguments, **options):
         raise failure
 
-    ((_, light),) = [each for each in backend._residents.items() if each[0][1] == "bf16"]
+    ((_, light),) = [each for each in backend._pool.items() if each[0][1] == "bf16"]
     monkeypatch.setattr(light._engine._decoder, "prefill", fail)
     with pytest.raises(UserError, match=r"memory ran out.*Another model has made room; try again"):
         list(backend.answer(ask(precision="bf16")))
-    assert [key for key, _ in backend._residents.items()] == [("nano-224", "bf16")]
+    assert [key for key, _ in backend._pool.items()] == [("nano-224", "bf16")]
     with pytest.raises(UserError, match=r"memory ran out with nano-224 in bf16\. Choose "):
         list(backend.answer(ask(precision="bf16")))
     monkeypatch.undo()
@@ -350,11 +357,25 @@ def test_when_memory_runs_out_it_is_said_and_others_make_room(ask, monkeypatch, 
     backend.close()
 
 
-def test_the_wait_for_others_is_told_apart_from_the_work(ask):
+def test_the_wait_for_others_is_told_apart_from_the_work(ask, monkeypatch):
     backend = LocalBackend()
-    _, alone = answer(backend, ask(tokens=2))
-    assert alone.timings.wait_s >= 0
-    timings = dataclasses.replace(alone.timings, load_s=1.0, first_token_s=0.5)
-    told = local_backend._with_wait(dataclasses.replace(alone, timings=timings), first_s=4.0)
-    assert told.timings.wait_s == pytest.approx(2.5)
+    loading, go_on, load = threading.Event(), threading.Event(), Loader.load
+
+    def slow_load(*arguments):
+        loading.set()
+        assert go_on.wait(SOON_S)
+        return load(*arguments)
+
+    monkeypatch.setattr(Loader, "load", slow_load)
+    first, second = (backend.answer(ask(tokens=1)) for _ in range(2))
+    next(first)
+    assert loading.wait(SOON_S)
+    assert next(second) == StatusEvent("Waiting for other requests …")
+    started = time.monotonic()
+    held_s = time.monotonic() - started
+    go_on.set()
+    *_, one = first
+    *_, other = second
+    assert one.timings.load_s > 0 and other.timings.load_s < one.timings.load_s
+    assert other.timings.wait_s >= held_s
     backend.close()

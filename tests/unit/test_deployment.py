@@ -217,7 +217,7 @@ def test_a_checkpoint_in_a_folder_gets_a_plain_name(folder, written, name):
 
 def test_a_folder_without_a_latin_letter_is_refused_in_words(folder):
     renamed = folder.rename(folder.parent / "模型")
-    with pytest.raises(UserError, match="'模型' has no letter of the Latin alphabet.*Rename it"):
+    with pytest.raises(UserError, match=r"'模型' has no letter of the Latin alphabet.*Rename it"):
         deployment.read({deployment.CHECKPOINTS: f"{renamed}=nano-224"})
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from models.limits import MAX_PROMPT_CHARACTERS
 from models.prompts import grammar
-from models.prompts.grammar import LANGUAGES, LONGEST_PROMPT, Task, build, check, parse
+from models.prompts.grammar import LANGUAGES, Task, build, check, parse
 from models.schema import Box, UserError
 
 BOX = Box(100 / 1023, 200 / 1023, 300 / 1023, 400 / 1023)
@@ -104,7 +105,7 @@ def test_prompts_that_would_break_the_sequence_are_refused(prompt):
 
 
 def test_a_prompt_at_the_limit_passes():
-    check("ж" * LONGEST_PROMPT)
+    check("ж" * MAX_PROMPT_CHARACTERS)
     check("इस चित्र में क्या है?\u200d")
 
 

@@ -15,7 +15,14 @@ from importlinter.cli import lint_imports
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("data", "evaluation", "models", "training", "ui")
 # What a page or a command line needs before it knows whether anything is to be computed.
-LIGHT = ("models.schema", "models.images", "models.catalog", "models.prompts", "models.generate")
+LIGHT = (
+    "models.limits",
+    "models.schema",
+    "models.images",
+    "models.catalog",
+    "models.prompts",
+    "models.generate",
+)
 
 
 def module_names(*packages: str) -> list[str]:

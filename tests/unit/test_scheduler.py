@@ -7,6 +7,7 @@ answering.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -74,6 +75,18 @@ class Gate:
                 return
         self.ended.append(request)
         yield request
+
+
+def test_the_wait_of_a_job_is_timed_from_its_queueing_to_its_start(make):
+    gate = Gate()
+    scheduler = make(gate)
+    first = scheduler.submit("first")
+    assert gate.started.wait(SOON_S)
+    second = scheduler.submit("second")
+    held_s = time.monotonic() - second.queued_at
+    gate.opened.set()
+    take(first), take(second)
+    assert second.wait_s >= held_s
 
 
 def test_the_first_job_loads_and_the_next_does_not(make):
@@ -172,7 +185,7 @@ def test_a_thread_that_ends_with_a_full_queue_refuses_those_that_wait_and_no_oth
             raise SystemExit
         yield request
 
-    scheduler = make(work, capacity=3)
+    scheduler = make(work, max_queued=3)
     jobs = [scheduler.submit(name) for name in ("deadly", "b", "c")]
     assert started.wait(SOON_S)
     with pytest.raises(UserError, match="busy"):
@@ -235,7 +248,7 @@ def test_a_failed_load_is_tried_again(make):
 
 def test_a_full_queue_refuses(make):
     gate = Gate()
-    scheduler = make(gate, capacity=2)
+    scheduler = make(gate, max_queued=2)
     jobs = [scheduler.submit("a"), scheduler.submit("b")]
     with pytest.raises(UserError, match="busy"):
         scheduler.submit("c")
