@@ -7,6 +7,7 @@ left out, as they are no single object.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -19,13 +20,12 @@ import numpy as np
 import torch
 
 from data.items import Item, Truth
-from models.catalog.checkpoints import NANO
+from models.catalog.checkpoints import NANO_CODEC
 from models.masks.codec import MaskCodec, crop
 from models.prompts.tokens import encode_box, encode_codes
 from models.schema import Box, UserError
 
 MASKS_AT_ONCE = 64
-NANOS_CODEC = NANO.codec
 
 _Found = tuple[Path, dict, str, tuple[Truth, ...]]  # file, its entry, name of the kind, objects
 
@@ -45,15 +45,14 @@ def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None
             f"{file} is no COCO file: {type(error).__name__} {error}.",
             "It needs images, annotations with a bbox, and categories.",
         ) from None
-    codes = _codes(items, codec or NANOS_CODEC) if masks else None
+    codes: Iterator[str] = itertools.repeat("")
+    if masks:
+        codes = _codes(items, codec or NANO_CODEC)
     return [
         Item(
             path,
             f"{'segment' if masks else 'detect'} {name}",
-            " ; ".join(
-                encode_box(truth.box) + (next(codes) if codes else "") + f" {name}"
-                for truth in truths
-            ),
+            " ; ".join(encode_box(truth.box) + next(codes) + f" {name}" for truth in truths),
             truths=truths,
         )
         for path, _, name, truths in items
@@ -177,8 +176,14 @@ def _codes(items: Sequence[tuple[Path, dict, str, tuple[Truth, ...]]], file: Pat
     objects = [(truth, picture) for _, picture, _, truths in items for truth in truths]
     for start in range(0, len(objects), MASKS_AT_ONCE):
         inside = [
-            crop(truth.mask(), truth.box.to_xyxy_px(picture["width"], picture["height"]))
+            _inside_box(truth, picture["width"], picture["height"])
             for truth, picture in objects[start : start + MASKS_AT_ONCE]
         ]
         for codes in codec.encode(torch.from_numpy(np.stack(inside))[:, None]).tolist():
             yield encode_codes(codes)
+
+
+def _inside_box(truth: Truth, width: int, height: int) -> np.ndarray:
+    """The mask of an object that has one, as the codec takes it."""
+    assert truth.mask is not None
+    return crop(truth.mask(), truth.box.to_xyxy_px(width, height))

@@ -14,12 +14,13 @@ This module knows no tokenizer and no model.
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -113,6 +114,7 @@ def read(source: Source) -> Sequence[Item]:
     wanted = {"task": source.task} if is_coco else {}  # of others it says nothing
     for problem, remedy in refused(source.name, half=source.half, **wanted):
         raise UserError(problem, remedy)
+    items: Sequence[Item]
     if source.name == "easy-vqa":
         items = _easy_vqa(source.split)
     elif source.name.endswith(".jsonl"):
@@ -133,8 +135,27 @@ def read(source: Source) -> Sequence[Item]:
     return items
 
 
+class _Items(Sequence[Item]):
+    """Items that are made when they are asked for."""
+
+    @abstractmethod
+    def item(self, index: int) -> Item:
+        """One of them; IndexError where there is none."""
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self.item(each) for each in range(*index.indices(len(self)))]
+        return self.item(index)
+
+
 @dataclass(frozen=True)
-class _Some(Sequence):
+class _Some(_Items):
     """Some of the items, in an order."""
 
     items: Sequence[Item]
@@ -143,7 +164,8 @@ class _Some(Sequence):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, index: int) -> Item:
+    def item(self, index: int) -> Item:
+        """The item at a place of the order."""
         return self.items[self.chosen[index]]
 
 
@@ -218,7 +240,7 @@ _TEMPLATES = "Write columns in braces, such as 'answer en {question}'."
 
 
 @dataclass(frozen=True)
-class _Rows(Sequence):
+class _Rows(_Items):
     """Rows of a Hugging Face dataset as items; a row is decoded when its picture is opened."""
 
     rows: Any  # datasets.Dataset
@@ -228,7 +250,8 @@ class _Rows(Sequence):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Item:
+    def item(self, index: int) -> Item:
+        """The item of a row."""
         row = self.texts[index]
         answers = _answers(row[self.source.answer])
         return Item(

@@ -18,7 +18,7 @@ def configuration(
     `vocabulary` has the ids of `<pad>`, `<bos>`, `<eos>` and `<image>`; `text` are further settings
     of the text model.
     """
-    special = {
+    special: dict[str, Any] = {
         "pad_token_id": vocabulary["<pad>"],
         "bos_token_id": vocabulary["<bos>"],
         "eos_token_id": vocabulary["<eos>"],

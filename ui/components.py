@@ -37,7 +37,10 @@ class SafeImage(gr.Image):
 
     is_template = True  # the browser shows it as the image component it derives from
 
-    def preprocess(self, payload: ImageData | None) -> OpenedImage | UserError | None:
+    # A handler takes what its own component gives, never that of the base class.
+    def preprocess(  # type: ignore[override]
+        self, payload: ImageData | None
+    ) -> OpenedImage | UserError | None:
         """The opened picture, None where there is none, or the reason why it is not opened.
 
         The reason is returned, not raised: only a handler can put it on the page.

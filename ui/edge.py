@@ -147,6 +147,7 @@ def _check(blocks: Any, path: str, given: Mapping[str, Any]) -> None:
             )
         fn = by_name[name]
         parameters = _parameters(blocks, name)
+        values: Any
         if version == "v2":
             check_names(given, parameters)
             defaults = [each["parameter_default"] for each in parameters]

@@ -90,7 +90,8 @@ class FoundPicture(gr.HTML):
             density="many" if len(drawn) > MOST_LABELLED else "few",
         )
 
-    def postprocess(self, value: Any) -> FoundData | None:
+    # What may be given follows from `data_model`: Gradio's own components differ in it likewise.
+    def postprocess(self, value: Any) -> FoundData | None:  # type: ignore[override]
         """What `saved` gave, or nothing."""
         return value
 

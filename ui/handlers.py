@@ -21,7 +21,6 @@ from models.schema import (
     Decoding,
     Request,
     Result,
-    StatusEvent,
     TokenEvent,
     UserError,
 )
@@ -176,17 +175,17 @@ class Handlers:
                 for event in events:
                     if stop.is_set():
                         return
-                    if isinstance(event, TokenEvent) and first_token_s is None:
-                        first_token_s = event.elapsed_s
-                    if isinstance(event, Result):
+                    if isinstance(event, TokenEvent):
+                        if first_token_s is None:
+                            first_token_s = event.elapsed_s
+                        if time.monotonic() - shown_at >= self._pause_s():
+                            yield partial(request, event, first_token_s)
+                            shown_at = time.monotonic()
+                    elif isinstance(event, Result):
                         yield finished(request, event)
-                    elif isinstance(event, StatusEvent):
-                        if event != said:  # it comes again and again, for this to look at `stop`
-                            said = event
-                            yield waiting(request, event)
-                    elif time.monotonic() - shown_at >= self._pause_s():
-                        yield partial(request, event, first_token_s)
-                        shown_at = time.monotonic()
+                    elif event != said:  # it comes again and again, for this to look at `stop`
+                        said = event
+                        yield waiting(request, event)
             finally:
                 events.close()
 
@@ -278,7 +277,8 @@ class Handlers:
         bottom, free prompt, precision, the six of decoding, expected) and then what `choose`
         returns.
         """
-        example = self._examples[int(event.target.elem_id.removeprefix("example-"))]
+        target: Any = event.target
+        example = self._examples[int(target.elem_id.removeprefix("example-"))]
         parsed, checkpoint = example.parsed, example.checkpoint
         box = parsed.box
         edges: tuple[Any, ...] = (gr.skip(),) * 4

@@ -141,7 +141,7 @@ def inputs_panel() -> Inputs:
     )
     with gr.Group(visible=False, elem_id="box") as box_row:
         with gr.Row():
-            box = tuple(
+            left, top, right, bottom = (
                 Number(value, label=f"{edge} %", minimum=0, maximum=100, min_width=72)
                 for edge, value in (("Left", 25), ("Top", 25), ("Right", 75), ("Bottom", 75))
             )
@@ -166,7 +166,7 @@ def inputs_panel() -> Inputs:
         question=question,
         answer=answer,
         objects=objects,
-        box=box,
+        box=(left, top, right, bottom),
         box_row=box_row,
         text=text,
     )
@@ -328,5 +328,6 @@ def examples_panel(examples: tuple[Example, ...]) -> list[gr.Button]:
             for index, example in enumerate(examples)
         ]
     for button in buttons:
-        button.keep_in_cache.add(button.icon["path"])  # the cards outlive the uploads
+        icon: Any = button.icon  # Gradio made a file of it
+        button.keep_in_cache.add(icon["path"])  # the cards outlive the uploads
     return buttons

@@ -111,7 +111,7 @@ def _wire_model(
 ) -> list[Any]:
     """The pickers offer only what exists; returns what `ModelHandlers.choose` updates."""
     pickers = model.settings[:5]
-    chosen = [model.size, model.variant, model.resolution, model.adapter, model.notice]
+    chosen: list[Any] = [model.size, model.variant, model.resolution, model.adapter, model.notice]
     chosen += [model.needs, model.panel, model.knowledge]
     gr.on(
         triggers=[picker.input for picker in pickers[:4]],

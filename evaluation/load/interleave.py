@@ -23,7 +23,7 @@ from models.catalog import deployment
 from models.catalog.checkpoints import NANO
 from models.limits import MAX_DEADLINE_S
 from models.loading.loader import Loader
-from models.schema import Decoding, Request
+from models.schema import Decoding, Request, Result
 from models.serving.local_backend import LocalBackend
 from training.nano.scenes.scene import HELD_OUT, draw
 
@@ -44,7 +44,7 @@ def make_adapters(folder: Path) -> None:
         config = LoraConfig(
             r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False
         )
-        get_peft_model(model, config).save_pretrained(folder / name)
+        get_peft_model(model, config).save_pretrained(str(folder / name))
 
 
 def text(backend: LocalBackend, choice: Choice) -> str:
@@ -59,6 +59,7 @@ def text(backend: LocalBackend, choice: Choice) -> str:
             deadline_s=MAX_DEADLINE_S,
         )
     )
+    assert isinstance(result, Result)  # an answer ends with it
     return result.text
 
 
@@ -68,7 +69,7 @@ def wrong_answers(requests: int, threads: int, seed: int = 0) -> list[tuple[Choi
     ValueError where the adapters do not change the answers, so that nothing would be shown.
     """
     choices: list[Choice] = [(a, p) for a in (None, *ADAPTERS) for p in PROMPTS]
-    alone = {}
+    alone: dict[Choice, str] = {}
     for adapter in (None, *ADAPTERS):
         backend = LocalBackend()
         alone |= {each: text(backend, each) for each in choices if each[0] == adapter}

@@ -50,7 +50,7 @@ QUESTIONS: tuple[dict[str, Any], ...] = (
 )
 LEAVERS = 20
 # So hot that the end is hardly ever drawn: the longest answer there is.
-ENDLESS = {
+ENDLESS: dict[str, Any] = {
     "task": "describe",
     "max_new_tokens": MAX_NEW_TOKENS,
     "temperature": MAX_TEMPERATURE,

@@ -74,6 +74,7 @@ class Visitor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        assert self._heartbeat is not None  # from __aenter__ on
         self._heartbeat.cancel()
         with suppress(asyncio.CancelledError):
             await self._heartbeat

@@ -6,7 +6,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,7 +62,8 @@ def average_precision(
     if not boxes:
         return AveragePrecision(*[Estimate(float("nan"), float("nan"), float("nan"), 0)] * 3)
     ids = {label: i for i, label in enumerate(sorted({b.label for bs in true for b in bs}), 1)}
-    annotations, results = [], []
+    annotations: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for image, (wanted, found) in enumerate(zip(true, given, strict=True), 1):
         for box in wanted:
             annotations.append(
@@ -101,11 +102,11 @@ def average_precision(
         scorer.params.areaRng, scorer.params.areaRngLbl = scorer.params.areaRng[:1], ["all"]
         scorer.params.maxDets = [100]
         scorer.evaluate()
-        found = np.array(scorer.evalImgs, object).reshape(len(ids), len(true))
+        matches = np.array(scorer.evalImgs, object).reshape(len(ids), len(true))
         rng = np.random.default_rng(0)
         everything = [np.arange(len(true))]
         draws = [rng.integers(len(true), size=len(true)) for _ in range(AP_ROUNDS)]
-        values = np.array([_precisions(scorer, found[:, each]) for each in everything + draws])
+        values = np.array([_precisions(scorer, matches[:, each]) for each in everything + draws])
     lows, highs = np.nanpercentile(values[1:], (2.5, 97.5), axis=0)
     return AveragePrecision(
         *(

@@ -242,28 +242,25 @@ def _style_asked_about(item: SceneAnswer) -> str | None:
 
 
 def _score_ocr(sheet: _Sheet, items: Sequence[SceneAnswer]) -> None:
-    printed = [item for item in items if item.scene.print]
+    printed = [(item, item.scene.print) for item in items if item.scene.print]
     blank = [item for item in items if not item.scene.print]
     for low, high in LETTER_BINS:
-        inside = [item for item in printed if low <= _letter_height(item.scene) < high]
+        inside = [
+            (item, wanted.text)
+            for item, wanted in printed
+            if low <= wanted.height_px * RESOLUTION / item.scene.image.width < high
+        ]
         size = f"{low}–{high} px" if high < 1000 else f"≥ {low} px"
         size = size if low else f"< {high} px"
         # Letters count as printed: reading "Open" for "OPEN" is wrong.
-        exact = [float(item.answer.text.strip() == item.scene.print.text) for item in inside]
-        errors = [
-            character_error_rate(item.answer.text.strip(), item.scene.print.text) for item in inside
-        ]
-        for item, right in zip(inside, exact, strict=True):
+        exact = [float(item.answer.text.strip() == text) for item, text in inside]
+        errors = [character_error_rate(item.answer.text.strip(), text) for item, text in inside]
+        for (item, _), right in zip(inside, exact, strict=True):
             if not right:
                 sheet.miss(f"ocr, letters {size}", item)
         sheet.add("ocr", f"exact, letters {size}", mean(exact))
         sheet.add("ocr", f"character error rate, letters {size}", mean(errors))
     sheet.add("ocr", "nothing printed: exact", mean(_exact(sheet, "ocr, nothing", blank)))
-
-
-def _letter_height(scene: Scene) -> float:
-    """Of the print, in pixels of a picture of RESOLUTION."""
-    return scene.print.height_px * RESOLUTION / scene.image.width
 
 
 # Boxes and masks

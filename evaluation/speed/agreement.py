@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,7 +38,8 @@ def compare(loaded: LoadedModel, resolution: int, tokens: int) -> dict[str, floa
     image = draw(HELD_OUT, resolution).image
     inputs = prepare(loaded, image, PROMPT)
     seconds = stopwatch()
-    written = loaded.model.generate(
+    model: Any = loaded.model  # its `generate` is typed for other arguments than it takes
+    written = model.generate(
         **inputs,
         max_new_tokens=tokens,
         do_sample=False,
@@ -49,10 +51,11 @@ def compare(loaded: LoadedModel, resolution: int, tokens: int) -> dict[str, floa
     prefix = prefix_ids(loaded, PROMPT)
     ids = written.sequences[0, len(prefix) :].tolist()
     seconds = stopwatch()
-    decoder = Decoder(loaded.model, rows=1, length=len(prefix) + tokens)
+    decoder = Decoder(loaded.model, slots=1, length=len(prefix) + tokens)
     *_, features = VisionTower(loaded.model).encode(pixel_values(loaded, image))
     embedded = decoder.embed(prefix, loaded.processor.image_token_id, features)
     *_, first = decoder.prefill(embedded, 0)
+    assert first is not None  # the logits come last
     found = [first[None]]
     for number, token_id in enumerate(ids[:-1]):
         found.append(decoder.step([token_id], [0], [len(prefix) + number]))

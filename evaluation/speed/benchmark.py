@@ -82,6 +82,9 @@ def together(
     Ours come at once; plain `generate` takes one after another, or all as one padded batch, which
     has to wait for the last request and ends with the longest answer.
     """
+    as_batch = other.answer_batch
+    if as_batch is None:
+        raise ValueError(f"{other.name} takes no batch")
     found: dict[str, list[float]] = {"at_once_s": [], "in_turn_s": [], "as_batch_s": []}
     for number in range(REPEATS):
         seed = HELD_OUT + 1000 + number * rows
@@ -97,7 +100,7 @@ def together(
             other.answer(*pair)
         found["in_turn_s"].append(seconds())
         seconds = stopwatch()
-        other.answer_batch(images, prompts)
+        as_batch(images, prompts)
         found["as_batch_s"].append(seconds())
     return {name: statistics.median(values) for name, values in found.items()}
 
@@ -234,11 +237,11 @@ def render(record: dict) -> str:
             )
             for each in record["together"]
         ]
-        head = (
+        heading = (
             "requests", "ours at once, s", "plain in turn, s", "plain as batch, s", "× in turn",
             "× batch",
         )  # fmt: skip
-        parts.append(table(head, cells, markdown=True))
+        parts.append(table(heading, cells, markdown=True))
     return "\n\n".join(parts)
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -106,6 +106,7 @@ def served(
             elif isinstance(event, Result):
                 result = event
         total = seconds()
+        assert result is not None  # an answer ends with it
         first = total if first is None else first
         return Run(prompt, result.text.strip(), first, total, result.timings.tokens), result
 
@@ -125,11 +126,14 @@ def plain(checkpoint: str, precision: str, max_new_tokens: int) -> Implementatio
     load_s = seconds()
 
     @torch.inference_mode()
-    def run(images: Sequence[Image.Image], prompts: Sequence[str], clock: _Clock | None = None):
+    def run(
+        images: Sequence[Image.Image], prompts: Sequence[str], clock: _Clock | None = None
+    ) -> torch.Tensor:
         texts = [f"<image>{prompt}" for prompt in prompts]
         inputs = processor(text=texts, images=list(images), return_tensors="pt", padding=True)
         inputs = inputs.to(device).to(model.dtype)
-        out = model.generate(
+        untyped: Any = model  # its `generate` is typed for other arguments than it takes
+        out = untyped.generate(
             **inputs, do_sample=False, max_new_tokens=max_new_tokens, streamer=clock
         )
         return out[:, inputs["input_ids"].shape[1] :]

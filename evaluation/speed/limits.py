@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -37,7 +38,7 @@ def measure(device: torch.device, dtypes: dict[str, torch.dtype]) -> Limits:
     rates = {}
     for name, dtype in dtypes.items():
         square = torch.randn(_SIDE, _SIDE, device=device).to(dtype)
-        product_s = _median(lambda square=square: _product(square), device)
+        product_s = _median(partial(_product, square), device)
         rates[name] = 2 * _SIDE**3 / product_s
     return Limits(numbers.nbytes / read_s, rates)
 

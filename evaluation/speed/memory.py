@@ -190,7 +190,8 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
-        print(json.dumps(measure(*options.here, options.plain)))
+        checkpoint, precision = options.here
+        print(json.dumps(measure(checkpoint, precision, options.plain)))
         return
     rows = []
     for name in (*options.checkpoints, *offer(options.folder)):

@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from models.catalog import lookup
-from models.catalog.checkpoints import NANO, Checkpoint
-from models.loading.loader import CODEC_FILE
+from models.catalog.checkpoints import NANO, NANO_CODEC, Checkpoint
+from models.loading.loader import CODEC_FILE, local_folder
 from training.configuration import configuration
 
 SHARD_BYTES = 2_000_000_000
@@ -44,7 +44,8 @@ def published_name(name: str) -> str:
 def build(checkpoint: Checkpoint, out: Path) -> None:
     """Writes the folder; about as many bytes as the published one has."""
     out.mkdir(parents=True, exist_ok=True)
-    processor = PaliGemmaProcessor.from_pretrained(NANO.path)
+    nano = local_folder(NANO)
+    processor = PaliGemmaProcessor.from_pretrained(nano)
     processor.image_processor.size = {
         "height": checkpoint.resolution,
         "width": checkpoint.resolution,
@@ -56,13 +57,13 @@ def build(checkpoint: Checkpoint, out: Path) -> None:
     settings = configuration(checkpoint.shape, checkpoint.resolution, vocabulary)
     settings.dtype = torch.bfloat16
     settings.save_pretrained(out)
-    shutil.copy(NANO.path / "generation_config.json", out)
-    shutil.copy(NANO.codec, out / CODEC_FILE)
+    shutil.copy(nano / "generation_config.json", out)
+    shutil.copy(NANO_CODEC, out / CODEC_FILE)
     with torch.device("meta"):
         model = PaliGemmaForConditionalGeneration(settings)
     shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
     shards = list(_shards(shapes))
-    where = {}
+    where: dict[str, str] = {}
     for number, names in enumerate(shards, 1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         tensors = {published_name(name): _random(name, shapes[name]) for name in names}

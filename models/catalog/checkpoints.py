@@ -11,7 +11,7 @@ from pathlib import Path
 from models.catalog.architectures import SHAPES, Shape
 
 _CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-_CODEC = _CHECKPOINTS / "mask_codec.safetensors"  # of both sizes of nano
+NANO_CODEC = _CHECKPOINTS / "mask_codec.safetensors"  # of both sizes of nano
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _nano(resolution: int) -> Checkpoint:
     name = f"nano-{resolution}"
     shape = SHAPES["nano"]
     return Checkpoint(
-        name, "nano", "mix", resolution, shape, path=_CHECKPOINTS / name, codec=_CODEC
+        name, "nano", "mix", resolution, shape, path=_CHECKPOINTS / name, codec=NANO_CODEC
     )
 
 

@@ -92,7 +92,7 @@ def read(environment: Mapping[str, str]) -> Deployment:
             )
         known[checkpoint.name] = checkpoint
         own.append(checkpoint)
-    adapters = []
+    adapters: list[Adapter] = []
     for entry, source, base in _entries(environment, ADAPTERS, known):
         if base not in known:
             raise _bad(ADAPTERS, entry, f"there is no {base!r}", _names(tuple(known.values())))
@@ -161,16 +161,16 @@ def _checkpoint(entry: str, source: str, like: Checkpoint) -> Checkpoint:
     where = _place(CHECKPOINTS, entry, source)
     if isinstance(where, Path):
         _check_architecture(entry, where, like)
-        written, place = folder_name(where), {"path": where, "hub_id": None}
+        written, placed = folder_name(where), replace(like, path=where, hub_id=None)
     else:
         hub_id, _, revision = where.partition("@")
         written = hub_id.rpartition("/")[2]
-        place = {"path": None, "hub_id": hub_id, "revision": revision or None}
+        placed = replace(like, path=None, hub_id=hub_id, revision=revision or None)
     name = _plain_name(written)
     if not name:
         reason = f"{written!r} has no letter of the Latin alphabet and no digit to be named by"
         raise _bad(CHECKPOINTS, entry, reason, "Rename it.")
-    return replace(like, name=name, variant=name, is_gated=False, **place)
+    return replace(placed, name=name, variant=name, is_gated=False)
 
 
 def _plain_name(written: str) -> str:

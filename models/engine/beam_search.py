@@ -37,7 +37,8 @@ def search(
     `must_stop` is asked after each step, and gives a reason or None.
     """
     watch = _Watch(must_stop)
-    output = loaded.model.generate(
+    model: Any = loaded.model  # its `generate` is typed for other arguments than it takes
+    output = model.generate(
         **inputs,
         max_new_tokens=decoding.max_new_tokens,
         do_sample=False,

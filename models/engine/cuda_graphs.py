@@ -133,10 +133,11 @@ class CudaGraphs:
             inputs = torch.empty(3, high, dtype=torch.int64, device=self._decoder.device)
             self._inputs[high] = inputs
         inputs.copy_(torch.tensor(numbers))
+        token_ids, taken, written = inputs
 
         # 3. The step.
         def eager() -> torch.Tensor:
-            return self._decoder.step_tensors(*inputs, shape.slots, shape.tokens)
+            return self._decoder.step_tensors(token_ids, taken, written, shape.slots, shape.tokens)
 
         logits = self._replay_of(shape, eager)()  # (slots of the shape, vocabulary)
         return logits[list(slots)]

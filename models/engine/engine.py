@@ -61,20 +61,26 @@ class Finished:
 
 @dataclass(eq=False)  # one is found by identity, not by comparing pictures
 class Row:
-    """A request while it is answered: its place in the cache, and what has come so far."""
+    """A request while it is answered: its slot in the cache, and what has come so far."""
 
     request: Request
     cancelled: threading.Event
     detokenizer: Detokenizer
     steps: LogitsProcessorList
     started: float
-    place: int | None = None
+    taken_slot: int | None = None  # with beams it takes none
     length: int = 0  # tokens in the cache
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     failure: Exception | None = None
     first_token_s: float = 0.0
     last_token_s: float = 0.0
+
+    @property
+    def slot(self) -> int:
+        """The slot of the cache, for a row that has taken one."""
+        assert self.taken_slot is not None
+        return self.taken_slot
 
     def must_stop(self) -> str | None:
         """Why no further token is wanted, None where one is."""
@@ -153,7 +159,7 @@ class Engine:
         if request.decoding.num_beams > 1:
             yield from self._search(row, status)
             return
-        row.place = self._free.pop(0)
+        row.taken_slot = self._free.pop(0)
         try:
             # 1. The picture and the prompt, a layer at a time.
             reason = None
@@ -186,7 +192,7 @@ class Engine:
         finally:
             if row in self.rows:
                 self.rows.remove(row)
-            self._free.append(row.place)
+            self._free.append(row.slot)
             self._free.sort()  # rows stay close together at the front
 
     def step(self) -> None:
@@ -197,7 +203,7 @@ class Engine:
         self._stepped_at = time.monotonic()
         groups: dict[Hashable, list[Row]] = {}
         for row in self.rows:
-            key = row.place if self._one_by_one else row.request.adapter
+            key: Hashable = row.slot if self._one_by_one else row.request.adapter
             groups.setdefault(key, []).append(row)
         for rows in groups.values():
             try:
@@ -224,13 +230,13 @@ class Engine:
     def _advance(self, rows: list[Row]) -> None:
         """One step of rows that have the same adapter."""
         self._select(rows[0].request.adapter)
-        rows = sorted(rows, key=lambda row: row.place)
-        places, lengths = [row.place for row in rows], [row.length for row in rows]
+        rows = sorted(rows, key=lambda row: row.slot)
+        slots, lengths = [row.slot for row in rows], [row.length for row in rows]
         ids = [row.ids[-1] for row in rows]
         if self._graphs is None:
-            logits = self._decoder.step(ids, places, lengths)  # (rows, vocabulary)
+            logits = self._decoder.step(ids, slots, lengths)  # (rows, vocabulary)
         else:
-            logits = self._graphs.step(self._selected, ids, places, lengths)
+            logits = self._graphs.step(self._selected, ids, slots, lengths)
         likeliest = logits.argmax(-1).tolist()
         for row, own, best in zip(rows, logits, likeliest, strict=True):
             row.length += 1
@@ -257,11 +263,12 @@ class Engine:
             for features in self._by_layers(request, self._tower.encode(pixels)):
                 if features is None:
                     yield None
+            assert features is not None  # the last of them
             self.features.keep(key, features)
         # 3. The decoder.
         embedded = self._decoder.embed(ids, self._image_id, features)  # (tokens, width)
         row.length = len(ids)
-        yield from self._by_layers(request, self._decoder.prefill(embedded, row.place))
+        yield from self._by_layers(request, self._decoder.prefill(embedded, row.slot))
 
     def _by_layers(self, request: Request, layers: Iterator[Event]) -> Iterator[Event]:
         """The same with the request's adapter: others may have been served between two layers."""
@@ -343,7 +350,10 @@ def generate(
 ) -> Iterator[TokenEvent | Finished]:
     """Answer one request on an engine of its own; see `Engine.answer`."""
     engine = Engine(loaded, most_rows=1)
-    yield from engine.alone(engine.answer(request, cancelled or threading.Event()))
+    events: Iterator[TokenEvent | Finished] = engine.alone(
+        engine.answer(request, cancelled or threading.Event())
+    )
+    yield from events
 
 
 def rows_that_fit(loaded: LoadedModel, length: int) -> int:

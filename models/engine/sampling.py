@@ -6,6 +6,8 @@ that rows that sample beside each other do not disturb each other's seed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import (
     LogitsProcessor,
@@ -55,7 +57,8 @@ def draw(logits: torch.Tensor, steps: LogitsProcessorList) -> int:
 
     As `generate` does, scores are computed in float32.
     """
-    return int(steps(None, logits.float()[None]).argmax())
+    ids: Any = None  # what was written so far, which none of `warpers` reads
+    return int(steps(ids, logits.float()[None]).argmax())
 
 
 def log_probability(logits: torch.Tensor, token_id: int) -> float:

@@ -4,6 +4,7 @@ It may import every package of `models`, torch only once there is something to a
 shall cost neither time nor memory. It knows no page.
 """
 
-from models.generate.cli import FAILED, INTERRUPTED, main
+from models.generate.arguments import FAILED, INTERRUPTED
+from models.generate.cli import main
 
 __all__ = ["FAILED", "INTERRUPTED", "main"]

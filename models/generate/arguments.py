@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from models.catalog import lookup
+from models.catalog.memory import PRECISIONS
 from models.schema import UserError
 
 FAILED = 2
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "--precision",
         metavar="NAME",
         default="auto",
-        help=f"of the weights: auto (default), {', '.join(lookup.PRECISIONS)}",
+        help=f"of the weights: auto (default), {', '.join(PRECISIONS)}",
     )
     add(
         "--max-new-tokens",

@@ -21,8 +21,12 @@ MAX_LINE_BYTES = 1_000_000
 STANDARD_INPUT = "-"
 
 _HOW = 'Write {"image": "cat.png", "prompt": "caption en"}.'
-_REQUIRED = {"image": str, "prompt": str}
-_OPTIONAL = {"id": (str, int), "max_new_tokens": int, "adapter": str}
+_REQUIRED: dict[str, type | tuple[type, ...]] = {"image": str, "prompt": str}
+_OPTIONAL: dict[str, type | tuple[type, ...]] = {
+    "id": (str, int),
+    "max_new_tokens": int,
+    "adapter": str,
+}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 
@@ -14,7 +15,8 @@ def write_utf8() -> None:
     Half of a surrogate pair, which no encoding has, becomes an escape that JSON has too.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):  # not what stands in for it in one process
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def complain(message: str) -> None:

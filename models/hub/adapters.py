@@ -167,6 +167,7 @@ def fetch(checkpoint: str, name: str, status: Status = lambda event: None) -> Pa
         return _visitors(name, status)
     if adapter.path is not None:
         return adapter.path
+    assert adapter.hub_id is not None  # it is in a folder or on the Hub
     return download.fetch(
         adapter.hub_id,
         status,

@@ -224,9 +224,12 @@ def _check_hash(file: Path, repo_id: str) -> None:
 
 def _failures() -> tuple[type[BaseException], ...]:
     """What a download raises: HTTP and system errors, and what the transfer library throws."""
-    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, XetDownloadError
+    from huggingface_hub import errors
 
-    return (HTTPError, OSError, LocalEntryNotFoundError, XetDownloadError, RuntimeError)
+    # Of whichever HTTP library it uses, which it does not say that it offers.
+    from_http = errors.HTTPError  # type: ignore[attr-defined]
+    own = (errors.LocalEntryNotFoundError, errors.XetDownloadError)
+    return (from_http, OSError, *own, RuntimeError)
 
 
 def _is_unreachable(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ import io
 import itertools
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
@@ -31,7 +32,7 @@ def to_srgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
     UserError where its colours or palette turn out to be broken. The picture may be closed.
     """
     profile, gamma = image.info.get("icc_profile"), image.info.get("gamma")
-    is_screen = "srgb" in image.info or not gamma
+    is_screen = "srgb" in image.info
     if image.mode in _DEEP_MODES:
         notes.append("Brightness was reduced to 8 bits.")
         image = _from_deep(image)
@@ -46,9 +47,9 @@ def to_srgb(image: Image.Image, notes: list[str], name: str) -> Image.Image:
         rgb = _transformed(image, _lab_to_srgb())
     else:
         rgb = _converted(image, "RGB", name)
-        if not is_screen:
+        if gamma and not is_screen:
             rgb = _by_gamma(rgb, gamma, notes)
-    if alpha is not None and alpha.getextrema()[0] < 255:
+    if alpha is not None and _ranges(alpha)[0][0] < 255:
         notes.append("Transparent parts were put on white.")
         rgb.paste("white", mask=ImageChops.invert(alpha))
     return rgb
@@ -65,7 +66,7 @@ def _by_profile(image: Image.Image, data: bytes, notes: list[str], name: str) ->
     except (OSError, ImageCms.PyCMSError, ValueError, TypeError):
         notes.append("The colour profile of the file is damaged and was ignored.")
         return _converted(image, "RGB", name)
-    if transform is None:
+    if transform is None or mode is None:
         notes.append("The colour profile of the file is of other colours and was ignored.")
         return _converted(image, "RGB", name)
     source = _converted(image, mode, name)
@@ -99,7 +100,13 @@ def _is_srgb(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     """Whether a transform leaves colours as they are."""
     colours = _sample_colours().convert(mode)
     changed = ImageChops.difference(transform.apply(colours), colours.convert("RGB"))
-    return max(high for _, high in changed.getextrema()) <= _SAME_COLOUR
+    return max(high for _, high in _ranges(changed)) <= _SAME_COLOUR
+
+
+def _ranges(image: Image.Image) -> tuple[tuple[float, float], ...]:
+    """The least and the greatest value of each band."""
+    found: Any = image.getextrema()  # of one band it is not in a tuple
+    return found if len(image.getbands()) > 1 else (found,)
 
 
 @cache

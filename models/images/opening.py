@@ -10,7 +10,7 @@ import importlib.util
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
@@ -104,7 +104,7 @@ def _as_file(source: str | Path | bytes | BinaryIO) -> tuple[str, BinaryIO]:
     if isinstance(source, (bytes, bytearray)):
         return "The picture", io.BytesIO(source)
     if hasattr(source, "read"):
-        return "The picture", source
+        return "The picture", cast(BinaryIO, source)
     path = Path(source)
     try:
         if not path.exists():
@@ -175,17 +175,17 @@ def _unknown_tiff(file: BinaryIO, name: str) -> UserError | None:
 
 
 def _normalise(
-    image: ImageFile.ImageFile, file: BinaryIO, name: str, reduce_above: int | None
+    opened: ImageFile.ImageFile, file: BinaryIO, name: str, reduce_above: int | None
 ) -> OpenedImage:
     """Decode the first frame; depth, colours, alpha and orientation as a screen shows them."""
     notes: list[str] = []
     try:
-        if image.format != "MPO" and getattr(image, "is_animated", False):
-            part = "page" if image.format == "TIFF" else "frame"
+        if opened.format != "MPO" and getattr(opened, "is_animated", False):
+            part = "page" if opened.format == "TIFF" else "frame"
             notes.append(f"The file has several {part}s; only the first is used.")
-        stored = _orientation(image)
-        full_size = image.size
-        image = _loaded(image, file, notes, reduce_above)
+        stored = _orientation(opened)
+        full_size = opened.size
+        image = _loaded(opened, file, notes, reduce_above)
         turn = _TURNS.get(_orientation(image))  # none for a TIFF, which Pillow turns as it loads
     except DECODER_ERRORS as error:
         raise damaged(name, error) from None

@@ -8,6 +8,7 @@ module knows nothing of requests, tokens' meaning, or when an answer ends.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from transformers import PaliGemmaForConditionalGeneration
@@ -23,7 +24,9 @@ class Decoder:
     """The text side of a loaded model, which may be spread over several GPUs by layers."""
 
     def __init__(self, model: PaliGemmaForConditionalGeneration, slots: int, length: int):
-        text = model.model.language_model
+        text: Any = (
+            model.model.language_model
+        )  # torch types the parts of modules as Tensor | Module
         config = text.config
         self._model, self._text = model, text
         self._head_dim, self._eps = config.head_dim, config.rms_norm_eps
@@ -34,7 +37,7 @@ class Decoder:
             config.sliding_window if kind == "sliding_attention" else None
             for kind in config.layer_types
         ]
-        self._gains = {
+        self._gains: dict[torch.nn.Module, torch.Tensor] = {
             module: module.weight.float() + 1.0
             for module in text.modules()
             if isinstance(module, Gemma2RMSNorm)
@@ -112,8 +115,8 @@ class Decoder:
 
         `slots` are distinct and ascend; `lengths` are the tokens that each has before this one.
         """
-        numbers = torch.tensor([ids, slots, lengths], device=self.device)
-        return self.step_tensors(*numbers, max(slots) + 1, max(lengths) + 1)
+        token_ids, taken, written = torch.tensor([ids, slots, lengths], device=self.device)
+        return self.step_tensors(token_ids, taken, written, max(slots) + 1, max(lengths) + 1)
 
     def step_tensors(
         self,
@@ -165,7 +168,7 @@ class Decoder:
         return self._logits(states)[: len(ids)]
 
     def _queries_keys_values(
-        self, layer: torch.nn.Module, states: torch.Tensor
+        self, layer: Any, states: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(tokens, width) -> query (heads, tokens, head_dim), key and value (key_heads, …)."""
         normed = self._norm(layer.input_layernorm, states)
@@ -176,7 +179,7 @@ class Decoder:
         )
 
     def _attention_output_and_mlp(
-        self, layer: torch.nn.Module, states: torch.Tensor, flat: torch.Tensor
+        self, layer: Any, states: torch.Tensor, flat: torch.Tensor
     ) -> torch.Tensor:
         """The rest of a layer: (tokens, width) and attention's (tokens, heads · head_dim)."""
         attended = self._norm(layer.post_attention_layernorm, layer.self_attn.o_proj(flat))
@@ -202,7 +205,7 @@ class Decoder:
         return logits
 
 
-def _to_device_of(layer: torch.nn.Module, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _to_device_of(layer: Any, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The tensors on a layer's device, where most are already."""
     return _to_device(layer.input_layernorm.weight.device, *tensors)
 

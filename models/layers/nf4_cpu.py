@@ -10,10 +10,11 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from bitsandbytes.cextension import lib
-from bitsandbytes.nn import Linear4bit, Params4bit
+from bitsandbytes.nn.modules import Linear4bit, Params4bit
 
 BLOCK = 64  # weights of a row that share a scale
 UNIT = 32  # the kernel takes rows of a weight by this number
@@ -40,7 +41,7 @@ class FourBitLinear(Linear4bit):
             self.in_features,
             states.data_ptr(),
             weight.data_ptr(),
-            weight.quant_state.absmax.data_ptr(),
+            _quant_state(self).absmax.data_ptr(),
             out.data_ptr(),
             BLOCK,
             states.stride(0),
@@ -61,14 +62,21 @@ def is_packed(layer: Linear4bit) -> bool:
 
     bitsandbytes packs at the first use outside training, on processors that have AVX-512 BF16.
     """
-    return getattr(layer.weight.quant_state, "packing_format_for_cpu", False)
+    return getattr(_quant_state(layer), "packing_format_for_cpu", False)
+
+
+def _quant_state(layer: Linear4bit) -> Any:
+    """What bitsandbytes notes of a quantized weight: its scales, shape and format."""
+    weight: Any = layer.weight  # a Tensor to the type checker, which has no such attribute
+    return weight.quant_state
 
 
 def use_direct_kernel(model: torch.nn.Module) -> None:
     """Make a model's packed nf4 layers call the kernel directly."""
     for module in model.modules():
-        if type(module) is Linear4bit and module.bias is None and is_packed(module):
-            state = module.weight.quant_state
+        has_bias = getattr(module, "bias", None) is not None
+        if type(module) is Linear4bit and not has_bias and is_packed(module):
+            state = _quant_state(module)
             if state.quant_type == "nf4" and state.blocksize == BLOCK:
                 module.__class__ = FourBitLinear
 
@@ -92,12 +100,14 @@ def quantize(weight: torch.Tensor) -> FourBitLinear:
     with torch.inference_mode():
         layer(weight.new_zeros(1, weight.shape[1]))  # packs its weight
     use_direct_kernel(layer)
+    assert isinstance(layer, FourBitLinear)
     return layer
 
 
 @functools.cache
 def _kernel() -> Callable[..., None]:
     """Rows, features out and in; states, weight, scales and result; BLOCK, the rows' strides."""
-    address = ctypes.cast(lib.gemv_4bit_inference_cpu_nf4_bf16, ctypes.c_void_p).value
+    library: Any = lib  # the functions in it have no types
+    address: Any = ctypes.cast(library.gemv_4bit_inference_cpu_nf4_bf16, ctypes.c_void_p).value
     sizes, pointers = [ctypes.c_int64] * 3, [ctypes.c_void_p] * 4
     return ctypes.CFUNCTYPE(None, *sizes, *pointers, *sizes)(address)

@@ -8,6 +8,8 @@ of it before that leaves the processor, in float32. Numbers differ by rounding a
 
 from __future__ import annotations
 
+from typing import Any, TypeGuard
+
 import torch
 
 _STEP = 8  # rows
@@ -57,12 +59,13 @@ def without_idle_adapters(layer: torch.nn.Module) -> torch.nn.Module:
     Whoever uses the base, or an adapter without a part in it, must get the numbers of the plain
     layer, whatever else is loaded.
     """
+    wrapped: Any = layer
     base = getattr(layer, "base_layer", None)
-    if base is None or layer.merged:
+    if base is None or wrapped.merged:
         return layer
-    if layer.disable_adapters:
+    if wrapped.disable_adapters:
         return base
-    has_part = any(name in layer.lora_A for name in layer.active_adapters)
+    has_part = any(name in wrapped.lora_A for name in wrapped.active_adapters)
     return layer if has_part else base
 
 
@@ -92,7 +95,7 @@ def linear_add(layer: torch.nn.Module, states: torch.Tensor, summand: torch.Tens
     return layer(states).add_(summand)
 
 
-def _takes_onednn(layer: torch.nn.Module, states: torch.Tensor) -> bool:
+def _takes_onednn(layer: torch.nn.Module, states: torch.Tensor) -> TypeGuard[OneDnnLinear]:
     """A single row is left to torch, which is as fast there."""
     return (
         isinstance(layer, OneDnnLinear)

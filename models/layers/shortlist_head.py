@@ -9,6 +9,8 @@ Here a 4-bit copy of it gives every token a rough score, and the rows of the lik
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from bitsandbytes.functional import has_avx512bf16
 
@@ -53,4 +55,4 @@ def use_shortlist(linear: torch.nn.Linear) -> None:
         return
     parts = tuple(quantize(rows) for rows in linear.weight.detach().split(_PART_TOKENS))
     linear.__class__ = ShortlistHead
-    linear.parts = parts
+    cast(ShortlistHead, linear).parts = parts

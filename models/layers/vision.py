@@ -7,6 +7,7 @@ others may be served, and neither scores nor the MLP's wide rows are held for al
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from transformers import PaliGemmaForConditionalGeneration
@@ -20,8 +21,9 @@ class VisionTower:
     """The image side of a loaded model."""
 
     def __init__(self, model: PaliGemmaForConditionalGeneration):
-        self._vision = model.model.vision_tower
-        self._projector = model.model.multi_modal_projector
+        # torch types the parts of modules as Tensor | Module.
+        self._vision: Any = model.model.vision_tower
+        self._projector: Any = model.model.multi_modal_projector
 
     def encode(self, pixels: torch.Tensor) -> Iterator[torch.Tensor | None]:
         """(1, 3, height, width) -> (image tokens, the decoder's width), after a None per layer."""
@@ -49,15 +51,13 @@ class VisionTower:
         normed = self._vision.post_layernorm(states)
         yield self._projector(normed.to(self._projector.linear.weight.device)[None])[0]
 
-    def _queries_keys_values(
-        self, layer: torch.nn.Module, states: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
+    def _queries_keys_values(self, layer: Any, states: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(tokens, width) -> query, key and value, each (tokens, width)."""
         normed, attention = layer.layer_norm1(states), layer.self_attn
         return attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)
 
     def _attention_output_and_mlp(
-        self, layer: torch.nn.Module, states: torch.Tensor, flat: torch.Tensor
+        self, layer: Any, states: torch.Tensor, flat: torch.Tensor
     ) -> torch.Tensor:
         """(tokens, width), and what attention gave for them, of the same shape."""
         states = linear_add(layer.self_attn.out_proj, flat, states)

@@ -120,7 +120,7 @@ def explained(name: str, part: str) -> Iterator[None]:
 
 def _mismatched_quantized(model: nn.Module) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
     """Quantized weights by name with their shape and the one due; transformers checks none."""
-    found = {}
+    found: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             state = getattr(module.weight, "quant_state", None)  # of 4 bits, whose weights are flat

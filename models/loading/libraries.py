@@ -16,7 +16,7 @@ def silence_libraries() -> None:
     """Let them print errors only. Warnings come all the same where Python was asked for them."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging as transformers_logging
 
     disable_progress_bars()

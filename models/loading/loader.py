@@ -10,6 +10,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import BitsAndBytesConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
@@ -70,6 +71,7 @@ class Loader:
         chosen = lookup.find(checkpoint)
         if chosen.path is not None:
             return local_folder(chosen)
+        assert chosen.hub_id is not None  # it is in a folder or on the Hub
         folder = download.fetch(
             chosen.hub_id,
             status,
@@ -149,20 +151,42 @@ def read_model(
     saved = saved_precision(read_config(folder, name), name)
     check_saved_precision(saved, precision, name)
     with explained(name, "weights"):
-        model, info = PaliGemmaForConditionalGeneration.from_pretrained(
+        model = read_checked(
             folder,
+            name,
             dtype=dtype,
             device_map=device_map if is_direct else None,
             quantization_config=None if saved else quantization(precision, dtype),
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
         )
-        check_loaded(model, info, name)
     if precision in QUANTIZED and device.type == "cpu":
         _finish_cpu_quantization(model)
-    return model if is_direct else model.to(device)
+    return model if is_direct else moved(model, device)
+
+
+def moved(
+    model: PaliGemmaForConditionalGeneration, to: torch.device | torch.dtype | str
+) -> PaliGemmaForConditionalGeneration:
+    """`model.to`, which transformers wraps so that type checkers take it for a plain function."""
+    untyped: Any = model
+    return untyped.to(to)
+
+
+def read_checked(folder: Path, name: str, **settings: Any) -> PaliGemmaForConditionalGeneration:
+    """The model in a folder, with `settings` for `from_pretrained`.
+
+    UserError naming weights that are missing, unknown or of another shape.
+    """
+    read: Any = PaliGemmaForConditionalGeneration.from_pretrained  # typed to return a model alone
+    model, info = read(
+        folder,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # refused below, by name
+        **settings,
+    )
+    check_loaded(model, info, name)
+    return model
 
 
 def _finish_cpu_quantization(model: PaliGemmaForConditionalGeneration) -> None:
@@ -171,7 +195,7 @@ def _finish_cpu_quantization(model: PaliGemmaForConditionalGeneration) -> None:
     What was not quantized is a view into the mapped files, which would keep all of them in memory;
     and bitsandbytes would pack each layer during the first answer.
     """
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     for parameter in model.parameters():
         if parameter.dtype.is_floating_point:

@@ -49,7 +49,9 @@ class ResidualBlock(nn.Module):
 class _Codebook(nn.Module):
     """Holds the code vectors under the name they have in the published file."""
 
-    def __init__(self):
+    _embedding: torch.Tensor
+
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("_embedding", torch.randn(CODEBOOK_SIZE, CODE_DIM) * 0.02)
 
@@ -76,7 +78,7 @@ def _decoder() -> nn.Sequential:
 class MaskCodec(nn.Module):
     """Encoder, codebook and decoder; see the module's docstring for the ranges."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.encoder = _encoder()
         self.decoder = _decoder()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from models.limits import MAX_PROMPT_CHARACTERS
 from models.prompts.tokens import encode_box, parse_detections
@@ -55,7 +55,7 @@ LANGUAGES = {
 """The languages of the pre-training captions (big_vision `coco35l.py`), code -> English name."""
 
 
-class Task(str, Enum):
+class Task(StrEnum):
     """What a prompt asks for. The value is the prompt's first word, except for REGION and FREE."""
 
     CAP = "cap"

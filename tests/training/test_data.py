@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.coco import NANOS_CODEC
 from data.items import checked
 from data.sources import Source, read, source
+from models.catalog.checkpoints import NANO_CODEC
 from models.masks.codec import MaskCodec, paste
 from models.prompts.tokens import parse_detections
 from models.schema import UserError
@@ -136,7 +136,7 @@ def test_masks_of_a_coco_file_become_codes_that_draw_them_again(tmp_path, kind):
     assert item.prefix == "segment cat"
     assert (item.truths[0].mask() == true).all()
     (found,) = parse_detections(item.suffix).objects
-    decoded = MaskCodec.load(NANOS_CODEC).decode(np_codes(found.codes))[0]
+    decoded = MaskCodec.load(NANO_CODEC).decode(np_codes(found.codes))[0]
     drawn = paste(decoded, found.box.to_xyxy_px(80, 60), 80, 60)
     assert (drawn & true).sum() / (drawn | true).sum() > 0.9
 

@@ -15,8 +15,7 @@ from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from models.catalog import lookup
 from models.hub.adapter_config import MODULES
-from models.loading.checkpoint_files import check_loaded
-from models.loading.loader import CODEC_FILE, quantization
+from models.loading.loader import CODEC_FILE, quantization, read_checked
 from models.loading.precision import dtype_of, resolve_precision
 from models.schema import UserError
 from training.finetune.options import Options
@@ -42,17 +41,13 @@ def prepare(options: Options, folder: Path, device: torch.device) -> nn.Module:
     precision = "nf4" if options.method == "qlora" else kept
     if precision == "nf4":
         resolve_precision(chosen, precision, device)  # whether it can be had
-    model, info = PaliGemmaForConditionalGeneration.from_pretrained(
+    model = read_checked(
         folder,
+        chosen.name,
         dtype=dtype,
         device_map={"": device} if device.type == "cuda" or precision == "nf4" else None,
         quantization_config=quantization(precision, dtype),
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # refused below, by name
     )
-    check_loaded(model, info, chosen.name)
     _use_cache(model, False)
     if options.checkpointing:
         # Without re-entering, so that frozen inputs need no gradients of their own.
@@ -79,7 +74,8 @@ def lora_config(options: Options, model: nn.Module) -> LoraConfig:
     names = sorted({name.rsplit(".", 1)[-1] for name in layers})
     return LoraConfig(
         r=options.lora_rank,
-        lora_alpha=options.scale,
+        # PEFT only divides it by the rank: a fraction is as good as the integer of its types.
+        lora_alpha=options.scale,  # type: ignore[arg-type]
         lora_dropout=options.dropout,
         # Whole names where a part is frozen: the towers' layers are called alike.
         target_modules=chosen if frozen else names,
@@ -110,9 +106,10 @@ def save(
         chosen = lookup.find(options.checkpoint)
         model.peft_config["default"].base_model_name_or_path = chosen.hub_id or chosen.name
         # False: it would ask the Hub whether the vocabulary was changed.
-        model.save_pretrained(out, safe_serialization=True, save_embedding_layers=False)
+        model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
         (out / "README.md").unlink(missing_ok=True)  # PEFT's template; the card is written after
         return
+    assert isinstance(model, PaliGemmaForConditionalGeneration)
     _save_whole(model, processor, codec, out)
 
 

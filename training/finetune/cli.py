@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -104,7 +105,7 @@ def finetune(options: Options, command: str = "") -> Path:
     out = options.folder / ("model" if options.method == "full" else "adapter")
     state = last_state(options.folder)
     is_made = state is not None and step_of(state) >= steps
-    if is_made and not out.exists():
+    if state is not None and is_made and not out.exists():
         # The Trainer would make one step too many from the last state; so from the one before.
         shutil.rmtree(state, ignore_errors=True)
         state, is_made = last_state(options.folder), False
@@ -253,7 +254,8 @@ def _push(options: Options, out: Path) -> None:
 def main(given: Sequence[str] | None = None) -> int:
     """Command line; 2 where the options, the data or the checkpoint cannot be used."""
     given = sys.argv[1:] if given is None else given
-    parser = HfArgumentParser(Options, description=__doc__.split("\n")[0])
+    fields: Any = Options  # the types there take only what was made by `NewType`
+    parser = HfArgumentParser(fields, description=__doc__.split("\n")[0])
     options, unknown = parser.parse_args_into_dataclasses(
         list(given), return_remaining_strings=True
     )

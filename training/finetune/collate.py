@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -69,7 +70,7 @@ class Collator:
 
 
 def suffix_loss(
-    outputs: object, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
 ) -> torch.Tensor:
     """Mean cross-entropy in nats of the suffix tokens, of all batches of a step together.
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -31,6 +33,7 @@ from training.nano.checkpoint import (
 )
 from training.nano.codec.codes import code_bells
 from training.nano.model import Optimizers
+from training.nano.scenes.scene import Scene
 from training.nano.stages import answer, look, rows
 from training.nano.stages.batches import Batches, load
 
@@ -66,6 +69,7 @@ class Stage:
 
 def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace) -> DataLoader:
     """The loader of a stage from step `first` on; each stage draws from seeds of its own."""
+    make: Callable[[list[Scene]], dict]
     if stage.name == "look":
         make = look.Maker(str(arguments.codec))
     else:
@@ -227,7 +231,7 @@ def main() -> None:
         Stage("answer", a.answer_steps, a.answer_batch, *rates, 0.0, a.vision_share, a.spread),
         Stage("finish", a.finish_steps, a.finish_batch, *rates, 1.0, a.vision_share, a.spread / 3),
     )
-    state = {"stage": "look", "step": 0}
+    state: dict[str, Any] = {"stage": "look", "step": 0}
     if (arguments.work / "state.pt").exists():
         state = torch.load(arguments.work / "state.pt", map_location=arguments.device)
         nano.model.load_state_dict(state["model"])

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from models.catalog.checkpoints import NANO
-from models.loading.loader import CODEC_FILE
+from models.loading.loader import CODEC_FILE, moved
 from training.nano import tokenizer
 from training.nano.grow import grow
 from training.nano.model import PATCH, config, new
@@ -69,9 +69,14 @@ def new_heads(pieces: PreTrainedTokenizerBase, ids: rows.Vocabulary) -> dense.He
     def tokens(text: str) -> list[int]:
         return pieces(text, add_special_tokens=False)["input_ids"]
 
+    def letter(text: str) -> int:
+        found = pieces.convert_tokens_to_ids(text)
+        assert isinstance(found, int)  # a list is of a list
+        return found
+
     return dense.Heads(
         [tokens(f" {noun.name}") for noun in sprites.nouns()],
-        [pieces.convert_tokens_to_ids(c) for c in CHARACTERS],
+        [letter(each) for each in CHARACTERS],
         [tokens(f" {colour}")[0] for colour in BACKGROUNDS],
         list(ids.locations),
         list(ids.codes),
@@ -98,7 +103,7 @@ def resume_from(
     if heads_file is not None:
         heads.load_state_dict(load_file(heads_file))
     return Nano(
-        grow(model, old, processor, resolution).to(device), heads.float().to(device), processor
+        moved(grow(model, old, processor, resolution), device), heads.float().to(device), processor
     )
 
 
@@ -115,7 +120,7 @@ def start(resolution: int, folder: Path, device: str) -> Nano:
     ids = rows.Vocabulary.of(processor.tokenizer)
     pixels = torch.from_numpy(np.stack([pixels_of(draw(seed, resolution)) for seed in range(96)]))
     settings = config(resolution, processor.tokenizer.get_vocab())
-    model = new(settings, pixels, list(ids.locations)).to(device)
+    model = moved(new(settings, pixels, list(ids.locations)), device)
     return Nano(model, new_heads(processor.tokenizer, ids).to(device), processor)
 
 
@@ -134,7 +139,7 @@ def export(nano: Nano, out: Path, codec: Path) -> None:
     copy = PaliGemmaForConditionalGeneration(nano.model.config)
     copy.load_state_dict(nano.model.state_dict())
     copy.tie_weights()
-    copy = copy.to(torch.bfloat16).eval()
+    copy = moved(copy, torch.bfloat16).eval()
     copy.generation_config.update(
         max_new_tokens=128,
         pad_token_id=0,

@@ -9,6 +9,7 @@ mixed in from the start and the last stage has nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -72,7 +73,7 @@ def attention(
     Unless `exact`, image tokens see only each other, and the soft cap is left out: it hardly bends
     logits this small, and the last stage has it again.
     """
-    groups = module.num_key_value_groups
+    groups: Any = module.num_key_value_groups
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     query, image = query * scaling, image_tokens
     if exact:
