@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def compare_lines(
                 if which == "ours":
                     texts[which] += _by_lines(backend, checkpoint, half)
                 else:
-                    texts[which] += in_own_thread(lambda half=half: _by_batches(other, half))
+                    texts[which] += in_own_thread(partial(_by_batches, other, half))
                 seconds[which] += clock()
     same = sum(a == b for a, b in zip(texts["ours"], texts["plain"], strict=True))
     return {"captions": count, "ours_s": seconds["ours"], "plain_s": seconds["plain"], "same": same}
