@@ -73,7 +73,7 @@ def run_all():
     def run(engine: Engine, requests: list[Request]) -> list[str]:
         texts = []
         for request in requests:
-            *_, end = engine.alone(engine.answer(request, threading.Event()))
+            *_, end = engine.run_alone(engine.answer(request, threading.Event()))
             texts.append(end.text)
         return texts
 

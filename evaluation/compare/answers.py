@@ -16,7 +16,7 @@ from PIL import Image
 
 from evaluation.compare.answer_store import Answer, AnswerPart, AnswerStore
 from evaluation.compare.systems import ResolvedSystem
-from models.engine.engine import MOST_ROWS
+from models.engine.engine import MAX_SLOTS
 from models.limits import MAX_DEADLINE_S
 from models.prompts import grammar
 from models.schema import Decoding, Request, Result, TokenEvent, UserError
@@ -49,7 +49,7 @@ class Answerer:
     ):
         """`at_once` requests are made side by side; None makes as many as are answered so."""
         self.system = system
-        self._at_once = at_once or MOST_ROWS[system.device.type] + _WAITING
+        self._at_once = at_once or MAX_SLOTS[system.device.type] + _WAITING
         self._store, self._open_backend = store, open_backend
         self._backend: Backend | None = None
 

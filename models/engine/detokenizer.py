@@ -27,8 +27,8 @@ class Detokenizer:
             self._tokenizer.eos_token_id,
             processor.image_token_id,
         }
-        self._kept: list[int] = []
-        self._waiting: list[tuple[int, int]] = []  # (token id, byte) of an unfinished character
+        self._ids: list[int] = []
+        self._pending: list[tuple[int, int]] = []  # (token id, byte) of an unfinished character
         self.text = ""
 
     def add(self, token_id: int) -> str:
@@ -37,29 +37,29 @@ class Detokenizer:
             return ""
         byte = _byte_of(self._tokenizer.convert_ids_to_tokens(token_id))
         if byte is None:
-            self._waiting.clear()
-            self._kept.append(token_id)
+            self._pending.clear()
+            self._ids.append(token_id)
         elif not self._add_byte(token_id, byte):
             return ""
         before = len(self.text)
         self.text = self._tokenizer.decode(
-            self._kept, skip_special_tokens=False, clean_up_tokenization_spaces=False
+            self._ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         return self.text[before:]
 
     def _add_byte(self, token_id: int, byte: int) -> bool:
-        """Whether this byte completes a character, which is then kept."""
-        self._waiting.append((token_id, byte))
-        while self._waiting:
+        """Whether this byte completes a character, whose ids then count."""
+        self._pending.append((token_id, byte))
+        while self._pending:
             try:
-                bytes(value for _, value in self._waiting).decode("utf-8")
+                bytes(value for _, value in self._pending).decode("utf-8")
             except UnicodeDecodeError as error:
                 if error.reason == "unexpected end of data":
                     return False
-                del self._waiting[0]
+                del self._pending[0]
             else:
-                self._kept += [kept for kept, _ in self._waiting]
-                self._waiting.clear()
+                self._ids += [each for each, _ in self._pending]
+                self._pending.clear()
                 return True
         return False
 

@@ -1,8 +1,8 @@
-"""Prefill and decode over rows: requests join, get a token at each step, and leave.
+"""Prefill and decode over sequences: requests join, get a token at each step, and leave.
 
-`Engine.answer` is one request's life as a generator, `Engine.step` gives all rows their next token.
-No threads and no queues: whoever owns the engine calls both. This module does not know what a text
-means, nor in which order requests should come.
+`Engine.answer` answers one request as a generator, `Engine.step` gives every sequence its next
+token. No threads and no queues: whoever owns the engine calls both. This module does not know what
+a text means, nor in which order requests should come.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ import math
 import threading
 import time
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
-from transformers import LogitsProcessorList
 
 from models.catalog import lookup, memory
 from models.engine import beam_search
 from models.engine.cuda_graphs import CudaGraphs, can_capture
 from models.engine.detokenizer import Detokenizer
-from models.engine.image_cache import FeatureCache, fingerprint
+from models.engine.image_cache import ImageFeatureCache, fingerprint
 from models.engine.inputs import eos_ids, pixel_values, prefix_ids, prepare
-from models.engine.sampling import draw, log_probability, warpers
+from models.engine.sampling import log_probability, logits_processors, sample
+from models.engine.sequence import Finished, Sequence
 from models.hub import adapters
 from models.layers.decoder import Decoder
 from models.layers.vision import VisionTower
@@ -35,82 +34,32 @@ from models.schema import Request, Status, TokenEvent, UserError
 
 # By device. On two cores sixteen would end long answers a fifth sooner and short ones no sooner,
 # and take twice the memory.
-MOST_ROWS = {"cpu": 8, "cuda": 16}
-LONGEST_PAUSE_S = 0.05  # between two tokens of a row while others join
-Event = TypeVar("Event")
+MAX_SLOTS = {"cpu": 8, "cuda": 16}
+MAX_PAUSE_S = 0.05  # between two tokens of a sequence while others join
+Item = TypeVar("Item")
 _UNKNOWN = "\0"  # the name of no adapter
 
 
-@dataclass(frozen=True)
-class Finished:
-    """The end of an answer; `finish_reason` is one of `schema.FINISH_REASONS`.
-
-    `tokens` are those of the text, without the end token. `first_token_s` counts from the start of
-    the work on the picture, `decode_s` from there to the last token of the text. Beams settle
-    their text at the end: all of the time is `first_token_s` then and `decode_s` is 0. `notes` are
-    sentences about the answer for whoever asked.
-    """
-
-    text: str
-    finish_reason: str
-    tokens: int
-    first_token_s: float
-    decode_s: float
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(eq=False)  # one is found by identity, not by comparing pictures
-class Row:
-    """A request while it is answered: its slot in the cache, and what has come so far."""
-
-    request: Request
-    cancelled: threading.Event
-    detokenizer: Detokenizer
-    steps: LogitsProcessorList
-    started: float
-    taken_slot: int | None = None  # with beams it takes none
-    length: int = 0  # tokens in the cache
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    failure: Exception | None = None
-    first_token_s: float = 0.0
-    last_token_s: float = 0.0
-
-    @property
-    def slot(self) -> int:
-        """The slot of the cache, for a row that has taken one."""
-        assert self.taken_slot is not None
-        return self.taken_slot
-
-    def must_stop(self) -> str | None:
-        """Why no further token is wanted, None where one is."""
-        if self.cancelled.is_set():
-            return "cancelled"
-        limit_s = self.request.deadline_s
-        limit_s = math.inf if limit_s is None else limit_s
-        return "deadline" if time.monotonic() >= self.started + limit_s else None
-
-
 class Engine:
-    """A loaded model and its rows. One thread alone may use it."""
+    """A loaded model and its sequences. One thread alone may use it."""
 
-    def __init__(self, loaded: LoadedModel, most_rows: int | None = None):
-        """`most_rows` None takes as many as the memory that is left allows, up to MOST_ROWS."""
+    def __init__(self, loaded: LoadedModel, max_slots: int | None = None):
+        """`max_slots` None takes as many as the memory that is left allows, up to MAX_SLOTS."""
         self.loaded = loaded
-        self.features = FeatureCache()
+        self.features = ImageFeatureCache()
         self._eos_ids = eos_ids(loaded)
         self._image_id = loaded.processor.image_token_id
         length = loaded.processor.image_seq_length + MAX_PROMPT_TOKENS + MAX_NEW_TOKENS
-        if most_rows is None:
-            most_rows = rows_that_fit(loaded, length)
-        self._tower = VisionTower(loaded.model)
-        self._decoder = Decoder(loaded.model, most_rows, length)
+        if max_slots is None:
+            max_slots = slots_that_fit(loaded, length)
+        self._vision = VisionTower(loaded.model)
+        self._decoder = Decoder(loaded.model, max_slots, length)
         self._graphs = CudaGraphs(self._decoder) if can_capture(loaded.model) else None
-        # A row's result would depend on its neighbours.
-        self._one_by_one = has_int8_layers(loaded.model)
-        self._free = list(range(most_rows))
-        self.rows: list[Row] = []  # those that decode
-        self._selected: str | None = _UNKNOWN
+        # A sequence's result would depend on its neighbours.
+        self._steps_one_by_one = has_int8_layers(loaded.model)
+        self._free_slots = list(range(max_slots))
+        self.sequences: list[Sequence] = []  # those that decode
+        self._adapter: str | None = _UNKNOWN
         self._notices: dict[str | None, str] = {}  # by adapter
         self._stepped_at = 0.0
         self._owed_until = 0.0
@@ -118,20 +67,20 @@ class Engine:
     @property
     def has_room(self) -> bool:
         """Whether a further request can be answered beside the others."""
-        return bool(self._free)
+        return bool(self._free_slots)
 
     @property
     def is_due(self) -> bool:
-        """Whether the rows that decode have waited long enough for those that join.
+        """Whether the sequences that decode have waited long enough for those that join.
 
-        A step costs nearly the same for one row as for many, so joining comes first until then, and
-        for as long as there is room where nobody reads any of their tokens as they come.
-        After beams, which let nobody else on, the rows get as much time as those took.
+        A step costs nearly the same for one sequence as for many, so joining comes first until
+        then, and for as long as there is room where nobody reads any of their tokens as they come.
+        After beams, which let nobody else on, the sequences get as much time as those took.
         """
         now = time.monotonic()
-        is_streamed = any(row.request.is_streamed for row in self.rows)
-        is_long = is_streamed and now - self._stepped_at >= LONGEST_PAUSE_S
-        return bool(self.rows) and (is_long or now < self._owed_until)
+        is_streamed = any(sequence.request.is_streamed for sequence in self.sequences)
+        is_long = is_streamed and now - self._stepped_at >= MAX_PAUSE_S
+        return bool(self.sequences) and (is_long or now < self._owed_until)
 
     def answer(
         self,
@@ -146,79 +95,79 @@ class Engine:
         `cancelled` ends it within a step, closing it at once. What goes wrong with this request is
         raised here. A request whose `deadline_s` is None has no time limit.
         """
-        row = Row(
+        sequence = Sequence(
             request,
             cancelled,
             Detokenizer(self.loaded.processor),
-            warpers(request.decoding),
+            logits_processors(request.decoding),
             time.monotonic(),
         )
         if cancelled.is_set():
-            yield self._finish(row, "cancelled")
+            yield self._finish(sequence, "cancelled")
             return
         if request.decoding.num_beams > 1:
-            yield from self._search(row, status)
+            yield from self._beam_search(sequence, status)
             return
-        row.taken_slot = self._free.pop(0)
+        sequence.taken_slot = self._free_slots.pop(0)
         try:
             # 1. The picture and the prompt, a layer at a time.
             reason = None
-            for logits in self._prefill(row, status):
+            for logits in self._prefill(sequence, status):
                 if logits is None:
-                    reason = row.must_stop()
+                    reason = sequence.must_stop()
                     if reason:
                         break
                     if self.is_due:
                         yield None
                 else:
-                    self._take(row, logits, int(logits.argmax()))
+                    self._append_token(sequence, logits, int(logits.argmax()))
             # 2. A token at each step, until there is a reason to end.
-            self.rows.append(row)
+            self.sequences.append(sequence)
             while reason is None:
-                if row.failure is not None:
-                    raise row.failure
-                token_id = row.ids[-1]
+                if sequence.failure is not None:
+                    raise sequence.failure
+                token_id = sequence.ids[-1]
                 if token_id in self._eos_ids:
                     reason = "eos"
                     break
-                yield self._event(row, token_id)
-                if len(row.ids) == request.decoding.max_new_tokens:
+                yield self._token_event(sequence, token_id)
+                if len(sequence.ids) == request.decoding.max_new_tokens:
                     reason = "length"
                 else:
-                    reason = row.must_stop()
+                    reason = sequence.must_stop()
                 if reason is None:
                     yield None
-            yield self._finish(row, reason)
+            yield self._finish(sequence, reason)
         finally:
-            if row in self.rows:
-                self.rows.remove(row)
-            self._free.append(row.slot)
-            self._free.sort()  # rows stay close together at the front
+            if sequence in self.sequences:
+                self.sequences.remove(sequence)
+            self._free_slots.append(sequence.slot)
+            self._free_slots.sort()  # sequences stay close together at the front
 
     def step(self) -> None:
-        """The next token of every row that decodes.
+        """The next token of every sequence that decodes.
 
-        Where a step of several fails, each is tried alone, so that a row fails alone.
+        Where a step of several fails, each is tried alone, so that a sequence fails alone.
         """
         self._stepped_at = time.monotonic()
-        groups: dict[Hashable, list[Row]] = {}
-        for row in self.rows:
-            key: Hashable = row.slot if self._one_by_one else row.request.adapter
-            groups.setdefault(key, []).append(row)
-        for rows in groups.values():
+        groups: dict[Hashable, list[Sequence]] = {}
+        for sequence in self.sequences:
+            key: Hashable = sequence.slot if self._steps_one_by_one else sequence.request.adapter
+            groups.setdefault(key, []).append(sequence)
+        for sequences in groups.values():
             try:
-                self._advance(rows)
+                self._step_group(sequences)
             except Exception as error:
-                if len(rows) == 1:
-                    rows[0].failure = error
+                if len(sequences) == 1:
+                    sequences[0].failure = error
                     continue
-                for row in rows:
+                for sequence in sequences:
                     try:
-                        self._advance([row])
+                        self._step_group([sequence])
                     except Exception as own:
-                        row.failure = own
+                        sequence.failure = own
 
-    def alone(self, events: Iterator[Event | None]) -> Iterator[Event]:
+    def run_alone(self, events: Iterator[Item | None]) -> Iterator[Item]:
         """The events of an answer that has no neighbours, with the steps made where it waits."""
         for event in events:
             if event is None:
@@ -227,143 +176,148 @@ class Engine:
                 yield event
 
     @torch.inference_mode()
-    def _advance(self, rows: list[Row]) -> None:
-        """One step of rows that have the same adapter."""
-        self._select(rows[0].request.adapter)
-        rows = sorted(rows, key=lambda row: row.slot)
-        slots, lengths = [row.slot for row in rows], [row.length for row in rows]
-        ids = [row.ids[-1] for row in rows]
+    def _step_group(self, sequences: list[Sequence]) -> None:
+        """One step of sequences that have the same adapter."""
+        self._select_adapter(sequences[0].request.adapter)
+        sequences = sorted(sequences, key=lambda sequence: sequence.slot)
+        slots = [sequence.slot for sequence in sequences]
+        lengths = [sequence.length for sequence in sequences]
+        ids = [sequence.ids[-1] for sequence in sequences]
         if self._graphs is None:
-            logits = self._decoder.step(ids, slots, lengths)  # (rows, vocabulary)
+            logits = self._decoder.step(ids, slots, lengths)  # (sequences, vocabulary)
         else:
-            logits = self._graphs.step(self._selected, ids, slots, lengths)
+            logits = self._graphs.step(self._adapter, ids, slots, lengths)
         likeliest = logits.argmax(-1).tolist()
-        for row, own, best in zip(rows, logits, likeliest, strict=True):
-            row.length += 1
+        for sequence, own, best in zip(sequences, logits, likeliest, strict=True):
+            sequence.length += 1
             try:
-                self._take(row, own, best)
-            except Exception as error:  # raised where the row goes on
-                row.failure = error
+                self._append_token(sequence, own, best)
+            except Exception as error:  # raised where the sequence goes on
+                sequence.failure = error
 
     @torch.inference_mode()
-    def _prefill(self, row: Row, status: Status) -> Iterator[torch.Tensor | None]:
+    def _prefill(self, sequence: Sequence, status: Status) -> Iterator[torch.Tensor | None]:
         """None between the layers, at last the logits of the first token."""
-        request = row.request
+        request = sequence.request
         # 1. The adapter comes first: it may change what the tower sees.
-        self._select(request.adapter, status)
+        self._select_adapter(request.adapter, status)
         ids = prefix_ids(self.loaded, request.prompt)
         if len(ids) > self.loaded.processor.image_seq_length + MAX_PROMPT_TOKENS:
             raise UserError("The prompt is too long.", "Shorten it.")
         # 2. The picture, unless it was asked about before; its adapter counts where it matters.
         seen_by = request.adapter if adapters.changes_features(self.loaded.model) else None
         key = fingerprint(request.image), seen_by
-        features = self.features.find(key)  # (image tokens, width)
+        features = self.features.get(key)  # (image tokens, width)
         if features is None:
             pixels = pixel_values(self.loaded, request.image)
-            for features in self._by_layers(request, self._tower.encode(pixels)):
+            for features in self._interleaved(request, self._vision.encode(pixels)):
                 if features is None:
                     yield None
             assert features is not None  # the last of them
-            self.features.keep(key, features)
+            self.features.put(key, features)
         # 3. The decoder.
         embedded = self._decoder.embed(ids, self._image_id, features)  # (tokens, width)
-        row.length = len(ids)
-        yield from self._by_layers(request, self._decoder.prefill(embedded, row.slot))
+        sequence.length = len(ids)
+        yield from self._interleaved(request, self._decoder.prefill(embedded, sequence.slot))
 
-    def _by_layers(self, request: Request, layers: Iterator[Event]) -> Iterator[Event]:
+    def _interleaved(self, request: Request, layers: Iterator[Item]) -> Iterator[Item]:
         """The same with the request's adapter: others may have been served between two layers."""
-        self._select(request.adapter)
+        self._select_adapter(request.adapter)
         for found in layers:
             yield found
-            self._select(request.adapter)
+            self._select_adapter(request.adapter)
 
-    def _select(self, adapter: str | None, status: Status = lambda event: None) -> None:
-        """Make the model answer with an adapter; rows with others may have had a step since."""
-        if adapter == self._selected:
+    def _select_adapter(self, adapter: str | None, status: Status = lambda event: None) -> None:
+        """Make the model answer with an adapter, or with none; `status` hears of a download."""
+        if adapter == self._adapter:
             return
-        self._selected = _UNKNOWN  # so it stays where selecting fails half way
+        self._adapter = _UNKNOWN  # so it stays where selecting fails half way
         selection = adapters.select(self.loaded.model, self.loaded.name, adapter, status)
         if self._graphs is not None:
             for gone in (*selection.evicted, *([adapter] if selection.is_new else [])):
                 self._graphs.forget(gone)
-        self._selected = adapter
+        self._adapter = adapter
         if selection.notice:
             self._notices[adapter] = selection.notice
 
-    def _take(self, row: Row, logits: torch.Tensor, best: int) -> None:
-        """Choose a row's next token from logits (vocabulary,), of which `best` has the largest."""
+    def _append_token(self, sequence: Sequence, logits: torch.Tensor, best: int) -> None:
+        """A sequence's next token, from logits (vocabulary,) of which `best` is the largest."""
         if not math.isfinite(float(logits[best])):
             raise UserError(
                 f"{self.loaded.name} computes numbers that are not finite.",
                 "Its weights or its adapter are damaged; fetch or save them again, or choose fp32.",
             )
-        token_id = draw(logits, row.steps) if row.steps else best
-        row.ids.append(token_id)
-        if row.request.decoding.logprobs:
-            row.logprobs.append(log_probability(logits, token_id))
-        now = time.monotonic() - row.started
-        if len(row.ids) == 1:
-            row.first_token_s = row.last_token_s = now
+        token_id = sample(logits, sequence.processors) if sequence.processors else best
+        sequence.ids.append(token_id)
+        if sequence.request.decoding.logprobs:
+            sequence.logprobs.append(log_probability(logits, token_id))
+        now = time.monotonic() - sequence.started
+        if len(sequence.ids) == 1:
+            sequence.first_token_s = sequence.last_token_s = now
         if token_id not in self._eos_ids:
-            row.last_token_s = now
+            sequence.last_token_s = now
 
-    def _event(self, row: Row, token_id: int) -> TokenEvent:
-        piece = row.detokenizer.add(token_id)
-        logprob = row.logprobs[-1] if row.logprobs else None
-        index = len(row.ids) - 1
-        return TokenEvent(row.detokenizer.text, piece, token_id, index, row.last_token_s, logprob)
+    def _token_event(self, sequence: Sequence, token_id: int) -> TokenEvent:
+        piece = sequence.detokenizer.add(token_id)
+        logprob = sequence.logprobs[-1] if sequence.logprobs else None
+        index = len(sequence.ids) - 1
+        return TokenEvent(
+            sequence.detokenizer.text, piece, token_id, index, sequence.last_token_s, logprob
+        )
 
-    def _finish(self, row: Row, reason: str) -> Finished:
+    def _finish(self, sequence: Sequence, reason: str) -> Finished:
         return Finished(
-            text=row.detokenizer.text,
+            text=sequence.detokenizer.text,
             finish_reason=reason,
-            tokens=sum(token_id not in self._eos_ids for token_id in row.ids),
-            first_token_s=row.first_token_s,
-            decode_s=row.last_token_s - row.first_token_s,
-            notes=tuple(filter(None, [self._notices.get(row.request.adapter)])),
+            tokens=sum(token_id not in self._eos_ids for token_id in sequence.ids),
+            first_token_s=sequence.first_token_s,
+            decode_s=sequence.last_token_s - sequence.first_token_s,
+            notes=tuple(filter(None, [self._notices.get(sequence.request.adapter)])),
         )
 
     @torch.inference_mode()
-    def _search(self, row: Row, status: Status) -> Iterator[TokenEvent | Finished]:
+    def _beam_search(self, sequence: Sequence, status: Status) -> Iterator[TokenEvent | Finished]:
         """Beams: the best text as one event."""
-        request = row.request
-        self._select(request.adapter, status)
+        request = sequence.request
+        self._select_adapter(request.adapter, status)
         inputs = prepare(self.loaded, request.image, request.prompt)
-        new_ids, reason = beam_search.search(self.loaded, inputs, request.decoding, row.must_stop)
+        new_ids, reason = beam_search.search(
+            self.loaded, inputs, request.decoding, sequence.must_stop
+        )
         now = time.monotonic()
-        row.first_token_s = row.last_token_s = now - row.started
-        self._owed_until = now + row.first_token_s
+        sequence.first_token_s = sequence.last_token_s = now - sequence.started
+        self._owed_until = now + sequence.first_token_s
         for token_id in new_ids:
-            row.ids.append(token_id)
+            sequence.ids.append(token_id)
             if token_id in self._eos_ids:
                 break
-            row.detokenizer.add(token_id)
-        if row.ids:
-            text, last = row.detokenizer.text, len(row.ids) - 1
-            yield TokenEvent(text, text, row.ids[-1], last, row.first_token_s)
-            reason = "eos" if row.ids[-1] in self._eos_ids else reason
-        yield self._finish(row, reason or "length")
+            sequence.detokenizer.add(token_id)
+        if sequence.ids:
+            text, last = sequence.detokenizer.text, len(sequence.ids) - 1
+            yield TokenEvent(text, text, sequence.ids[-1], last, sequence.first_token_s)
+            reason = "eos" if sequence.ids[-1] in self._eos_ids else reason
+        yield self._finish(sequence, reason or "length")
 
 
 def generate(
     loaded: LoadedModel, request: Request, cancelled: threading.Event | None = None
 ) -> Iterator[TokenEvent | Finished]:
     """Answer one request on an engine of its own; see `Engine.answer`."""
-    engine = Engine(loaded, most_rows=1)
-    events: Iterator[TokenEvent | Finished] = engine.alone(
+    engine = Engine(loaded, max_slots=1)
+    events: Iterator[TokenEvent | Finished] = engine.run_alone(
         engine.answer(request, cancelled or threading.Event())
     )
     yield from events
 
 
-def rows_that_fit(loaded: LoadedModel, length: int) -> int:
-    """Rows of the cache for which half of the memory that is left suffices, 1 to MOST_ROWS.
+def slots_that_fit(loaded: LoadedModel, length: int) -> int:
+    """Slots of the cache for which half of the memory that is left suffices, 1 to MAX_SLOTS.
 
-    On a GPU a row takes all of its `length` at once, on a CPU what an answer is likely to need.
+    On a GPU a slot takes all of its `length` at once, on a CPU what an answer is likely to need.
     """
     values = lookup.find(loaded.name).shape.text.cache_values
     is_lazy = loaded.device.type == "cpu"
     tokens = loaded.processor.image_seq_length + memory.LONGEST_TEXT if is_lazy else length
-    row_bytes = values * tokens * loaded.dtype.itemsize
-    most = MOST_ROWS[loaded.device.type]
-    return max(1, min(most, available_bytes(loaded.device) // 2 // row_bytes))
+    slot_bytes = values * tokens * loaded.dtype.itemsize
+    most = MAX_SLOTS[loaded.device.type]
+    return max(1, min(most, available_bytes(loaded.device) // 2 // slot_bytes))

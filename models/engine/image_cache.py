@@ -1,6 +1,6 @@
-"""Image features that are kept for the next question about the same picture.
+"""Image features, cached for the next question about the same picture.
 
-The longest unused go when the bytes are used up. This module does not know how features come about.
+The least recently used are evicted when the bytes are used up. This module encodes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Hashable
 import torch
 from PIL import Image
 
-MOST_BYTES = 64_000_000
+MAX_BYTES = 64_000_000
 
 
 def fingerprint(image: Image.Image) -> bytes:
@@ -22,35 +22,35 @@ def fingerprint(image: Image.Image) -> bytes:
     return content.digest()
 
 
-class FeatureCache:
-    """Tensors by key, at most `most_bytes` of them; `hits` and `misses` count what was asked."""
+class ImageFeatureCache:
+    """Tensors by key, `max_bytes` of them at most; `hits` and `misses` count the calls of `get`."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES):
-        self._most_bytes = most_bytes
-        self._kept: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+    def __init__(self, max_bytes: int = MAX_BYTES):
+        self._max_bytes = max_bytes
+        self._tensors: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
         self.bytes = self.hits = self.misses = 0
 
-    def find(self, key: Hashable) -> torch.Tensor | None:
-        """What is kept under `key`, None where nothing is."""
-        found = self._kept.get(key)
-        if found is None:
+    def get(self, key: Hashable) -> torch.Tensor | None:
+        """The tensor cached under `key`, None where there is none."""
+        features = self._tensors.get(key)
+        if features is None:
             self.misses += 1
             return None
         self.hits += 1
-        self._kept.move_to_end(key)
-        return found
+        self._tensors.move_to_end(key)
+        return features
 
     def clear(self) -> None:
-        """Let go of all of them."""
-        self._kept.clear()
+        """Evict all."""
+        self._tensors.clear()
         self.bytes = 0
 
-    def keep(self, key: Hashable, found: torch.Tensor) -> None:
-        """Keep a tensor in place of those unused for longest; not one larger than all may be."""
-        if found.nbytes > self._most_bytes or key in self._kept:
+    def put(self, key: Hashable, features: torch.Tensor) -> None:
+        """Cache a tensor, evicting the least recently used; one larger than `max_bytes` is not."""
+        if features.nbytes > self._max_bytes or key in self._tensors:
             return
-        self._kept[key] = found
-        self.bytes += found.nbytes
-        while self.bytes > self._most_bytes:
-            _, oldest = self._kept.popitem(last=False)
+        self._tensors[key] = features
+        self.bytes += features.nbytes
+        while self.bytes > self._max_bytes:
+            _, oldest = self._tensors.popitem(last=False)
             self.bytes -= oldest.nbytes

@@ -1,7 +1,7 @@
-"""How the next token is chosen from logits: greedily, or drawn with a seed per row.
+"""How the next token is chosen from logits: greedily, or sampled with a seed per sequence.
 
-Temperature, top-k and top-p are transformers' own; drawing has a random generator for each row, so
-that rows that sample beside each other do not disturb each other's seed.
+Temperature, top-k and top-p are transformers' own; each sequence has a random generator of
+its own, so that sequences that are sampled side by side do not disturb each other's seed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transformers import (
 from models.schema import Decoding
 
 
-class Draw(LogitsProcessor):
+class GumbelNoise(LogitsProcessor):
     """Sampling by the Gumbel-max trick: noise on the scores, then the largest is taken.
 
     The same distribution as drawing from the softmax.
@@ -36,7 +36,7 @@ class Draw(LogitsProcessor):
         return scores + noise.to(scores)
 
 
-def warpers(decoding: Decoding) -> LogitsProcessorList:
+def logits_processors(decoding: Decoding) -> LogitsProcessorList:
     """What is done to scores before the largest is taken, in the order in which `generate` does it.
 
     Empty for greedy decoding.
@@ -48,19 +48,22 @@ def warpers(decoding: Decoding) -> LogitsProcessorList:
             steps.append(TopKLogitsWarper(decoding.top_k))
         if decoding.top_p < 1:
             steps.append(TopPLogitsWarper(decoding.top_p))
-        steps.append(Draw(decoding.seed))
+        steps.append(GumbelNoise(decoding.seed))
     return steps
 
 
-def draw(logits: torch.Tensor, steps: LogitsProcessorList) -> int:
-    """The next token's id, from logits (vocabulary,) in any format and what `warpers` gave.
+def sample(logits: torch.Tensor, processors: LogitsProcessorList) -> int:
+    """The next token's id, from logits (vocabulary,) in any dtype and `logits_processors`.
 
     As `generate` does, scores are computed in float32.
     """
-    ids: Any = None  # what was written so far, which none of `warpers` reads
-    return int(steps(ids, logits.float()[None]).argmax())
+    ids: Any = None  # what was written so far, which none of `processors` reads
+    return int(processors(ids, logits.float()[None]).argmax())
 
 
 def log_probability(logits: torch.Tensor, token_id: int) -> float:
-    """Natural logarithm of the probability that the model itself gives a token, without warpers."""
+    """Natural logarithm of a token's probability, from logits (vocabulary,) in any dtype.
+
+    It is the model's own: temperature, top-k and top-p do not change it.
+    """
     return float(torch.log_softmax(logits.float(), dim=-1)[token_id])

@@ -146,11 +146,6 @@ def evict(model: PaliGemmaForConditionalGeneration, name: str) -> None:
     adapter_layers.take_off(model, _key(name))
 
 
-def is_loaded(model: PaliGemmaForConditionalGeneration, name: str) -> bool:
-    """Whether an adapter is on a model's layers now."""
-    return _key(name) in getattr(model, "peft_config", {})
-
-
 def changes_features(model: PaliGemmaForConditionalGeneration) -> bool:
     """Whether an adapter that is loaded touches what becomes of a picture before the decoder."""
     from models.hub import adapter_layers

@@ -15,7 +15,8 @@ from PIL import Image
 
 from models.catalog import lookup
 from models.catalog.checkpoints import Checkpoint
-from models.engine.engine import Engine, Finished
+from models.engine.engine import Engine
+from models.engine.sequence import Finished
 from models.hub import adapters, download
 from models.limits import MAX_QUEUED_REQUESTS
 from models.loading.device import best_device, on_zero_gpu
@@ -201,8 +202,8 @@ def _answer_alone(
     loaded: LoadedModel, request: Request, cancelled: threading.Event, load_s: float
 ) -> Iterator[Event]:
     """As `answer_on_engine`, on an engine of its own."""
-    engine = Engine(loaded, most_rows=1)
-    yield from engine.alone(answer_on_engine(engine, request, cancelled, load_s))
+    engine = Engine(loaded, max_slots=1)
+    yield from engine.run_alone(answer_on_engine(engine, request, cancelled, load_s))
 
 
 def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:

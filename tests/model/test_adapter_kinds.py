@@ -164,7 +164,7 @@ def test_an_adapter_answers_as_with_peft_alone(name, make, loaded, base_tokens, 
 
 
 def test_all_kinds_answer_side_by_side(make, loaded, base_tokens, ask):
-    engine = Engine(loaded, most_rows=6)
+    engine = Engine(loaded, max_slots=6)
     wanted = {None: base_tokens, **{name: make(name) for name in KINDS}}
     names = list(wanted)
     for start in range(0, len(names), 5):
@@ -185,7 +185,7 @@ def test_all_kinds_answer_side_by_side(make, loaded, base_tokens, ask):
                     event = next(answers[index], StopIteration)
                 if event is StopIteration:
                     going.remove(index)
-            if engine.rows:
+            if engine.sequences:
                 engine.step()
         for name, events in zip(chosen, found, strict=True):
             ids = _ids(events)

@@ -13,7 +13,8 @@ from evaluation.speed import true_shape
 from models.catalog import lookup
 from models.catalog.architectures import Shape, Text, Vision
 from models.catalog.checkpoints import BUILT_IN
-from models.engine.engine import Finished, generate
+from models.engine.engine import generate
+from models.engine.sequence import Finished
 from models.hub import download
 from models.loading.loader import CODEC_FILE, Loader
 from models.loading.precision import precisions

@@ -56,8 +56,8 @@ def repeat(graphs: CudaGraphs, times: int, adapter: str | None = None, length: i
 
 def test_padded_steps_change_nothing(nano, serve, requests):
     captures = Captures()
-    expected = serve(Engine(nano, most_rows=5), requests)
-    engine = Engine(nano, most_rows=5)
+    expected = serve(Engine(nano, max_slots=5), requests)
+    engine = Engine(nano, max_slots=5)
     engine._graphs = CudaGraphs(engine._decoder, captures)
     assert serve(engine, requests) == expected
     assert captures.steps
@@ -65,7 +65,7 @@ def test_padded_steps_change_nothing(nano, serve, requests):
 
 def test_slots_that_take_no_part_keep_what_they_have(nano):
     """Such as one whose prefix is still being read."""
-    engine = Engine(nano, most_rows=2)
+    engine = Engine(nano, max_slots=2)
     layers = [engine._decoder.cache.layer(index) for index in range(5)]
     for layer in layers:
         for part in layer:
@@ -80,7 +80,7 @@ def test_slots_that_take_no_part_keep_what_they_have(nano):
 
 def test_a_shape_is_captured_once_and_anew_after_its_adapter_was_evicted(nano):
     captures = Captures()
-    graphs = CudaGraphs(Engine(nano, most_rows=2)._decoder, captures)
+    graphs = CudaGraphs(Engine(nano, max_slots=2)._decoder, captures)
     repeat(graphs, CAPTURE_AFTER + 2, "one")
     repeat(graphs, 1)
     assert captures.tried == 1
@@ -92,8 +92,8 @@ def test_a_shape_is_captured_once_and_anew_after_its_adapter_was_evicted(nano):
 
 def test_what_cannot_be_captured_runs_eagerly_with_one_warning(nano, serve, requests, caplog):
     captures = Captures(fails=True)
-    expected = serve(Engine(nano, most_rows=5), requests)
-    engine = Engine(nano, most_rows=5)
+    expected = serve(Engine(nano, max_slots=5), requests)
+    engine = Engine(nano, max_slots=5)
     engine._graphs = CudaGraphs(engine._decoder, captures)
     with caplog.at_level(logging.WARNING):
         assert serve(engine, requests) == expected
@@ -107,7 +107,7 @@ def test_what_cannot_be_captured_runs_eagerly_with_one_warning(nano, serve, requ
 
 def test_captures_are_bounded_and_the_least_recently_used_goes(nano):
     captures = Captures(bytes_each=10)
-    graphs = CudaGraphs(Engine(nano, most_rows=1)._decoder, captures, max_graphs=2)
+    graphs = CudaGraphs(Engine(nano, max_slots=1)._decoder, captures, max_graphs=2)
     for name in ("one", "two"):
         repeat(graphs, CAPTURE_AFTER + 1, name)
     repeat(graphs, 1, "one")
@@ -121,7 +121,7 @@ def test_captures_are_bounded_and_the_least_recently_used_goes(nano):
 
 def test_a_capture_larger_than_all_may_be_is_not_kept(nano):
     captures = Captures(bytes_each=10)
-    graphs = CudaGraphs(Engine(nano, most_rows=1)._decoder, captures, max_bytes=9)
+    graphs = CudaGraphs(Engine(nano, max_slots=1)._decoder, captures, max_bytes=9)
     repeat(graphs, 2 * CAPTURE_AFTER)
     assert (len(graphs), captures.tried) == (0, 1)
 
@@ -135,7 +135,7 @@ def test_an_estimate_for_a_gpu_counts_the_captures():
 
 def test_on_a_cpu_nothing_is_captured(nano):
     assert not can_capture(nano.model)
-    assert Engine(nano, most_rows=1)._graphs is None
+    assert Engine(nano, max_slots=1)._graphs is None
 
 
 @pytest.mark.gpu

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from models.engine.detokenizer import Detokenizer
-from models.engine.engine import Engine, Finished, generate
+from models.engine.engine import Engine, generate
 from models.engine.inputs import prepare
-from models.engine.sampling import Draw
+from models.engine.sampling import GumbelNoise
+from models.engine.sequence import Finished
 from models.layers.decoder import Decoder
 from models.loading.loader import Loader
 from models.schema import Timings, TokenEvent, UserError
@@ -60,7 +61,8 @@ def steps(nano, monkeypatch) -> Iterator[Steps]:
 def clock(steps, monkeypatch) -> Steps:
     """The engine's clock goes by the steps of the model: one second each."""
     by_steps = types.SimpleNamespace(monotonic=lambda: float(steps.count))
-    monkeypatch.setattr("models.engine.engine.time", by_steps)
+    for module in ("engine", "sequence"):
+        monkeypatch.setattr(f"models.engine.{module}.time", by_steps)
     return steps
 
 
@@ -225,7 +227,7 @@ def test_sampling_from_one_candidate_is_greedy(nano, ask):
 
 def test_draws_follow_the_softmax():
     probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05, 0.0])
-    draw = Draw(seed=0)
+    draw = GumbelNoise(seed=0)
     scores = probabilities.log()[None].expand(20_000, -1)
     drawn = Counter(draw(torch.zeros(0), scores).argmax(-1).tolist())
     frequencies = torch.tensor([drawn[index] / 20_000 for index in range(5)])
@@ -310,7 +312,7 @@ def test_sequences_are_told_apart_without_comparing_pictures(nano, ask, serve):
     for image in images:
         image.__dict__.update(Image.new("RGB", (32, 32), "white").__dict__)
     requests = [ask("caption en", tokens=4, image=image) for image in images]
-    found = serve(Engine(nano, most_rows=3), requests)
+    found = serve(Engine(nano, max_slots=3), requests)
     assert found[0] and found == [found[0]] * 3
 
 
@@ -320,4 +322,4 @@ def test_numbers_that_are_not_finite_end_an_answer_in_words(ask, run_all):
         damaged.model.model.language_model.layers[2].mlp.up_proj.weight[0, 0] = float("nan")
     for options in ({}, {"temperature": 1.0}):
         with pytest.raises(UserError, match="not finite"):
-            run_all(Engine(damaged, most_rows=1), [ask("caption en", **options)])
+            run_all(Engine(damaged, max_slots=1), [ask("caption en", **options)])

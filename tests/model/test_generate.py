@@ -151,7 +151,7 @@ def test_lines_are_answered_side_by_side(png, backend, tmp_path, capsys):
 def test_sequences_of_a_file_share_their_steps_on_a_slow_machine(run, png, tmp_path, monkeypatch):
     steps = []
     step = Engine.step
-    monkeypatch.setattr("models.engine.engine.LONGEST_PAUSE_S", 0.0)  # all takes longer than it
+    monkeypatch.setattr("models.engine.engine.MAX_PAUSE_S", 0.0)  # all takes longer than it
     monkeypatch.setattr(Engine, "step", lambda engine: (steps.append(1), step(engine)))
     line = json.dumps({"image": png, "prompt": "describe en", "max_new_tokens": 12})
     file = tmp_path / "requests.jsonl"

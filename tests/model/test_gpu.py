@@ -7,8 +7,9 @@ import threading
 import pytest
 import torch
 
-from models.engine.engine import Engine, Finished
+from models.engine.engine import Engine
 from models.engine.inputs import prepare
+from models.engine.sequence import Finished
 from models.loading.loader import LoadedModel, Loader
 from training.nano.scenes.scene import HELD_OUT, draw
 
@@ -88,7 +89,7 @@ def test_a_cancelled_answer_leaves_its_slot_and_its_neighbours_alone(setup, ask,
     loaded, _ = setup
     engine, cancelled = Engine(loaded, 1), threading.Event()
     ends = []
-    for event in engine.alone(engine.answer(asked(ask, 2)[1], cancelled)):
+    for event in engine.run_alone(engine.answer(asked(ask, 2)[1], cancelled)):
         cancelled.set()
         if isinstance(event, Finished):
             ends.append(event.finish_reason)

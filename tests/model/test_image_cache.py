@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from models.engine.engine import Engine
-from models.engine.image_cache import FeatureCache, fingerprint
+from models.engine.image_cache import ImageFeatureCache, fingerprint
 
 
 def numbers(count: int) -> torch.Tensor:
@@ -14,37 +14,37 @@ def numbers(count: int) -> torch.Tensor:
 
 
 def test_what_is_kept_is_found():
-    cache = FeatureCache(100)
-    assert cache.find("a") is None
+    cache = ImageFeatureCache(100)
+    assert cache.get("a") is None
     first = numbers(5)
-    cache.keep("a", first)
-    assert cache.find("a") is first
+    cache.put("a", first)
+    assert cache.get("a") is first
     assert (cache.hits, cache.misses, cache.bytes) == (1, 1, 20)
 
 
 def test_what_two_found_at_the_same_time_counts_once():
-    cache = FeatureCache(100)
-    cache.keep("a", numbers(5))
-    cache.keep("a", numbers(5))
+    cache = ImageFeatureCache(100)
+    cache.put("a", numbers(5))
+    cache.put("a", numbers(5))
     assert cache.bytes == 20
 
 
 def test_the_longest_unused_goes_when_the_bytes_are_used_up():
-    cache = FeatureCache(100)
+    cache = ImageFeatureCache(100)
     for name in "ab":
-        cache.keep(name, numbers(10))
-    cache.find("a")
-    cache.keep("c", numbers(10))
-    assert cache.find("a") is not None and cache.find("c") is not None
-    assert cache.find("b") is None
+        cache.put(name, numbers(10))
+    cache.get("a")
+    cache.put("c", numbers(10))
+    assert cache.get("a") is not None and cache.get("c") is not None
+    assert cache.get("b") is None
     assert cache.bytes == 80
 
 
 def test_what_is_too_large_is_not_kept():
-    cache = FeatureCache(100)
-    cache.keep("small", numbers(10))
-    cache.keep("large", numbers(26))
-    assert cache.find("large") is None and cache.find("small") is not None
+    cache = ImageFeatureCache(100)
+    cache.put("small", numbers(10))
+    cache.put("large", numbers(26))
+    assert cache.get("large") is None and cache.get("small") is not None
     assert cache.bytes == 40
 
 

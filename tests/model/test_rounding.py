@@ -42,13 +42,13 @@ def scored(engine: Engine, request: Request) -> list[tuple[int, float | None]]:
     """The ids of an answer with their log-probabilities."""
     decoding = dataclasses.replace(request.decoding, logprobs=True)
     request = dataclasses.replace(request, decoding=decoding)
-    events = engine.alone(engine.answer(request, threading.Event()))
+    events = engine.run_alone(engine.answer(request, threading.Event()))
     return [(each.token_id, each.logprob) for each in events if isinstance(each, TokenEvent)]
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_an_adapter_that_was_used_changes_no_number_of_the_base(precision, requests):
-    engine = Engine(load(precision), most_rows=1)
+    engine = Engine(load(precision), max_slots=1)
     before = [scored(engine, request) for request in requests]
     with_adapter = [dataclasses.replace(each, adapter="easy-vqa") for each in requests[:2]]
     assert [scored(engine, each) for each in with_adapter] != before[:2]
@@ -60,7 +60,7 @@ def test_an_adapter_that_was_used_changes_no_number_of_the_base(precision, reque
 @torch.inference_mode()
 def test_tokens_split_from_those_of_generate_only_where_two_are_as_likely(requests):
     in_bf16 = load("bf16")
-    engine = Engine(in_bf16, most_rows=1)
+    engine = Engine(in_bf16, max_slots=1)
     same = 0
     for request in requests:
         ours = [token for token, _ in scored(engine, request)]

@@ -10,7 +10,7 @@ from transformers import LogitsProcessorList
 from models.catalog.lookup import find
 from models.engine.engine import generate
 from models.engine.inputs import prepare
-from models.engine.sampling import warpers
+from models.engine.sampling import logits_processors
 from models.layers import shortlist_head
 from models.layers.shortlist_head import MAX_STATES, SHORTLIST, ShortlistHead, use_shortlist
 from models.loading.loader import Loader, read_model
@@ -79,7 +79,7 @@ def test_in_four_bits_answers_are_those_of_transformers(ask):
                     **inputs,
                     max_new_tokens=24,
                     do_sample=False,
-                    logits_processor=LogitsProcessorList(warpers(request.decoding)),
+                    logits_processor=LogitsProcessorList(logits_processors(request.decoding)),
                 )
             ids = output[0, inputs["input_ids"].shape[1] :].tolist()
             *tokens, end = generate(nano, request)

@@ -14,9 +14,9 @@ import torch
 from transformers import LogitsProcessorList
 
 from models.catalog.lookup import find
-from models.engine.engine import LONGEST_PAUSE_S, Engine, generate, rows_that_fit
+from models.engine.engine import MAX_PAUSE_S, Engine, generate, slots_that_fit
 from models.engine.inputs import pixel_values, prefix_ids, prepare
-from models.engine.sampling import warpers
+from models.engine.sampling import logits_processors
 from models.layers.kv_cache import KeyValueCache
 from models.loading.loader import Loader, read_model
 from models.schema import Decoding, Request, TokenEvent
@@ -44,6 +44,16 @@ def stock():
     return read_model(find("nano-224").path, "fp32", CPU).eval()
 
 
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """Its one number is the engine's time in seconds."""
+    now = [100.0]
+    for module in ("engine", "sequence"):
+        time = types.SimpleNamespace(monotonic=lambda: now[0])
+        monkeypatch.setattr(f"models.engine.{module}.time", time)
+    return now
+
+
 def reference(stock, nano, request) -> list[int]:
     """The ids that `transformers` generates, without the end token."""
     decoding = request.decoding
@@ -53,7 +63,7 @@ def reference(stock, nano, request) -> list[int]:
             **inputs,
             max_new_tokens=decoding.max_new_tokens,
             do_sample=False,
-            logits_processor=LogitsProcessorList(warpers(decoding)),
+            logits_processor=LogitsProcessorList(logits_processors(decoding)),
         )
     ids = output[0, inputs["input_ids"].shape[1] :].tolist()
     return ids[: ids.index(1)] if 1 in ids else ids
@@ -71,10 +81,10 @@ def mixed(count: int, seed: int) -> list[Request]:
     return requests
 
 
-def check(stock, nano, serve, rows: int, count: int) -> None:
-    requests = mixed(count, seed=rows)
-    engine = Engine(nano, most_rows=rows)
-    dice = random.Random(rows)
+def check(stock, nano, serve, slots: int, count: int) -> None:
+    requests = mixed(count, seed=slots)
+    engine = Engine(nano, max_slots=slots)
+    dice = random.Random(slots)
     found = serve(engine, requests, lambda: dice.random() < 0.5)
     greedy: dict[tuple[int, str], list[int]] = {}  # an answer begins as a longer one does
     for request, ids in zip(requests, found, strict=True):
@@ -89,18 +99,18 @@ def check(stock, nano, serve, rows: int, count: int) -> None:
             longer = dataclasses.replace(request, decoding=longest)
             expected = greedy[key] = reference(stock, nano, longer)
         assert ids == expected[: decoding.max_new_tokens], request.prompt
-    assert engine.rows == [] and engine.has_room
+    assert engine.sequences == [] and engine.has_room
 
 
-@pytest.mark.parametrize("rows", [1, 3, 8])
-def test_each_row_gets_what_it_gets_alone(stock, nano, serve, rows):
-    check(stock, nano, serve, rows, 24)
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_each_sequence_gets_what_it_gets_alone(stock, nano, serve, slots):
+    check(stock, nano, serve, slots, 24)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows, count", [(1, 100), (3, 200), (8, 200)])
-def test_five_hundred_mixed_requests(stock, nano, serve, rows, count):
-    check(stock, nano, serve, rows, count)
+@pytest.mark.parametrize("slots, count", [(1, 100), (3, 200), (8, 200)])
+def test_five_hundred_mixed_requests(stock, nano, serve, slots, count):
+    check(stock, nano, serve, slots, count)
 
 
 def test_sliding_layers_see_their_window_alone(ask, stock, nano, monkeypatch):
@@ -130,26 +140,26 @@ def test_log_probabilities_are_the_models(stock, nano, ask):
     assert next(iter(generate(nano, ask()))).logprob is None
 
 
-def test_a_row_that_fails_in_a_step_fails_alone(nano, ask, monkeypatch):
+def test_a_sequence_that_fails_in_a_step_fails_alone(nano, ask, monkeypatch):
     engine = Engine(nano)
     good, bad = (engine.answer(ask(tokens=6), threading.Event()) for _ in range(2))
     for events in (good, bad):
         while not isinstance(next(events), TokenEvent):
             pass
     assert next(good) is None and next(bad) is None
-    take = Engine._take
-    victim = engine.rows[1]
+    append = Engine._append_token
+    victim = engine.sequences[1]
 
-    def fail(self, row, *given):
-        if row is victim:
-            raise ZeroDivisionError("of this row")
-        take(self, row, *given)
+    def fail(self, sequence, *given):
+        if sequence is victim:
+            raise ZeroDivisionError("of this sequence")
+        append(self, sequence, *given)
 
-    monkeypatch.setattr(Engine, "_take", fail)
+    monkeypatch.setattr(Engine, "_append_token", fail)
     engine.step()
-    with pytest.raises(ZeroDivisionError, match="of this row"):
+    with pytest.raises(ZeroDivisionError, match="of this sequence"):
         next(bad)
-    rest = [event for event in engine.alone(good) if isinstance(event, TokenEvent)]
+    rest = [event for event in engine.run_alone(good) if isinstance(event, TokenEvent)]
     *alone, _ = generate(nano, ask(tokens=6))
     assert [each.token_id for each in rest] == [each.token_id for each in alone][1:]
 
@@ -162,19 +172,15 @@ def test_the_prefix_and_the_pixels_are_the_processors(nano, ask):
         assert torch.equal(pixel_values(nano, request.image), inputs["pixel_values"])
 
 
-def test_those_that_join_come_first_for_a_bounded_time(nano, ask, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(
-        "models.engine.engine.time", types.SimpleNamespace(monotonic=lambda: now[0])
-    )
+def test_those_that_join_come_first_for_a_bounded_time(nano, ask, clock):
     engine = Engine(nano)
     assert not engine.is_due
     writes, joins = (engine.answer(ask(), threading.Event()) for _ in range(2))
     next(writes), next(writes)
     engine.step()
-    now[0] += LONGEST_PAUSE_S / 2
+    clock[0] += MAX_PAUSE_S / 2
     assert not engine.is_due
-    now[0] += LONGEST_PAUSE_S
+    clock[0] += MAX_PAUSE_S
     assert engine.is_due
     assert next(joins) is None  # it hands over before its first token
     engine.step()
@@ -182,14 +188,10 @@ def test_those_that_join_come_first_for_a_bounded_time(nano, ask, monkeypatch):
     assert isinstance(next(joins), TokenEvent)
 
 
-def test_after_beams_the_others_get_as_much_time(nano, ask, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(
-        "models.engine.engine.time", types.SimpleNamespace(monotonic=lambda: now[0])
-    )
+def test_after_beams_the_others_get_as_much_time(nano, ask, monkeypatch, clock):
 
     def search(*given):
-        now[0] += 7.0
+        clock[0] += 7.0
         return [1], None
 
     monkeypatch.setattr("models.engine.engine.beam_search.search", search)
@@ -199,13 +201,13 @@ def test_after_beams_the_others_get_as_much_time(nano, ask, monkeypatch):
     list(engine.answer(ask(num_beams=2), threading.Event()))
     engine.step()
     assert engine.is_due  # although it has just stepped
-    now[0] += 7.0
+    clock[0] += 7.0
     engine.step()
     assert not engine.is_due
 
 
-def test_eight_bit_rows_step_one_by_one(ask, monkeypatch):
-    """bitsandbytes looks for outliers in all rows at once, so they would change each other."""
+def test_eight_bit_sequences_step_one_by_one(ask, monkeypatch):
+    """bitsandbytes looks for outliers in all sequences at once, so they would change each other."""
     loaded = Loader(CPU).load("nano-224", "int8")
     engine, seen = Engine(loaded), []
     step = engine._decoder.step
@@ -221,14 +223,14 @@ def test_eight_bit_rows_step_one_by_one(ask, monkeypatch):
     assert [len(ids) for ids in seen] == [1, 1, 1]
 
 
-def test_as_many_rows_as_fit(nano, monkeypatch):
-    def rows(free: int) -> int:
+def test_as_many_slots_as_fit(nano, monkeypatch):
+    def slots(free: int) -> int:
         monkeypatch.setattr("models.engine.engine.available_bytes", lambda device: free)
-        return rows_that_fit(nano, 10**6)
+        return slots_that_fit(nano, 10**6)
 
     per_token = 2 * 5 * 2 * 128 * 4
-    row = per_token * (196 + 128)
-    assert [rows(free) for free in (0, 2 * row, 6 * row, 10**12)] == [1, 1, 3, 8]
+    slot = per_token * (196 + 128)
+    assert [slots(free) for free in (0, 2 * slot, 6 * slot, 10**12)] == [1, 1, 3, 8]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are counted by Linux")
@@ -246,10 +248,10 @@ def test_the_cache_takes_memory_only_where_it_is_written():
     assert resident() - before < 2**24
 
 
-def test_closing_an_answer_frees_its_row(nano, ask):
-    engine = Engine(nano, most_rows=1)
+def test_closing_an_answer_frees_its_slot(nano, ask):
+    engine = Engine(nano, max_slots=1)
     events = engine.answer(ask(), threading.Event())
     next(events)
     assert not engine.has_room
     events.close()
-    assert engine.has_room and engine.rows == []
+    assert engine.has_room and engine.sequences == []
