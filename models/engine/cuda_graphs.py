@@ -43,21 +43,18 @@ class Shape:
     tokens: int
 
 
-@dataclass(frozen=True)
-class Captured:
-    """A captured step: `replay` returns its logits, `bytes` is what it added to the pool."""
-
-    replay: Step
-    bytes: int
-
-
 class Capturer:
-    """Captures steps on the current CUDA device into one memory pool."""
+    """Captures steps on the current CUDA device into one memory pool.
+
+    `bytes` is what the pool took. It does not shrink when single captures are released, as others
+    may use the same blocks; all goes back when the capturer and its captures are released.
+    """
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
+        self.bytes = 0
 
-    def __call__(self, step: Step) -> Captured:
+    def __call__(self, step: Step) -> Step:
         """The kernels that `step` launches; its inputs and its result stay where they are.
 
         Other threads may use the GPU meanwhile. RuntimeError where it cannot be captured.
@@ -71,7 +68,8 @@ class Capturer:
             graph.replay()
             return result
 
-        return Captured(replay, max(torch.cuda.memory_reserved() - before, 0))
+        self.bytes += max(torch.cuda.memory_reserved() - before, 0)
+        return replay
 
 
 def can_capture(model: PaliGemmaForConditionalGeneration) -> bool:
@@ -90,15 +88,16 @@ class CudaGraphs:
     def __init__(
         self,
         decoder: Decoder,
-        capture: Callable[[Step], Captured] | None = None,
+        make_capturer: Callable[[], Capturer] = Capturer,
         max_graphs: int = MAX_GRAPHS,
         max_bytes: int = CUDA_GRAPH_BYTES,
     ):
         self._decoder = decoder
-        self._capture = capture or Capturer()
+        self._make_capturer = make_capturer
+        self._capture = make_capturer()
         self._max_graphs, self._max_bytes = max_graphs, max_bytes
         self._inputs: dict[int, torch.Tensor] = {}  # by slots: int64[ids, slots, lengths; slots]
-        self._graphs: OrderedDict[Shape, Captured] = OrderedDict()  # least recently used first
+        self._graphs: OrderedDict[Shape, Step] = OrderedDict()  # least recently used first
         self._seen: Counter[Shape] = Counter()
         self._eager: set[Shape] = set()  # those that could not be captured
         self._has_warned = False
@@ -106,7 +105,7 @@ class CudaGraphs:
     @property
     def bytes(self) -> int:
         """What the captures hold beside the model."""
-        return sum(graph.bytes for graph in self._graphs.values())
+        return self._capture.bytes
 
     def __len__(self) -> int:
         return len(self._graphs)
@@ -154,7 +153,7 @@ class CudaGraphs:
         graph = self._graphs.get(shape)
         if graph is not None:
             self._graphs.move_to_end(shape)
-            return graph.replay
+            return graph
         self._seen[shape] += 1
         if shape in self._eager or self._seen[shape] <= CAPTURE_AFTER:
             return eager
@@ -167,9 +166,17 @@ class CudaGraphs:
                 logger.warning("A step could not be captured and runs eagerly: %s", error)
             return eager
         self._graphs[shape] = graph
-        while len(self._graphs) > self._max_graphs or self.bytes > self._max_bytes:
+        if len(self._graphs) > self._max_graphs:
             released, _ = self._graphs.popitem(last=False)
             self._seen[released] = 0
-            if released == shape:  # larger than all may be together
-                self._eager.add(shape)
-        return graph.replay
+        if self.bytes > self._max_bytes:
+            self._release_all(shape)
+        return graph
+
+    def _release_all(self, last: Shape) -> None:
+        """Give the pool back; `last`, where it took all of that alone, runs eagerly from now on."""
+        if set(self._graphs) == {last}:
+            self._eager.add(last)
+        self._graphs.clear()
+        self._seen.clear()
+        self._capture = self._make_capturer()

@@ -14,7 +14,6 @@ from models.catalog import memory
 from models.catalog.checkpoints import NANO
 from models.engine.cuda_graphs import (
     CAPTURE_AFTER,
-    Captured,
     Capturer,
     CudaGraphs,
     can_capture,
@@ -37,15 +36,23 @@ class Captures:
     """Stands for capturing: keeps what was captured, or fails as CUDA does."""
 
     def __init__(self, bytes_each: int = 0, fails: bool = False):
-        self.steps, self.tried = [], 0
-        self._bytes, self._fails = bytes_each, fails
+        self.steps, self.tried, self.pools = [], 0, 0
+        self.bytes = 0
+        self._bytes_each, self._fails = bytes_each, fails
 
-    def __call__(self, step) -> Captured:
+    def new_pool(self):
+        """As making a `Capturer`."""
+        self.pools += 1
+        self.bytes = 0
+        return self
+
+    def __call__(self, step):
         self.tried += 1
         if self._fails:
             raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
         self.steps.append(step)
-        return Captured(step, self._bytes)
+        self.bytes += self._bytes_each
+        return step
 
 
 @torch.inference_mode()
@@ -58,7 +65,7 @@ def test_padded_steps_change_nothing(nano, serve, requests):
     captures = Captures()
     expected = serve(Engine(nano, max_slots=5), requests)
     engine = Engine(nano, max_slots=5)
-    engine._graphs = CudaGraphs(engine._decoder, captures)
+    engine._graphs = CudaGraphs(engine._decoder, captures.new_pool)
     assert serve(engine, requests) == expected
     assert captures.steps
 
@@ -71,7 +78,7 @@ def test_slots_that_take_no_part_keep_what_they_have(nano):
         for part in layer:
             part[0] = 3
     with torch.inference_mode():
-        CudaGraphs(engine._decoder, Captures()).step(None, [5], [1], [200])
+        CudaGraphs(engine._decoder, Captures().new_pool).step(None, [5], [1], [200])
     for layer in layers:
         for part in layer:
             assert (part[0, :, :-1] == 3).all()
@@ -80,7 +87,7 @@ def test_slots_that_take_no_part_keep_what_they_have(nano):
 
 def test_a_shape_is_captured_once_and_anew_after_its_adapter_was_evicted(nano):
     captures = Captures()
-    graphs = CudaGraphs(Engine(nano, max_slots=2)._decoder, captures)
+    graphs = CudaGraphs(Engine(nano, max_slots=2)._decoder, captures.new_pool)
     repeat(graphs, CAPTURE_AFTER + 2, "one")
     repeat(graphs, 1)
     assert captures.tried == 1
@@ -94,7 +101,7 @@ def test_what_cannot_be_captured_runs_eagerly_with_one_warning(nano, serve, requ
     captures = Captures(fails=True)
     expected = serve(Engine(nano, max_slots=5), requests)
     engine = Engine(nano, max_slots=5)
-    engine._graphs = CudaGraphs(engine._decoder, captures)
+    engine._graphs = CudaGraphs(engine._decoder, captures.new_pool)
     with caplog.at_level(logging.WARNING):
         assert serve(engine, requests) == expected
     assert captures.tried >= 1 and len(engine._graphs) == 0
@@ -107,22 +114,35 @@ def test_what_cannot_be_captured_runs_eagerly_with_one_warning(nano, serve, requ
 
 def test_captures_are_bounded_and_the_least_recently_used_goes(nano):
     captures = Captures(bytes_each=10)
-    graphs = CudaGraphs(Engine(nano, max_slots=1)._decoder, captures, max_graphs=2)
+    graphs = CudaGraphs(Engine(nano, max_slots=1)._decoder, captures.new_pool, max_graphs=2)
     for name in ("one", "two"):
         repeat(graphs, CAPTURE_AFTER + 1, name)
     repeat(graphs, 1, "one")
     repeat(graphs, CAPTURE_AFTER + 1, "three")
-    assert (len(graphs), graphs.bytes) == (2, 20)
+    assert len(graphs) == 2
     repeat(graphs, 1, "one")
     assert captures.tried == 3
     repeat(graphs, CAPTURE_AFTER + 1, "two")
     assert captures.tried == 4
 
 
-def test_a_capture_larger_than_all_may_be_is_not_kept(nano):
+def test_a_pool_that_took_too_much_is_given_back_with_all_its_captures(nano):
+    """One capture less frees nothing: others may use its blocks."""
     captures = Captures(bytes_each=10)
-    graphs = CudaGraphs(Engine(nano, max_slots=1)._decoder, captures, max_bytes=9)
-    repeat(graphs, 2 * CAPTURE_AFTER)
+    graphs = CudaGraphs(Engine(nano, max_slots=1)._decoder, captures.new_pool, max_bytes=25)
+    for name in ("one", "two"):
+        repeat(graphs, CAPTURE_AFTER + 1, name)
+    assert (len(graphs), graphs.bytes, captures.pools) == (2, 20, 1)
+    repeat(graphs, CAPTURE_AFTER + 1, "three")
+    assert (len(graphs), graphs.bytes, captures.pools) == (0, 0, 2)
+    repeat(graphs, CAPTURE_AFTER + 1, "three")
+    assert (len(graphs), graphs.bytes) == (1, 10)
+
+
+def test_a_capture_larger_than_all_may_be_runs_eagerly(nano):
+    captures = Captures(bytes_each=10)
+    graphs = CudaGraphs(Engine(nano, max_slots=1)._decoder, captures.new_pool, max_bytes=9)
+    repeat(graphs, 3 * CAPTURE_AFTER)
     assert (len(graphs), captures.tried) == (0, 1)
 
 
@@ -144,4 +164,4 @@ def test_a_capture_follows_its_inputs():
     numbers = torch.zeros(4, device="cuda")
     captured = Capturer()(lambda: numbers * 2 + 1)
     numbers.fill_(3)
-    assert captured.replay().tolist() == [7.0] * 4
+    assert captured().tolist() == [7.0] * 4
