@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Generator, Hashable, Iterator
 from typing import TypeVar
 
 import torch
@@ -87,7 +87,7 @@ class Engine:
         request: Request,
         cancelled: threading.Event,
         status: Status = lambda event: None,
-    ) -> Iterator[TokenEvent | Finished | None]:
+    ) -> Generator[TokenEvent | Finished | None, None, None]:
         """A TokenEvent per token, then Finished; None wherever others may be served.
 
         After a None that follows a token, `step` has to be called before the next one is asked for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Protocol
 
 from models.schema import Need, Request, Result, StatusEvent, TokenEvent
@@ -14,7 +14,7 @@ Event = StatusEvent | TokenEvent | Result
 class Backend(Protocol):
     """Answers requests, here or elsewhere."""
 
-    def answer(self, request: Request) -> Iterator[Event]:
+    def answer(self, request: Request) -> Generator[Event, None, None]:
         """StatusEvents, TokenEvents and at last a Result; closing the iterator stops the work.
 
         UserError for a request that is refused or fails.

@@ -7,7 +7,7 @@ or terminals.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import torch
@@ -55,7 +55,7 @@ class LocalBackend:
         self._pool = ModelPool(self._loader, answer_on_engine, _is_here, max_queued)
         self._zero = ZeroGpu(self._loader, _answer_alone) if on_zero_gpu() else None
 
-    def answer(self, request: Request) -> Iterator[Event]:
+    def answer(self, request: Request) -> Generator[Event, None, None]:
         """See `Backend.answer`. While it waits for the first token, a StatusEvent comes at least
         twice a second, so that the caller can look whether to go on."""
         check(request)
@@ -182,7 +182,7 @@ def answer_on_engine(
     cancelled: threading.Event,
     load_s: float,
     status: Status = lambda event: None,
-) -> Iterator[Event | None]:
+) -> Generator[Event | None, None, None]:
     """Answer a request on an engine, in the thread that owns it; None where others may go on.
 
     `status` gets sentences about the download of an adapter; what it raises ends that.
@@ -203,7 +203,8 @@ def _answer_alone(
 ) -> Iterator[Event]:
     """As `answer_on_engine`, on an engine of its own."""
     engine = Engine(loaded, max_slots=1)
-    yield from engine.run_alone(answer_on_engine(engine, request, cancelled, load_s))
+    events: Iterator[Event] = engine.run_alone(answer_on_engine(engine, request, cancelled, load_s))
+    yield from events
 
 
 def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float) -> Result:
@@ -224,7 +225,6 @@ def _result(loaded: LoadedModel, request: Request, end: Finished, load_s: float)
 
 def _is_here(chosen: Checkpoint) -> bool:
     """Whether no weights need to be downloaded."""
-    return (
-        chosen.is_local
-        or download.local_folder(chosen.hub_id, revision=chosen.revision) is not None
-    )
+    if chosen.hub_id is None:
+        return True
+    return download.local_folder(chosen.hub_id, revision=chosen.revision) is not None

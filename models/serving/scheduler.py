@@ -14,7 +14,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from models.limits import MAX_QUEUED_REQUESTS
@@ -103,7 +103,7 @@ class Scheduler:
         self._unfinished = 0
         self._closed = False
         self._thread: threading.Thread | None = None  # the one that serves, None where none has to
-        self._running: list[tuple[Job, Iterator[Any]]] = []
+        self._running: list[tuple[Job, Generator[Any, None, None]]] = []
         self._engine: Any = None
         self._metrics = Metrics()
         self.used_at = time.monotonic()
@@ -230,7 +230,7 @@ class Scheduler:
         for each in list(self._running):
             self._advance(*each)
 
-    def _events_of(self, job: Job) -> Iterator[Any]:
+    def _events_of(self, job: Job) -> Generator[Any, None, None]:
         """The events of a job, the load of the model among them where it is the first."""
 
         def status(event: StatusEvent) -> None:
@@ -249,7 +249,7 @@ class Scheduler:
         load_s = time.monotonic() - started
         yield from self._answer(self._engine, job.request, job.cancelled, load_s, status)
 
-    def _advance(self, job: Job, events: Iterator[Any]) -> None:
+    def _advance(self, job: Job, events: Generator[Any, None, None]) -> None:
         """Let a job go on until it waits or ends; what it raises belongs to it alone."""
         try:
             for event in events:
@@ -268,7 +268,9 @@ class Scheduler:
             return
         self._end(job, events)
 
-    def _end(self, job: Job, events: Iterator[Any], error: Exception | None = None) -> None:
+    def _end(
+        self, job: Job, events: Generator[Any, None, None], error: Exception | None = None
+    ) -> None:
         self._running.remove((job, events))
         events.close()
         self._metrics.record_end(error is not None, job.cancelled.is_set())

@@ -14,7 +14,7 @@ import gc
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 
@@ -29,7 +29,6 @@ from models.loading.precision import precisions
 from models.schema import Request, Status, StatusEvent, UserError
 from models.serving.backend import Event
 from models.serving.model_pool import HEARTBEAT_S, Key
-from models.serving.scheduler import Answer
 from models.serving.validation import gpu_seconds, gpu_size, smaller
 
 
@@ -40,7 +39,11 @@ class _Cancelled(Exception):
 class ZeroGpu:
     """Models of this process by checkpoint and precision, and the functions that use a GPU."""
 
-    def __init__(self, loader: Loader, answer: Answer):
+    def __init__(
+        self,
+        loader: Loader,
+        answer: Callable[[LoadedModel, Request, threading.Event, float], Iterator[Event]],
+    ):
         self._loader, self._answer = loader, answer
         self._models: dict[Key, LoadedModel] = {}  # the least recently used first
         # Held by threads of this process only: in a worker it may stay locked for ever.
@@ -92,7 +95,7 @@ class ZeroGpu:
         A StatusEvent comes at least twice a second.
         """
         statuses: queue.SimpleQueue[StatusEvent | None] = queue.SimpleQueue()
-        cancelled, done = threading.Event(), Future()
+        cancelled, done = threading.Event(), Future[None]()
         event = StatusEvent(f"Loading {key[0]} …")
 
         def status(event: StatusEvent) -> None:
@@ -153,14 +156,16 @@ class ZeroGpu:
         while self._models and sum(map(_bytes, self._models)) + needed > capacity:
             del self._models[next(iter(self._models))]
 
-    def _function(self, capacity: int) -> Callable[[Request, Key], Iterator[Event | UserError]]:
+    def _function(
+        self, capacity: int
+    ) -> Callable[[Request, Key], Generator[Event | UserError, None, None]]:
         """A new function to be run in workers, whose GPUs hold `capacity` bytes.
 
         A UserError is an event there: raised, it would reach this process as a nameless error, and
         `spaces` would give up the worker.
         """
 
-        def answer_on_gpu(request: Request, key: Key) -> Iterator[Event | UserError]:
+        def answer_on_gpu(request: Request, key: Key) -> Generator[Event | UserError, None, None]:
             cancelled = threading.Event()
             try:
                 with memory_watched(lambda: _out_of_memory(key)):
