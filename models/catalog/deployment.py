@@ -152,7 +152,7 @@ def _end_of_entry(pieces: list[str], known: Mapping[str, Checkpoint]) -> int:
     ends = [end for end in range(1, len(pieces) + 1) if "=" in pieces[end - 1]]
     for end in ends:
         source, _, target = ",".join(pieces[:end]).strip().rpartition("=")
-        if target.strip() in known and Path(source.strip()).expanduser().is_dir():
+        if target.strip() in known and _folder(source.strip()):
             return end
     return ends[0] if ends else len(pieces)
 
@@ -196,14 +196,23 @@ def _adapter(entry: str, source: str, base: str) -> Adapter:
 def _place(variable: str, entry: str, source: str) -> Path | str:
     """The folder or the Hub id (with its revision) that a source names."""
     if source.startswith(_FOLDER):
-        folder = Path(source).expanduser().resolve()
-        if not folder.is_dir():
-            raise _bad(variable, entry, f"there is no folder {folder}", "")
+        folder = _folder(source)
+        if folder is None:
+            raise _bad(variable, entry, f"there is no folder {source}", "")
         return folder
     if not _HUB_ID.fullmatch(source):
-        remedy = f"Write ./{source} for the folder." if Path(source).is_dir() else ""
+        remedy = f"Write ./{source} for the folder." if _folder(source) else ""
         raise _bad(variable, entry, f"{source!r} is neither a Hub id nor a folder's path", remedy)
     return source
+
+
+def _folder(path: str) -> Path | None:
+    """The folder at a path; None where there is none or the path can be none at all."""
+    try:
+        folder = Path(path).expanduser().resolve()
+        return folder if path and folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a loop of links, no such user
+        return None
 
 
 def _check_architecture(entry: str, folder: Path, like: Checkpoint) -> None:
@@ -211,7 +220,7 @@ def _check_architecture(entry: str, folder: Path, like: Checkpoint) -> None:
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         reason = folder_architecture.mismatch(config, like)
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         raise _bad(CHECKPOINTS, entry, f"{folder} has no readable config.json", "") from None
     if reason:
         raise _bad(CHECKPOINTS, entry, reason, "")

@@ -12,7 +12,7 @@ from models.schema import Result
 def describe(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:
     """A result as JSON: boxes in pixels of the picture, masks as COCO RLE, seconds.
 
-    `notes` are what `open_image` changed about the picture.
+    `notes` are what `open_image` changed about the picture; the result's own follow them.
     """
     timings = result.timings
     return {
@@ -30,7 +30,7 @@ def describe(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:
         "checkpoint": result.checkpoint,
         "adapter": result.adapter,
         "finish_reason": result.finish_reason,
-        "notes": list(notes),
+        "notes": [*notes, *result.notes],
         "timings": {
             "load_s": round(timings.load_s, 3),
             "first_token_s": round(timings.first_token_s, 3),

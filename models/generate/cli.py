@@ -69,11 +69,6 @@ def main(arguments: Sequence[str] | None = None, backend: Backend | None = None)
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; nothing more can be said
         return FAILED
-    except OSError as error:
-        complain(f"The answer could not be written: {error.strerror}.")
-        # What is left would fail again at exit. It stays open until then, so no `with` (SIM115).
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
-        return FAILED
 
 
 def _answer_one(options: argparse.Namespace, open_backend: Callable[[], Backend]) -> int:
@@ -89,12 +84,14 @@ def _answer_one(options: argparse.Namespace, open_backend: Callable[[], Backend]
         status.clear()
         if isinstance(event, Result):
             if options.json:
-                print(_as_json(describe(event, opened.notes)), flush=True)
+                _write(_as_json(describe(event, opened.notes)) + "\n")
             else:
-                print(flush=True)
+                _write("\n")
+                for each in event.notes:
+                    note(each)
                 _say_why_it_ended(event)
         elif isinstance(event, TokenEvent) and not options.json:
-            print(event.piece, end="", flush=True)
+            _write(event.piece)
     return 0
 
 
@@ -133,7 +130,7 @@ def _answer_file(options: argparse.Namespace, open_backend: Callable[[], Backend
             code = FAILED if "error" in each else code
             late += each.get("finish_reason") == "deadline"
             status.clear()
-            print(_as_json(each), flush=True)
+            _write(_as_json(each) + "\n")
     if late:
         note(f"{late} answers were ended by the time limit; see their finish_reason.")
     return code
@@ -180,6 +177,18 @@ def _say_why_it_ended(result: Result) -> None:
         note("The time limit ended the answer before its end; see --deadline-s.")
     elif result.finish_reason == "length":
         note(f"The answer was cut off at {result.timings.tokens} tokens; see --max-new-tokens.")
+
+
+def _write(text: str) -> None:
+    """Write a part of the answer at once; UserError where that fails, unless the reader left."""
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left would fail again at exit. It stays open until then, so no `with` (SIM115).
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        raise UserError(f"The answer could not be written: {error.strerror or error}.") from None
 
 
 def _as_json(answer: dict[str, Any]) -> str:

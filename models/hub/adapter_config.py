@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -146,7 +147,9 @@ def refused(folder: Path, reason: str) -> UserError:
 
 def _checked(config: dict[str, Any]) -> Lora:
     """The parts that are used; ValueError saying why a configuration cannot be."""
-    if config.get("peft_type") != "LORA":
+    if config.get("peft_type") is None:
+        raise ValueError("its configuration names no peft_type")
+    if config["peft_type"] != "LORA":
         raise ValueError(f"its method is {str(config.get('peft_type'))[:60]!r} and not LORA")
     for option in sorted(config.keys() - _READ - _TRAINING_ONLY):
         # A number or a word alone turns nothing on; what newer versions add is off where it is
@@ -189,13 +192,15 @@ def _checked(config: dict[str, Any]) -> Lora:
 
 def _rank(option: str, value: Any) -> int:
     if type(value) is not int or not 1 <= value <= LARGEST_RANK:
-        raise ValueError(f"its {option} is {str(value)[:40]} and not a rank of 1 to {LARGEST_RANK}")
+        shown = reprlib.repr(value)
+        raise ValueError(f"its {option} is {shown} and not a rank of 1 to {LARGEST_RANK}")
     return value
 
 
 def _alpha(option: str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value < LARGEST_ALPHA:
-        raise ValueError(f"its {option} is {str(value)[:40]} and not between 0 and {LARGEST_ALPHA}")
+        shown = reprlib.repr(value)
+        raise ValueError(f"its {option} is {shown} and not a number of 0 to {LARGEST_ALPHA}")
     return value
 
 

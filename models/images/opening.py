@@ -75,7 +75,7 @@ def open_image(
     """
     name, file = _as_file(source)
     try:
-        head = _peek(file, 32)
+        head = _peek(file, 32, name)
         formats = _readable_formats(head, name)
         image = _open(file, formats, name, max_pixels)
         with image:
@@ -105,10 +105,12 @@ def _as_file(source: str | Path | bytes | BinaryIO) -> tuple[str, BinaryIO]:
         return "The picture", io.BytesIO(source)
     if hasattr(source, "read"):
         return "The picture", cast(BinaryIO, source)
+    if source == "":
+        raise UserError("There is no path of a picture.", "Name one.")
     path = Path(source)
     try:
         if not path.exists():
-            raise UserError(f"{path} does not exist.", "Check the path.")
+            raise UserError(f"{source} does not exist.", "Check the path.")
         if not path.is_file():
             raise UserError(f"{path} is not a file.", "Name a picture.")
         return path.name, path.open("rb")
@@ -116,9 +118,13 @@ def _as_file(source: str | Path | bytes | BinaryIO) -> tuple[str, BinaryIO]:
         raise UserError(f"{path} cannot be read ({reason(error)}).", "Check the path.") from None
 
 
-def _peek(file: BinaryIO, size: int) -> bytes:
-    head = file.read(size)
-    file.seek(0)
+def _peek(file: BinaryIO, size: int, name: str) -> bytes:
+    """The first bytes; UserError where the system cannot read the file."""
+    try:
+        head = file.read(size)
+        file.seek(0)
+    except OSError as error:
+        raise UserError(f"{name} cannot be read ({reason(error)}).", "Check the disk.") from None
     return head
 
 

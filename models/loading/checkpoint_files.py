@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ INDEX = "model.safetensors.index.json"
 _SAVE_AGAIN = "Fetch or save it again in full."
 _CONVERT = "Serve the checkpoint it was made from; precisions int8 and nf4 shrink it here."
 _SHOWN = 3  # names of weights in a message
+_PATH = re.compile(r"(?<![\w:/])/(?:[^\s'\"/]+/)*([^\s'\"/]+)")  # its last part is the group
 # Of older versions of transformers, and the pooling head of SigLIP, which PaliGemma does not use.
 _UNUSED = (".position_ids", ".inv_freq", "vision_tower.head.", "vision_model.head.")
 
@@ -112,7 +114,8 @@ def explained(name: str, part: str) -> Iterator[None]:
             raise
         logger.info("%s of %s cannot be loaded", part, name, exc_info=error)
         lines = str(error).strip().splitlines() or [""]
-        reason = f"{type(error).__name__}: {lines[0]}".strip(": ")[:200].rstrip(".")
+        said = _PATH.sub(r"\1", lines[0])
+        reason = f"{type(error).__name__}: {said}".strip(": ")[:200].rstrip(".")
         raise UserError(
             f"The {part} of {name} cannot be loaded ({reason}).", _SAVE_AGAIN
         ) from error
@@ -169,7 +172,9 @@ def _shards(folder: Path, name: str) -> list[Path]:
     weight_map = _read_json(index, name).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserError(f"{INDEX} of {name} names no weights.", _SAVE_AGAIN)
-    shards = sorted({str(file) for file in weight_map.values()})
+    if not all(isinstance(file, str) for file in weight_map.values()):
+        raise UserError(f"{INDEX} of {name} names files that are no texts.", _SAVE_AGAIN)
+    shards = sorted(set(weight_map.values()))
     missing = [file for file in shards if not (folder / file).is_file()]
     if missing:
         raise UserError(
@@ -201,7 +206,7 @@ def _check_shard(shard: Path, name: str) -> None:
 def _read_json(file: Path, name: str) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{name} has no readable {file.name}.", _SAVE_AGAIN) from error
     if not isinstance(found, dict):
         raise UserError(f"{name} has no readable {file.name}.", _SAVE_AGAIN)

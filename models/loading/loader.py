@@ -29,6 +29,7 @@ from models.loading.checkpoint_files import (
 from models.loading.device import best_device, needs_several_gpus, on_zero_gpu
 from models.loading.device_map import free_gpu_bytes, split
 from models.loading.precision import QUANTIZED, check_saved_precision, dtype_of, resolve_precision
+from models.loading.processor_check import check_processor
 from models.masks.codec import MaskCodec
 from models.masks.lazy_codec import LazyCodec
 from models.schema import Status, StatusEvent, UserError
@@ -96,6 +97,7 @@ class Loader:
         status(StatusEvent(f"Loading {chosen.name} …"))
         with explained(chosen.name, "processor"):
             processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
+            check_processor(processor, chosen, read_config(folder, chosen.name))
         needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
         several = needs_several_gpus(needed, self.device)
         model = read_model(folder, precision, self.device, several, chosen.name)

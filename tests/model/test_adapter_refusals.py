@@ -291,3 +291,18 @@ def test_the_announced_adapter_counts_as_googles():
     name = adapters.ANNOUNCED.name
     assert adapters.notice(name, "gv-hf/paligemma2-3b-pt-448", checkpoint) is None
     assert "224" in adapters.notice(name, "google/paligemma2-3b-pt-224", checkpoint)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"peft_type": None}, "names no peft_type"),
+        ({"lora_alpha": "16"}, "its lora_alpha is '16' and not a number"),
+        ({"r": "4"}, "its r is '4' and not a rank"),
+        ({"r": 10**100}, "and not a rank"),
+    ],
+)
+def test_a_value_that_is_wrong_is_shown_as_it_is_written(change, words, write, loaded):
+    with pytest.raises(UserError, match=words) as caught:
+        adapters.select(loaded.model, NANO, write(**change))
+    assert len(str(caught.value)) < 250

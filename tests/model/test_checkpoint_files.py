@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PaliGemmaForConditionalGeneration
 
+from models.catalog import lookup
 from models.catalog.checkpoints import NANO
 from models.engine.engine import Engine
-from models.loading.checkpoint_files import INDEX, WEIGHTS
-from models.loading.loader import local_folder, quantization, read_model
+from models.loading.checkpoint_files import INDEX, WEIGHTS, explained
+from models.loading.loader import Loader, local_folder, quantization, read_model
 from models.loading.precision import resolve_precision
 from models.schema import UserError
 
@@ -258,3 +259,61 @@ def test_a_saved_quantized_checkpoint_answers_in_its_own_precision_alone(
     ]
     assert texts[0] == texts[1]
     assert all(texts[0])
+
+
+def test_brackets_without_end_are_refused(sharded):
+    for file in (INDEX, "config.json"):
+        (sharded / file).write_text("[" * 100_000)
+        assert f"no readable {file}" in _refused(sharded)
+
+
+def test_an_index_names_files_by_texts(sharded):
+    _edit(sharded / INDEX, lambda index: index["weight_map"].update({UP: None}))
+    assert "None" not in _refused(sharded)
+
+
+def test_a_librarys_error_shows_no_folder_of_the_machine():
+    said = "Can't load it for '/srv/secret/copy', see https://example.org/models/help"
+    with pytest.raises(UserError) as caught, explained("copy", "processor"):
+        raise OSError(said)
+    assert "'copy', see https://example.org/models/help" in str(caught.value)
+
+
+def _taller(config):
+    config["image_processor"]["size"] = {"height": 448, "width": 448}
+
+
+def _longer(config):
+    config["image_processor"]["image_seq_length"] = 100
+
+
+def _without_a_mean(config):
+    config["image_processor"]["image_mean"] = [0.5, 0.5]
+
+
+def _unknown_unknown(tokenizer):
+    tokenizer["model"].update(vocab={"a": 0}, merges=[])
+
+
+def _beyond(tokenizer):
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary.update((piece, number + 100_000) for piece, number in vocabulary.items())
+
+
+@pytest.mark.parametrize(
+    "file, change, words",
+    [
+        ("processor_config.json", _taller, "pictures of 448 × 448 px"),
+        ("processor_config.json", _longer, "makes 100 tokens of a picture"),
+        ("processor_config.json", _without_a_mean, "processor of copy cannot be loaded"),
+        ("tokenizer.json", _unknown_unknown, "processor of copy cannot be loaded"),
+        ("tokenizer.json", _beyond, "tokens that its weights lack"),
+    ],
+)
+def test_a_processor_that_does_not_fit_is_refused(sharded, monkeypatch, file, change, words):
+    _edit(sharded / file, change)
+    copy = dataclasses.replace(NANO, name="copy", path=sharded)
+    monkeypatch.setattr(lookup, "find", lambda name: copy)
+    with pytest.raises(UserError, match=words) as caught:
+        Loader(CPU).load("copy", "fp32")
+    assert "\n" not in str(caught.value)

@@ -21,6 +21,7 @@ from models.generate.answers import describe
 from models.generate.cli import AT_ONCE
 from models.images import open_image
 from models.schema import Box, Detection, Result, Timings
+from models.serving.backend import Backend
 from tests.serving import WatchedBackend
 
 ROOT = Path(__file__).parents[2]
@@ -401,6 +402,42 @@ def test_a_reader_that_has_gone_ends_it_quietly(png, options):
     with os.fdopen(writes, "w") as output:
         done = in_a_process(["--image", png, "--prompt", "caption en", *options], output)
     assert (done.returncode, done.stderr) == (2, "")
+
+
+class _Answers(Backend):
+    """Answers every request with one result."""
+
+    def __init__(self, result: Result):
+        self._result = result
+
+    def answer(self, request):
+        yield self._result
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], "jsonl"])
+def test_what_an_answer_lacks_is_told(options, png, tmp_path, capsys):
+    told = "The masks are missing."
+    result = Result("", "ocr", "nano-224", None, (), 0, Timings(0, 0, 0, 1), "eos", (told,))
+    arguments = ["--image", png, "--prompt", "ocr", *options]
+    if options == "jsonl":
+        file = tmp_path / "lines.jsonl"
+        file.write_text(json.dumps({"image": png, "prompt": "ocr"}))
+        arguments = ["--jsonl", str(file)]
+    assert main(arguments, _Answers(result)) == 0
+    out, error = capsys.readouterr()
+    if options:
+        assert json.loads(out)["notes"] == [told]
+    else:
+        assert error == f"note: {told}\n"
+
+
+def test_a_failure_that_is_not_of_writing_is_not_called_so(png, capsys):
+    class Fails(Backend):
+        def answer(self, request):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        main(["--image", png, "--prompt", "ocr"], Fails())
 
 
 @pytest.mark.slow

@@ -258,3 +258,18 @@ def test_a_folder_of_an_adapter_may_have_any_name(name, tmp_path):
 def test_an_own_checkpoint_called_as_a_built_in_one_is_offered_beside_it(deploy):
     (own,) = deploy(CHECKPOINTS="a/nano-224=nano-224").checkpoints
     assert (own.name, own.variant, own.hub_id) == ("nano-224-own", "nano-224-own", "a/nano-224")
+
+
+@pytest.mark.parametrize("variable", ["CHECKPOINTS", "ADAPTERS"])
+@pytest.mark.parametrize(
+    "source", ["~no-such-user/folder", "/" + "x" * 5000, "x" * 5000, "", "~/" + "x" * 300]
+)
+def test_a_source_that_can_be_no_path_is_named(deploy, variable, source):
+    with pytest.raises(UserError, match=f"PALIGEMMA_{variable} has a bad entry"):
+        deploy(**{variable: f"{source}=nano-224"})
+
+
+def test_brackets_without_end_are_no_configuration(deploy, folder):
+    (folder / "config.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"no readable config\.json"):
+        deploy(CHECKPOINTS=f"{folder}=nano-224")

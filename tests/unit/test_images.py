@@ -501,3 +501,20 @@ def test_the_opened_picture_outlives_its_file(tmp_path):
     opened = open_image(path)
     path.unlink()
     assert pixel(opened) == RED
+
+
+def test_a_file_that_the_system_cannot_read_is_refused():
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(UserError, match=r"cannot be read \(Input/output error\)"):
+        open_image(Broken(b"x" * 100))
+
+
+@pytest.mark.parametrize(
+    "source, words", [("", "no path"), ("http://x/y.png", r"http://x/y\.png does not exist")]
+)
+def test_a_path_that_is_none_is_shown_as_it_was_written(source, words):
+    with pytest.raises(UserError, match=words):
+        open_image(source)
