@@ -97,7 +97,7 @@ class Loader:
         status(StatusEvent(f"Loading {chosen.name} …"))
         with explained(chosen.name, "processor"):
             processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
-            check_processor(processor, chosen, read_config(folder, chosen.name))
+            check_processor(processor, read_config(folder, chosen.name), chosen.name)
         needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
         several = needs_several_gpus(needed, self.device)
         model = read_model(folder, precision, self.device, several, chosen.name)

@@ -8,41 +8,39 @@ from typing import Any
 from PIL import Image
 from transformers import PaliGemmaProcessor
 
-from models.catalog.checkpoints import Checkpoint
 from models.schema import UserError
 
+_DEFAULT_SIDE, _DEFAULT_PATCH = 224, 16  # of transformers' SiglipVisionConfig
+_DEFAULT_VOCABULARY = 256_000  # of its Gemma2Config
 _COPY = "Copy the processor's files from the checkpoint it was made from."
 
 
-def check_processor(
-    processor: PaliGemmaProcessor, checkpoint: Checkpoint, config: Mapping[str, Any]
-) -> None:
+def check_processor(processor: PaliGemmaProcessor, config: Mapping[str, Any], name: str) -> None:
     """UserError where a picture or a prompt becomes something that the model cannot take.
 
-    `config` is the folder's config.json. A blank picture and a short prompt are tried, so that
+    `config` is the folder's config.json, `name` the checkpoint's in messages. A blank picture
+    and a short prompt are tried, so that
     whatever the libraries raise is raised now.
     """
-    side = checkpoint.resolution
+    vision, text = config.get("vision_config") or {}, config.get("text_config") or {}
+    side = vision.get("image_size", _DEFAULT_SIDE)
+    due = (side // vision.get("patch_size", _DEFAULT_PATCH)) ** 2
     blank = Image.new("RGB", (side, side))
     batch = processor(images=blank, text="<image>caption en", return_tensors="pt")
     height, width = batch["pixel_values"].shape[-2:]
     if (height, width) != (side, side):
         raise UserError(
-            f"The processor of {checkpoint.name} makes pictures of {width} × {height} px, and its"
+            f"The processor of {name} makes pictures of {width} × {height} px, and its"
             f" weights are for {side} × {side}.",
             _COPY,
         )
     ids = batch["input_ids"][0]
     is_image = ids == processor.image_token_id
     found = int(is_image.sum())
-    if found != checkpoint.image_tokens:
+    if found != due:
         raise UserError(
-            f"The processor of {checkpoint.name} makes {found} tokens of a picture, and its weights"
-            f" {checkpoint.image_tokens}.",
+            f"The processor of {name} makes {found} tokens of a picture, and its weights {due}.",
             _COPY,
         )
-    text = config.get("text_config") or {}
-    if int(ids[~is_image].max()) >= text.get("vocab_size", checkpoint.shape.text.vocabulary):
-        raise UserError(
-            f"The tokenizer of {checkpoint.name} has tokens that its weights lack.", _COPY
-        )
+    if int(ids[~is_image].max()) >= text.get("vocab_size", _DEFAULT_VOCABULARY):
+        raise UserError(f"The tokenizer of {name} has tokens that its weights lack.", _COPY)
