@@ -19,8 +19,8 @@ def check_processor(processor: PaliGemmaProcessor, config: Mapping[str, Any], na
     """UserError where a picture or a prompt becomes something that the model cannot take.
 
     `config` is the folder's config.json, `name` the checkpoint's in messages. A blank picture
-    and a short prompt are tried, so that
-    whatever the libraries raise is raised now.
+    and a short prompt are tried, so that whatever the libraries raise is raised
+    now.
     """
     vision, text = config.get("vision_config") or {}, config.get("text_config") or {}
     side = vision.get("image_size", _DEFAULT_SIDE)
