@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from evaluation.load import interleave
+from models.catalog.checkpoints import NANO
 from tests.stand_in_hub import STRANGER, TOKEN, Hub, Repository, stand_in_hub
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def run(tmp_path):
 
 
 def test_a_checkpoint_is_downloaded_and_answers_like_the_one_at_hand(run, nano_checkpoint):
-    codec = (nano_checkpoint / "mask_codec.safetensors").read_bytes()
+    codec = NANO.codec.read_bytes()
     own = Repository.of(nano_checkpoint)
     own.files["mask_codec.safetensors"] = codec
     picture = str(ROOT / "examples" / "caption.png")
@@ -141,7 +142,7 @@ except UserError as error:
 
 
 def test_the_mask_decoder_is_fetched_from_its_space_and_checked(run, nano_checkpoint, tmp_path):
-    tensors = load_file(nano_checkpoint / "mask_codec.safetensors")
+    tensors = load_file(NANO.codec)
     np.savez(tmp_path / "vae-oid.npz", **{name: each.numpy() for name, each in tensors.items()})
     served = Repository({"vae-oid.npz": (tmp_path / "vae-oid.npz").read_bytes()}, mood="damaged")
     with stand_in_hub({"google/paligemma-hf": served}) as hub:
