@@ -70,9 +70,14 @@ def finished(request: Request, result: Result) -> tuple[Any, ...]:
 def _ending(request: Request, result: Result) -> str:
     ending = ENDED[result.finish_reason]
     parsed = parse(request.prompt)
-    if yields_boxes(parsed.task) and result.finish_reason == "eos" and not result.detections:
-        names = " or ".join(name.strip() for name in parsed.objects.split(";"))
-        ending = f"No {names} found."
+    if yields_boxes(parsed.task):
+        asked = [name.strip() for name in parsed.objects.split(";")]
+        labels = dict.fromkeys(each.label or asked[0] for each in result.detections)
+        others = [label for label in labels if not any(_same_kind(label, name) for name in asked)]
+        if result.finish_reason == "eos" and len(others) == len(labels):
+            ending = f"No {' or '.join(asked)} found."
+        if others:
+            ending += f" Not asked for: {', '.join(others)}."
     if result.invalid_objects == 1:
         ending += " 1 box in the answer made no sense and was left out."
     elif result.invalid_objects:
@@ -80,6 +85,12 @@ def _ending(request: Request, result: Result) -> str:
     if len(result.detections) > MOST_DRAWN:
         ending += f" Only the first {MOST_DRAWN} of {len(result.detections)} objects are drawn."
     return ending
+
+
+def _same_kind(label: str, name: str) -> bool:
+    """Whether a label is the name that was asked for, also where one is in the plural."""
+    one, other = label.strip().casefold(), name.strip().casefold()
+    return one == other or one in (f"{other}s", f"{other}es") or other in (f"{one}s", f"{one}es")
 
 
 def describe_start(request: Request, text: str = "") -> dict[str, Any]:

@@ -6,13 +6,15 @@ nearest checkpoint that exists.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.catalog import lookup
+from models.catalog import lookup, memory
 from models.catalog.checkpoints import Checkpoint
 from models.prompts.grammar import LANGUAGES, Task
 from models.schema import UserError
+from ui import nano
 
 Choice = tuple[str, str]
 
@@ -42,14 +44,7 @@ DEFAULT_PRECISION = "auto"
 # Maximum tokens, temperature, top-k, top-p, beams and seed, in the order of `Handlers.answer`.
 DEFAULT_DECODING = (0, 0, 0, 1, 1, 0)
 DECODING_NAMES = ("maximum tokens", "temperature", "top-k", "top-p", "beams", "seed")
-PRECISION_NAMES = {
-    "auto": "Automatic",
-    "bf16": "bfloat16",
-    "fp16": "float16",
-    "fp32": "float32",
-    "int8": "8-bit",
-    "nf4": "4-bit (nf4)",
-}
+PRECISION_NAMES = {"auto": "Automatic", **memory.PRECISION_NAMES}
 
 
 @dataclass(frozen=True)
@@ -91,6 +86,20 @@ def language_limit(size: str, task: str, language: str) -> str:
         return ""
     remedy = "Choose another language, or choose 3B or larger under Model."
     return "" if language in known else f"{what} {remedy}"
+
+
+def unknown_objects(size: str, variant: str, adapter: str | None, task: str, objects: str) -> str:
+    """Which of the named objects nano has no word for; nothing for what was trained on others."""
+    if size != "nano" or variant != "mix" or adapter or task not in (Task.DETECT, Task.SEGMENT):
+        return ""
+    names = [name.strip() for name in re.split("[,;]", objects or "") if name.strip()]
+    unknown = [name for name in names if not nano.knows(name)]
+    if not unknown:
+        return ""
+    return (
+        f"nano knows no {' and no '.join(unknown)}. Choose from “What nano knows”, or choose 3B or "
+        "larger under Model."
+    )
 
 
 def size_choices() -> list[Choice]:

@@ -128,6 +128,7 @@ class Handlers:
         the whole result.
         """
         self.runs.arrive(session.session_hash or "")
+        shown = None
         try:
             if isinstance(image, UserError):
                 raise image
@@ -138,6 +139,8 @@ class Handlers:
             prompt = build_prompt(task, language, question, answer, objects, edges, text)
             missing = self._backend.missing(checkpoint.name, precision or "auto")
             if missing:
+                # The page says why in the note on the model; a program is told here.
+                shown = f"{checkpoint.name} cannot run here; the note above “Model” says why."
                 raise UserError(missing)
             request = Request(
                 image=image.image,
@@ -158,7 +161,7 @@ class Handlers:
             yield from self._stream(request, session.session_hash or "")
         except UserError as error:
             # The notice stays on the page after the message has gone.
-            yield blank(markup.notice(str(error), "error"))
+            yield blank(markup.notice(shown or str(error), "error"))
             raise as_error(error) from None
         except Exception:
             logger.exception("answer failed")
@@ -192,10 +195,14 @@ class Handlers:
     def _pause_s(self) -> float:
         return min(SHORTEST_PAUSE_S * max(1, self.runs.count), LONGEST_PAUSE_S)
 
-    def begin(self, session: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Updates of (Run, Stop) for a new answer; an older one of the same page gives way."""
+    def begin(self, session: gr.Request) -> tuple[Any, ...]:
+        """Updates of (Run, Stop, status) for a new answer; an older one of the same page gives way.
+
+        The status is emptied, keeping its line, so that an error that comes again is said again.
+        """
         self.runs.begin(session.session_hash or "")
-        return gr.update(value="Running …", interactive=False), gr.update(interactive=True)
+        run, stop = gr.update(value="Running …", interactive=False), gr.update(interactive=True)
+        return run, stop, markup.status("\N{NO-BREAK SPACE}")
 
     def begin_own(self, session: gr.Request) -> tuple[Any, ...]:
         """As `begin`, for an answer of which no example says what is expected."""
@@ -227,15 +234,18 @@ class Handlers:
         self.runs.stop(session.session_hash or "")
         self.runs.forget(session.session_hash or "", is_gone=True)
 
-    def inspect(self, image: OpenedImage | UserError | None) -> str:
-        """What was done to an uploaded picture, such as turning it, or why it is refused."""
-        if isinstance(image, UserError):
-            return markup.notice(str(image), "error")
-        return markup.notice(" ".join(image.notes)) if image else ""
+    def inspect(self, image: OpenedImage | UserError | None) -> tuple[Any, str]:
+        """(The picture, which goes where it is refused; what was done to it or why it is refused).
 
-    def refuse_picture(self) -> str:
-        """What stays on the page where looking at a picture failed for no reason of its own."""
-        return markup.notice(
+        A browser would show its sign of a broken picture for what cannot be opened.
+        """
+        if isinstance(image, UserError):
+            return None, markup.notice(str(image), "error")
+        return gr.skip(), markup.notice(" ".join(image.notes)) if image else ""
+
+    def refuse_picture(self) -> tuple[None, str]:
+        """As `inspect`, where looking at a picture failed for no reason of its own."""
+        return None, markup.notice(
             "This file could not be looked at. Upload it again, or another picture.", "error"
         )
 

@@ -26,12 +26,12 @@ class Inputs:
     image_note: gr.HTML
     task: gr.Radio
     language: gr.Dropdown
-    language_note: gr.HTML
+    limits_note: gr.HTML
     question: gr.Textbox
     answer: gr.Textbox
     objects: gr.Textbox
     box: tuple[gr.Number, gr.Number, gr.Number, gr.Number]
-    box_row: gr.Group
+    box_row: gr.Column
     text: gr.Textbox
 
     @property
@@ -139,7 +139,7 @@ def inputs_panel() -> Inputs:
         elem_id="objects",
         max_length=MAX_PROMPT_CHARACTERS,
     )
-    with gr.Group(visible=False, elem_id="box") as box_row:
+    with gr.Column(visible=False, elem_id="box") as box_row:  # a Group's id is there twice
         with gr.Row():
             left, top, right, bottom = (
                 Number(value, label=f"{edge} %", minimum=0, maximum=100, min_width=72)
@@ -156,13 +156,13 @@ def inputs_panel() -> Inputs:
     language = gr.Dropdown(
         choices.language_choices(), value="en", label="Language", elem_id="language"
     )
-    language_note = gr.HTML("", elem_id="language-note", padding=False)
+    limits_note = gr.HTML("", elem_id="limits-note", padding=False)
     return Inputs(
         image=image,
         image_note=image_note,
         task=task,
         language=language,
-        language_note=language_note,
+        limits_note=limits_note,
         question=question,
         answer=answer,
         objects=objects,

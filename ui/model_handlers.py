@@ -22,6 +22,7 @@ from ui.choices import (
     language_limit,
     settle,
     start,
+    unknown_objects,
 )
 
 NO_ADAPTER = ""
@@ -143,6 +144,16 @@ class ModelHandlers:
         )
         return DEFAULT_PRECISION, *DEFAULT_DECODING, *chosen
 
-    def limit_language(self, size: str, task: str, language: str) -> str:
-        """What to know beside the language picker before running."""
-        return markup.notice(language_limit(size, task, language), "warning")
+    def limits(
+        self,
+        size: str,
+        variant: str,
+        adapter: str | None,
+        task: str,
+        language: str,
+        objects: str,
+    ) -> str:
+        """What to know above Run: a language or an object that the model does not know."""
+        limit = language_limit(size, task, language)
+        limit = limit or unknown_objects(size, variant, adapter, task, objects)
+        return markup.notice(limit, "warning")

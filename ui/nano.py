@@ -23,4 +23,16 @@ _OBJECTS = (
 )
 OBJECTS = tuple(_OBJECTS.split(", "))
 BACKGROUNDS = tuple("red orange yellow green blue purple pink brown gray white".split())
+_WORDS = tuple(frozenset(name.split()) for name in OBJECTS)
 READS = "Words and codes printed in capitals and digits."
+
+
+def knows(name: str) -> bool:
+    """Whether an object is called so, in full or in part, such as "apple" of "red apple"; also in
+    the plural."""
+    words = name.lower().split()
+    if not words:
+        return False
+    *first, last = words
+    forms = ({*first, last.removesuffix(ending)} for ending in ("", "s", "es"))
+    return any(form <= known for form in forms for known in _WORDS)

@@ -74,13 +74,13 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
     inputs.image.input(
         fn=handlers.inspect,
         inputs=inputs.image,
-        outputs=inputs.image_note,
+        outputs=[inputs.image, inputs.image_note],
         concurrency_id="inspect",
         concurrency_limit=INSPECTED_AT_ONCE,
         # Removing a picture is an input too: what is uploaded right after it must be looked at.
         trigger_mode="always_last",
         **PRIVATE,
-    ).failure(fn=handlers.refuse_picture, outputs=inputs.image_note, **AT_ONCE)
+    ).failure(fn=handlers.refuse_picture, outputs=[inputs.image, inputs.image_note], **AT_ONCE)
     fields = [inputs.language, inputs.question, inputs.answer, inputs.objects]
     inputs.task.change(
         fn=handlers.show_inputs,
@@ -96,11 +96,13 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         trigger_mode="always_last",
         **AT_ONCE,
     )
+    limiting = [model.size, model.variant, model.adapter]
+    limiting += [inputs.task, inputs.language, inputs.objects]
     gr.on(
-        triggers=[part.change for part in (model.size, inputs.task, inputs.language)],
-        fn=handlers.model.limit_language,
-        inputs=[model.size, inputs.task, inputs.language],
-        outputs=inputs.language_note,
+        triggers=[part.change for part in limiting],
+        fn=handlers.model.limits,
+        inputs=limiting,
+        outputs=inputs.limits_note,
         trigger_mode="always_last",
         **AT_ONCE,
     )
@@ -161,7 +163,7 @@ def _wire_runs(
     started = gr.on(
         triggers=asks,
         fn=handlers.begin_own,
-        outputs=[*buttons, outputs.expected],
+        outputs=[*buttons, outputs.status, outputs.expected],
         **AT_ONCE,
     )
     runs = [_answer_after(started, handlers, inputs, model, outputs, buttons, "answer")]
@@ -182,7 +184,9 @@ def _wire_runs(
             **EVERY,
         )
         filled.success(fn=None, js=_script("asked"), inputs=question, **SCRIPTED, **EVERY)
-        begun = filled.success(fn=handlers.begin, outputs=buttons, **AT_ONCE, **EVERY)
+        begun = filled.success(
+            fn=handlers.begin, outputs=[*buttons, outputs.status], **AT_ONCE, **EVERY
+        )
         runs.append(_answer_after(begun, handlers, inputs, model, outputs, buttons, None))
     stopped = controls.stop.click(
         fn=handlers.stop, outputs=outputs.status, cancels=runs, **AT_ONCE

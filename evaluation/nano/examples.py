@@ -66,7 +66,7 @@ def _finely_printed(scene: Scene) -> bool:
 
 WANTED = (
     Wanted("caption", "Caption", "caption", _objects(3, 4)),
-    Wanted("cap", "In a few words", "cap", _objects(2, 3)),
+    Wanted("cap", "Alt text", "cap", _objects(2, 3)),
     Wanted("caption-de", "Caption in German", "caption de", _objects(2, 3)),
     Wanted("describe", "Describe", "describe", _objects(2, 3)),
     Wanted("count", "How many?", "how many", _objects(4, 6)),
@@ -75,7 +75,7 @@ WANTED = (
     Wanted("read", "Read the print", "ocr", _printed),
     Wanted("detect", "Boxes of two kinds", "detect several", _objects(3, 5)),
     Wanted("segment", "Boxes and masks", "segment one", _objects(2, 3)),
-    Wanted("ask", "Make up a question", "question", _objects(2, 4)),
+    Wanted("ask", "Make a question", "question", _objects(2, 4)),
     Wanted("region", "Caption a box", "region", _objects(3, 4)),
     Wanted("crowd", "Many things, at 448 px", "caption", _objects(7, 10), "nano-448"),
     Wanted("read-small", "Small print, at 448 px", "ocr", _finely_printed, "nano-448"),

@@ -20,6 +20,13 @@ BYTES_PER_PARAMETER = {
     "nf4": (0.5 + 4 / 64, 2),
 }
 PRECISIONS = tuple(BYTES_PER_PARAMETER)
+PRECISION_NAMES = {  # as people read them
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "fp32": "float32",
+    "int8": "8-bit",
+    "nf4": "4-bit (nf4)",
+}
 
 # What fits a ZeroGPU of each size: `memory` and `xlarge_threshold` of the RTX PRO 6000 in
 # `spaces/zero/configs.json`, the lesser of the two kinds of GPU there.

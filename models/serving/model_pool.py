@@ -22,7 +22,7 @@ from models.loading.loader import Loader
 from models.loading.precision import precisions
 from models.schema import Request, Status, StatusEvent, UserError
 from models.serving.scheduler import Answer, Job, Load, Scheduler
-from models.serving.validation import smaller, too_little_memory
+from models.serving.validation import named, smaller, too_little_memory
 
 HEARTBEAT_S = 0.5
 
@@ -173,4 +173,4 @@ class ModelPool:
         if self.has_loaded(chosen.name):
             room += self.bytes_of(chosen, key[1])
         fitting = smaller(chosen, key[1], precisions(device), room, self._on_cpu)
-        return UserError(problem, f"Choose {' or '.join(fitting) or 'fewer tokens'}.")
+        return UserError(problem, f"Choose {named(fitting) or 'fewer tokens'}.")

@@ -99,23 +99,27 @@ def missing_download(
 
     `too_large` says that it does not fit into memory, of which it takes `needed`.
     """
+    fit = too_large.remedy[0].lower() + too_large.remedy[1:].rstrip(".") if too_large else ""
     reasons = [too_large.problem.rstrip(".")] if too_large else []
     size = gigabytes(checkpoint.download_bytes)
     about = f"{checkpoint.hub_id} is not on this machine ({size} to download, {needed} of memory)"
-    remedies = [too_large.remedy.rstrip(".")] if too_large else []
+    remedy = f"{fit[:1].upper()}{fit[1:]}"
+    # What would fit may be as far away as this one, or only nano, which is always here.
+    then = f"; then {fit}" if fit else ""
+    if fit.startswith(("try nano", "use ")):
+        then = " on a machine with more memory"
     if download.is_offline():
         reasons.append(f"{about} and HF_HUB_OFFLINE forbids downloads")
-        remedies.append("unset it, or choose nano")
+        remedy = f"Choose nano, or unset HF_HUB_OFFLINE{then}"
     elif checkpoint.is_gated and not download.has_token():
         reasons.append(f"{about} and no Hugging Face token is set")
-        remedies.append(
-            f"accept the Gemma licence at {checkpoint.licence_url}, create a token with read "
-            "access, set HF_TOKEN and start again"
+        remedy = (
+            f"Choose nano, or accept the Gemma licence at {checkpoint.licence_url}, create a token "
+            f"with read access, set HF_TOKEN and start again{then}"
         )
     if not reasons:
         return None
-    remedy = "; elsewhere, ".join(remedies)
-    return f"{'; '.join(reasons)}. {remedy[0].upper()}{remedy[1:]}."
+    return f"{'; '.join(reasons)}. {remedy}."
 
 
 def too_little_memory(
@@ -126,9 +130,10 @@ def too_little_memory(
     `offered` are the precisions that can run here.
     """
     needed = gigabytes(memory.estimate(chosen, precision, on_cpu).total)
-    fitting = " or ".join(smaller(chosen, precision, offered, room, on_cpu))
+    fitting = named(smaller(chosen, precision, offered, room, on_cpu))
     return UserError(
-        f"{chosen.name} in {precision} needs {needed}; this machine has {gigabytes(room)} free.",
+        f"{chosen.name} in {memory.PRECISION_NAMES[precision]} needs {needed}; "
+        f"this machine has {gigabytes(room)} free.",
         f"Try {fitting}." if fitting else "Use a machine with more memory.",
     )
 
@@ -150,6 +155,11 @@ def smaller(
             others.append((each.size == chosen.size, each.variant == chosen.variant, size, each))
     best = max(others, key=lambda other: other[:3], default=None)
     return (*found, best[3].name) if best else found
+
+
+def named(fitting: tuple[str, ...]) -> str:
+    """What `smaller` found, in words; precisions as on the page."""
+    return " or ".join(memory.PRECISION_NAMES.get(each, each) for each in fitting)
 
 
 def gigabytes(number: int) -> str:

@@ -29,7 +29,7 @@ from models.loading.precision import precisions
 from models.schema import Request, Status, StatusEvent, UserError
 from models.serving.backend import Event
 from models.serving.model_pool import HEARTBEAT_S, Key
-from models.serving.validation import gpu_seconds, gpu_size, smaller
+from models.serving.validation import gpu_seconds, gpu_size, named, smaller
 
 
 class _Cancelled(Exception):
@@ -197,7 +197,7 @@ def _out_of_memory(key: Key) -> UserError:
     fitting = smaller(lookup.find(key[0]), key[1], ("nf4", "int8"), room, on_cpu=False)
     return UserError(
         f"The GPU's memory ran out with {key[0]} in {key[1]}.",
-        f"Choose {' or '.join(fitting) or 'fewer tokens'}.",
+        f"Choose {named(fitting) or 'fewer tokens'}.",
     )
 
 

@@ -227,11 +227,34 @@ def test_what_nano_knows_is_what_it_was_taught():
 
 
 def test_nano_says_which_languages_it_lacks(handlers):
-    assert "captions in Māori" in handlers.model.limit_language("nano", "caption", "mi")
-    assert "only in English" in handlers.model.limit_language("nano", "answer", "de")
-    assert handlers.model.limit_language("nano", "caption", "de") == ""
-    assert handlers.model.limit_language("nano", "detect", "sv") == ""
-    assert handlers.model.limit_language("3B", "answer", "sv") == ""
+    def limits(size: str, task: str, language: str) -> str:
+        return handlers.model.limits(size, "mix", "", task, language, "")
+
+    assert "captions in Māori" in limits("nano", "caption", "mi")
+    assert "only in English" in limits("nano", "answer", "de")
+    assert limits("nano", "caption", "de") == ""
+    assert limits("nano", "detect", "sv") == ""
+    assert limits("3B", "answer", "sv") == ""
+
+
+def test_objects_that_nano_has_no_word_for_are_named_before_running(handlers):
+    def limits(objects: str, size: str = "nano", variant: str = "mix", task: str = "detect") -> str:
+        return handlers.model.limits(size, variant, None, task, "en", objects)
+
+    assert "nano knows no circle and no Square." in limits("cat, circle ; Square")
+    assert "nano knows no circle." in limits("circle", task="segment")
+    assert limits("cats, Red Apple, apple; buses, ") == ""
+    assert limits("circle", size="3B") == ""
+    assert limits("circle", variant="my-own") == ""
+    assert limits("circle", task="caption") == ""
+
+
+def test_a_refused_picture_leaves_the_field_and_its_reason_stays(handlers):
+    picture, note = handlers.inspect(UserError("This is not a picture.", "Upload one."))
+    assert picture is None and "This is not a picture." in note
+    assert handlers.refuse_picture()[0] is None
+    kept, note = handlers.inspect(None)
+    assert kept is not None and note == ""
 
 
 def test_a_label_cannot_become_markup():
@@ -302,6 +325,19 @@ def test_an_answer_says_what_was_asked_and_that_nothing_was_found():
     assert "No cat or dog found." in status
     assert "detect cat ; dog" in figures
     assert "nano-224 with adapter vqa" in figures
+
+
+def test_an_answer_names_the_kinds_that_were_not_asked_for():
+    timings = Timings(load_s=0, first_token_s=0.1, decode_s=1, tokens=9)
+    request = Request(Image.new("RGB", (64, 64)), "detect cats ; circle")
+
+    def status(*labels: str | None) -> str:
+        found = tuple(Detection(label, Box(0, 0, 1, 1), (0, 0, 64, 64), None) for label in labels)
+        return finished(request, Result("", request.prompt, "x", None, found, 0, timings, "eos"))[0]
+
+    assert "Done. Not asked for: cactus, dog." in status("cat", "cactus", "dog", "cactus")
+    assert "No cats or circle found. Not asked for: cactus." in status("cactus")
+    assert "Not asked for" not in status("cat", "Circle", None)
 
 
 def test_an_unfinished_answer_has_its_prompt_and_the_time_of_its_first_token():

@@ -224,17 +224,28 @@ def test_a_picture_of_too_many_pixels_says_how_many_and_ends_the_old_answer(
     page.locator("#picture").get_by_role("button", name=remove).first.click()
     page.locator("#picture input[type=file]").set_input_files(huge)
     expect(page.locator("#picture-note")).to_contain_text("52 million pixels")
+    expect(page.locator("#picture img")).to_have_count(0)
     run(page)
-    expect(page.locator("#status")).to_contain_text("52 million pixels")
+    expect(page.locator("#status")).to_contain_text("There is no picture yet.")
+    expect(page.get_by_text("52 million pixels")).to_have_count(1)
     expect(page.get_by_label("Answer", exact=True)).to_have_value("")
-    page.locator("#picture").get_by_role("button", name=remove).first.click()
+    upload(page, scene_png)
     expect(page.locator("#picture-note .notice")).to_have_count(0)
 
 
 def test_running_without_a_picture_says_what_to_do(page):
     run(page)
-    expect(page.locator("#status")).to_contain_text("Upload, paste or take one first")
+    error = page.locator("#status .notice-error")
+    expect(error).to_contain_text("Upload, paste or take one first")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+    expect(page.locator("#picture button.upload-container")).to_be_focused()
+    page.get_by_label("Ask", exact=True).check()
+    expect(error).to_be_hidden()
+    expect(page.locator("#answer-panel")).not_to_have_class(re.compile("stale"))
+    expect(page.get_by_label("Prompt to be sent")).to_have_value("")
+    expect(page.get_by_role("button", name="Copy the prompt")).to_be_hidden()
+    run(page)
+    expect(error).to_be_visible()
 
 
 def test_the_prompt_is_shown_while_it_is_written_and_nothing_typed_is_lost(page):

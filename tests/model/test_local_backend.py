@@ -211,10 +211,11 @@ def test_all_reasons_are_said_at_once_and_memory_first(backend, monkeypatch):
     monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
     monkeypatch.setattr(model_pool, "available_bytes", lambda device: 1_000_000_000)
     sentence = backend.missing("28b-mix-224")
-    facts = ("GB free", "55.3 GB to download", "token", "Try nano", "licence", "HF_TOKEN")
+    facts = ("GB free", "55.3 GB to download", "token", "Choose nano", "licence", "HF_TOKEN")
     places = [sentence.find(fact) for fact in facts]
     assert places == sorted(places) and places[0] > 0
     assert sentence.count(". ") == 1
+    assert sentence.endswith("start again on a machine with more memory.")
 
 
 def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
@@ -243,7 +244,19 @@ def test_too_little_memory_is_said(monkeypatch):
     assert "this machine has 1.0 GB free" in backend.missing("28b-mix-224")
     monkeypatch.setattr(model_pool, "available_bytes", lambda device: 10**11)
     assert backend.missing("28b-mix-224") is None
-    assert "in fp32 needs 11" in backend.missing("28b-mix-224", "fp32")
+    assert "in float32 needs 11" in backend.missing("28b-mix-224", "fp32")
+
+
+def test_a_remedy_names_first_what_is_possible_without_a_token(monkeypatch):
+    backend = LocalBackend()
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: None)
+    monkeypatch.setattr("models.hub.download.has_token", lambda: False)
+    monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: 20 * 10**9)
+    problem, _, remedy = backend.missing("28b-mix-224", "bf16").partition("token is set. ")
+    assert "28b-mix-224 in bfloat16 needs" in problem
+    assert remedy.startswith("Choose nano, or accept the Gemma licence")
+    assert "start again; then try " in remedy and "nf4 or" not in remedy
 
 
 def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask, nano_checkpoint):

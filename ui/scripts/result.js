@@ -23,10 +23,11 @@
     wasRunning = running;
     if (ended) say([status, answer()].filter(Boolean).join(" "));
     else if (!answer()) say(status);
+    compare();
   };
 
   // What was asked, as text to compare: the picture's path, and of the fields those of the task.
-  let asked = null;
+  let asked = null, current = null;
   const keyOf = (values, needed) => {
     const [image, task] = values;
     const unused = new Set(Object.values(needed).flat());
@@ -35,16 +36,37 @@
     used[0] = image?.path ?? image?.url ?? null;
     return JSON.stringify(used.map((value) => (value === undefined ? null : value)));
   };
-  const compare = (key) => {
-    const panel = find("#answer-panel");
-    if (panel) panel.classList.toggle("stale", asked !== null && key !== asked);
-  };
+  const differs = () => asked !== null && current !== asked;
+  // An error leaves no answer that could belong to something else.
+  const compare = () =>
+    find("#answer-panel")?.classList.toggle("stale", differs() && answer() !== "");
   page.markAsked = (values, needed) => {
-    asked = keyOf(values, needed);
-    compare(asked);
-    show();
+    asked = current = keyOf(values, needed);
+    compare();
+    wantPicture(!values[0]);
+    if (values[0]) show();
   };
-  page.markChanged = (values, needed) => compare(keyOf(values, needed));
+  page.markChanged = (values, needed) => {
+    current = keyOf(values, needed);
+    compare();
+    if (values[0]) wantPicture(false);
+    // It was about what was asked, such as a field that was empty.
+    const error = find("#status .notice-error");
+    if (error) error.hidden = differs();
+  };
+
+  const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const behavior = () => (calm() ? "auto" : "smooth");
+
+  // Without a picture there is no answer to go to, but a field to fill.
+  const wantPicture = (wanted) => {
+    const field = find("#picture");
+    if (!field) return;
+    field.toggleAttribute("data-wanted", wanted);
+    if (!wanted) return;
+    field.scrollIntoView({ behavior: behavior(), block: "nearest" });
+    field.querySelector("button.upload-container, button")?.focus({ preventScroll: true });
+  };
 
   // From below the examples or the settings, the answer is off the screen.
   const show = () => {
@@ -52,8 +74,7 @@
     if (!panel) return;
     const { top } = panel.getBoundingClientRect();
     if (top >= 0 && top < window.innerHeight / 2) return;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    panel.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+    panel.scrollIntoView({ behavior: behavior(), block: "start" });
   };
 
   // A row of the table and its box light each other.
