@@ -102,7 +102,8 @@ def missing_download(
     fit = too_large.remedy[0].lower() + too_large.remedy[1:].rstrip(".") if too_large else ""
     reasons = [too_large.problem.rstrip(".")] if too_large else []
     size = gigabytes(checkpoint.download_bytes)
-    about = f"{checkpoint.hub_id} is not on this machine ({size} to download, {needed} of memory)"
+    takes = f"{size} to download" + ("" if too_large else f", {needed} of memory")
+    about = f"{checkpoint.hub_id} is not on this machine ({takes})"
     remedy = f"{fit[:1].upper()}{fit[1:]}"
     # What would fit may be as far away as this one, or only nano, which is always here.
     then = f"; then {fit}" if fit else ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 from app import WAITING_AT_MOST, create_app
 from models.catalog import lookup
+from models.images import OpenedImage
 from models.schema import (
     Box,
     Detection,
@@ -338,6 +340,19 @@ def test_an_answer_names_the_kinds_that_were_not_asked_for():
     assert "Done. Not asked for: cactus, dog." in status("cat", "cactus", "dog", "cactus")
     assert "No cats or circle found. Not asked for: cactus." in status("cactus")
     assert "Not asked for" not in status("cat", "Circle", None)
+
+
+def test_what_is_missing_is_said_once_on_the_page_and_in_full_to_programs(handlers):
+    missing = "10b-pt-896 has no weights here."
+    assert missing in handlers.model.notice("10b-pt-896")
+    picture = OpenedImage(Image.new("RGB", (8, 8)), ())
+    prompt = ("caption", "en", "", "", "", 25, 25, 75, 75, "")
+    settings = ("10B", "pt", "896", "auto", None, *choices.DEFAULT_DECODING)
+    updates = handlers.answer(picture, *prompt, *settings, gr.Request(session_hash="a"))
+    status = next(updates)[0]
+    assert "10b-pt-896 cannot run here" in status and missing not in status
+    with pytest.raises(gr.Error, match=missing):
+        next(updates)
 
 
 def test_an_unfinished_answer_has_its_prompt_and_the_time_of_its_first_token():
