@@ -5,12 +5,14 @@ Every function returns (status, answer text, annotated image, table, figures, de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from models.prompts import tokens
 from models.prompts.grammar import parse, yields_boxes
+from models.results import result_to_json
 from models.schema import Request, Result, StatusEvent, TokenEvent
 from ui import markup
 from ui.found_picture import FoundPicture
@@ -46,8 +48,8 @@ def partial(request: Request, event: TokenEvent, first_token_s: float) -> tuple[
     return markup.status("Writing …"), readable, gr.skip(), gr.skip(), figures, details
 
 
-def finished(request: Request, result: Result) -> tuple[Any, ...]:
-    """The whole answer."""
+def finished(request: Request, result: Result, notes: Sequence[str] = ()) -> tuple[Any, ...]:
+    """The whole answer; `notes` are those on its picture, which stands on the page with them."""
     labels = distinct_labels(result.detections)
     annotated = gr.update(value=None, visible=False)
     table = gr.update(value="", visible=False)
@@ -63,7 +65,7 @@ def finished(request: Request, result: Result) -> tuple[Any, ...]:
         annotated,
         table,
         markup.timing_figures(result.timings, request=request),
-        describe(result, labels),
+        result_to_json(result, notes),
     )
 
 
@@ -84,7 +86,7 @@ def _ending(request: Request, result: Result) -> str:
         ending += f" {result.invalid_objects} boxes in the answer made no sense and were left out."
     if len(result.detections) > MOST_DRAWN:
         ending += f" Only the first {MOST_DRAWN} of {len(result.detections)} objects are drawn."
-    return ending
+    return " ".join((ending, *result.notes))
 
 
 def _same_kind(label: str, name: str) -> bool:
@@ -94,39 +96,11 @@ def _same_kind(label: str, name: str) -> bool:
 
 
 def describe_start(request: Request, text: str = "") -> dict[str, Any]:
-    """As much of `describe` as is known before the end."""
+    """As much of the result's JSON as is known before the end."""
     return {
         "prompt": request.prompt,
         "text": text,
         "checkpoint": request.checkpoint,
         "adapter": request.adapter,
         "finish_reason": None,
-    }
-
-
-def describe(result: Result, labels: list[str]) -> dict[str, Any]:
-    """A result as JSON: the prompt as sent, the raw text, boxes, timings."""
-    return {
-        "prompt": result.prompt,
-        "text": result.text,
-        "checkpoint": result.checkpoint,
-        "adapter": result.adapter,
-        "detections": [
-            {
-                "label": label,
-                "box_xyxy_px": [round(edge, 1) for edge in detection.box_xyxy_px],
-                "mask_px": None if detection.mask is None else int(detection.mask.sum()),
-            }
-            for detection, label in zip(result.detections, labels, strict=True)
-        ],
-        "invalid_objects": result.invalid_objects,
-        "finish_reason": result.finish_reason,
-        "timings": {
-            "wait_s": round(result.timings.wait_s, 3),
-            "load_s": round(result.timings.load_s, 3),
-            "first_token_s": round(result.timings.first_token_s, 3),
-            "decode_s": round(result.timings.decode_s, 3),
-            "tokens": result.timings.tokens,
-            "tokens_per_s": round(result.timings.tokens_per_s, 1),
-        },
     }

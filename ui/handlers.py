@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -158,7 +158,7 @@ class Handlers:
                     seed=whole("seed", seed),
                 ),
             )
-            yield from self._stream(request, session.session_hash or "")
+            yield from self._stream(request, session.session_hash or "", image.notes)
         except UserError as error:
             # The notice stays on the page after the message has gone.
             yield blank(markup.notice(shown or str(error), "error"))
@@ -168,7 +168,9 @@ class Handlers:
             yield blank(markup.notice(str(OWN_FAILURE), "error"))
             raise as_error(OWN_FAILURE) from None
 
-    def _stream(self, request: Request, session: str) -> Iterator[tuple[Any, ...]]:
+    def _stream(
+        self, request: Request, session: str, notes: Sequence[str]
+    ) -> Iterator[tuple[Any, ...]]:
         """The backend's events as page updates; closing this stops the backend's work."""
         with self.runs.open(session) as stop:
             events = self._backend.answer(request)
@@ -185,7 +187,7 @@ class Handlers:
                             yield partial(request, event, first_token_s)
                             shown_at = time.monotonic()
                     elif isinstance(event, Result):
-                        yield finished(request, event)
+                        yield finished(request, event, notes)
                     elif event != said:  # it comes again and again, for this to look at `stop`
                         said = event
                         yield waiting(request, event)

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.catalog import lookup
-from models.generate.answers import describe
 from models.generate.arguments import FAILED, INTERRUPTED, parse_arguments
 from models.generate.lines import Line, LineRequest, id_of, parse, read_lines
 from models.generate.side_by_side import PixelBudget, in_order
 from models.generate.terminal import StatusLine, complain, note, write_utf8
 from models.images import OpenedImage, open_image
 from models.prompts import grammar
+from models.results import result_to_json
 from models.schema import Decoding, Request, Result, StatusEvent, TokenEvent, UserError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _answer_one(options: argparse.Namespace, open_backend: Callable[[], Backend]
         status.clear()
         if isinstance(event, Result):
             if options.json:
-                _write(_as_json(describe(event, opened.notes)) + "\n")
+                _write(_as_json(result_to_json(event, opened.notes)) + "\n")
             else:
                 _write("\n")
                 for each in event.notes:
@@ -121,7 +121,7 @@ def _answer_file(options: argparse.Namespace, open_backend: Callable[[], Backend
                     if isinstance(event, StatusEvent):
                         status.show(event)
                     elif isinstance(event, Result):
-                        return describe(event, opened.notes)
+                        return result_to_json(event, opened.notes)
         raise RuntimeError("an answer has ended without a result")
 
     code = late = 0

@@ -17,9 +17,9 @@ from pycocotools import mask as coco
 
 from models.engine.engine import Engine
 from models.generate import FAILED, INTERRUPTED, main
-from models.generate.answers import describe
 from models.generate.cli import AT_ONCE
 from models.images import open_image
+from models.results import result_to_json
 from models.schema import Box, Detection, Result, Timings
 from models.serving.backend import Backend
 from tests.serving import WatchedBackend
@@ -87,7 +87,7 @@ def test_masks_are_written_as_coco_rle():
     box = Box(0.25, 1 / 3, 0.75, 2 / 3)
     found = Detection("cat", box, (2.0, 1.0, 4.0, 3.0), mask)
     result = Result("", "segment cat", "nano-224", None, (found,), 0, Timings(0, 0, 0, 0), "eos")
-    (written,) = json.loads(json.dumps(describe(result)))["detections"]
+    (written,) = json.loads(json.dumps(result_to_json(result)))["detections"]
     assert (written["label"], written["box_xyxy_px"]) == ("cat", [2.0, 1.0, 4.0, 3.0])
     assert written["mask"]["size"] == [4, 6]
     assert (coco.decode(written["mask"]) == mask).all()
