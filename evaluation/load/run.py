@@ -148,11 +148,19 @@ async def leavers(page: Page, image: dict, http: httpx.AsyncClient) -> float:
     ready = asyncio.Semaphore(0)
     go = asyncio.Event()
 
+    go_on = asyncio.create_task(go.wait())
+
+    async def keep_asking(visitor: Visitor) -> None:
+        while True:  # an answer may end before all have come
+            await visitor.ask(image=image, **ENDLESS)
+
     async def one() -> None:
         async with Visitor(page, http) as visitor:
-            asking = asyncio.create_task(visitor.ask(image=image, **ENDLESS))
+            asking = asyncio.create_task(keep_asking(visitor))
             ready.release()
-            await go.wait()
+            await asyncio.wait((asking, go_on), return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                asking.result()  # what went wrong
             asking.cancel()
 
     tasks = [asyncio.create_task(one()) for _ in range(LEAVERS)]
