@@ -99,6 +99,7 @@ def test_there_is_something_to_check():
     assert len(PYTHON) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", WITH_MODULES, ids=str)
 def test_commands_have_the_options_that_are_written(block):
     for module, words in modules(block.text):
@@ -107,6 +108,7 @@ def test_commands_have_the_options_that_are_written(block):
         assert written <= known, (module, written - known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "block", [b for b in WITH_MODULES if any(m in RUN for m, _ in modules(b.text))], ids=str
 )
@@ -128,6 +130,7 @@ def test_short_commands_run(block, workplace):
         assert written.strip(), command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_code_runs(block, workplace, request, monkeypatch):
     code = block.text

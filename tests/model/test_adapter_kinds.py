@@ -163,6 +163,7 @@ def test_an_adapter_answers_as_with_peft_alone(name, make, loaded, base_tokens, 
     assert plain == base_tokens[: len(plain)]
 
 
+@pytest.mark.slow
 def test_all_kinds_answer_side_by_side(make, loaded, base_tokens, ask):
     engine = Engine(loaded, max_slots=6)
     wanted = {None: base_tokens, **{name: make(name) for name in KINDS}}

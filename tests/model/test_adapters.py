@@ -57,6 +57,7 @@ def broken(folder):
     shutil.rmtree(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "nf4", "int8"])
 def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, picture):
     loaded = Loader(torch.device("cpu")).load(NANO, precision)
@@ -74,6 +75,7 @@ def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, pi
     assert torch.equal(logits(), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "nf4"])  # how bfloat16 rounds: test_rounding
 def test_an_adapter_on_every_layer_answers_as_in_transformers(precision, folder, ask):
     """The engine does together what follows a product only where no LoRA stands between."""
@@ -340,6 +342,7 @@ def test_visitors_may_name_adapters_only_where_the_owner_lets_them(monkeypatch):
             adapters.check_name(NANO, name)
 
 
+@pytest.mark.slow
 def test_requests_with_different_adapters_do_not_disturb_each_other(tmp_path, monkeypatch):
     monkeypatch.setenv(deployment.ADAPTERS, "")
     interleave.use_adapters(tmp_path)

@@ -52,6 +52,7 @@ def asked(ask, count: int = len(PROMPTS), **options):
     ]
 
 
+@pytest.mark.slow
 def test_tokens_are_those_of_generate_or_were_nearly_as_likely(setup, ask, serve):
     loaded, precision = setup
     requests = asked(ask)
@@ -70,6 +71,7 @@ def test_tokens_are_those_of_generate_or_were_nearly_as_likely(setup, ask, serve
         assert first - second <= NEARLY_EQUAL, request.prompt
 
 
+@pytest.mark.slow
 def test_adapters_that_come_and_go_change_no_answer(setup, ask, serve):
     """On a GPU steps are captured meanwhile, and those of an adapter go when it does."""
     loaded, precision = setup

@@ -41,6 +41,7 @@ def answerer(request) -> Iterator[Answerer]:
         yield found
 
 
+@pytest.mark.slow
 def test_every_answer_to_a_photograph_comes_to_an_end(answerer):
     pictures = [Image.open(path).convert("RGB") for path in PHOTOGRAPHS]
     pictures.append(Image.new("RGB", (5, 5), "white"))
@@ -60,6 +61,7 @@ def test_a_checkpoint_is_small_and_needs_no_large_file_storage(name):
     assert max(sizes) < 10_000_000
 
 
+@pytest.mark.slow
 def test_answers_side_by_side_are_those_of_plain_generate(answerer):
     pictures = [Image.open(path).convert("RGB") for path in PHOTOGRAPHS]
     prompts = [answerer.prompt(i % len(pictures), text) for i, text in enumerate(PROMPTS)]

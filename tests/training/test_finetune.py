@@ -113,9 +113,8 @@ def test_the_page_lists_the_adapter_and_answers_with_it(trained, deployed):
 def test_a_merged_checkpoint_is_the_base_with_the_adapter(trained, tmp_path):
     folder = lookup.find("nano-224").path
     loaded = Loader().load("nano-224")
-    adapt.merge(
-        trained, loaded.processor, folder, folder / "mask_codec.safetensors", tmp_path / "merged"
-    )
+    codec = lookup.find("nano-224").codec
+    adapt.merge(trained, loaded.processor, folder, codec, tmp_path / "merged")
     model = PaliGemmaForConditionalGeneration.from_pretrained(tmp_path / "merged")
     base = loaded.model.state_dict()
     config = json.loads((trained / "adapter_config.json").read_text())

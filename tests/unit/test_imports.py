@@ -48,6 +48,7 @@ def test_light_modules_import_without_torch(module):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+@pytest.mark.slow
 def test_importing_every_module_does_no_work():
     """Nothing of the project but code is opened, and no thread of ours is left running."""
     code = f"""
