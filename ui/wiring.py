@@ -96,7 +96,7 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         trigger_mode="always_last",
         **AT_ONCE,
     )
-    limiting = [model.size, model.variant, model.adapter]
+    limiting: list[Any] = [model.size, model.variant, model.adapter]
     limiting += [inputs.task, inputs.language, inputs.objects]
     gr.on(
         triggers=[part.change for part in limiting],
