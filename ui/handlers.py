@@ -286,7 +286,7 @@ class Handlers:
         """Fill the page from the example whose button was pressed, and decode as it expects.
 
         Returns (picture, its note, task, language, question, answer, objects, left, top, right,
-        bottom, free prompt, precision, the six of decoding, expected) and then what `choose`
+        bottom, free prompt, precision, the six of decoding, expected) and then what `show`
         returns.
         """
         target: Any = event.target
@@ -310,7 +310,7 @@ class Handlers:
             DEFAULT_PRECISION,
             *DEFAULT_DECODING,
             markup.expected(example.expect),
-            *self.model.choose(
+            *self.model.show(
                 checkpoint.size,
                 checkpoint.variant,
                 str(checkpoint.resolution),

@@ -41,7 +41,17 @@ class ModelHandlers:
     def choose(
         self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
     ) -> tuple[Any, ...]:
-        """Settle on a checkpoint that exists after size, variant, resolution or precision changed.
+        """As `show`, after a visitor changed size, variant, resolution or precision.
+
+        What stands as it was chosen is not sent back: the next choice may have been made since.
+        """
+        shown = self.show(size, variant, resolution, precision, adapter)
+        return _without_chosen(shown, size, variant, resolution, adapter)
+
+    def show(
+        self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
+    ) -> tuple[Any, ...]:
+        """Settle on a checkpoint that exists, nearest to this choice.
 
         An adapter of another checkpoint is taken off, which the notice says. Returns updates of
         (size, variant, resolution, adapter, notice, memory by precision, panel, what nano knows).
@@ -64,7 +74,8 @@ class ModelHandlers:
         if not self._may_use(checkpoint.name, adapter):
             known = ", ".join(("None", *self._backend.adapters(checkpoint.name)))
             unknown = f"{checkpoint.name} has no adapter {adapter!r}. Choose one of: {known}."
-        return self._chosen(size, variant, resolution, precision, adapter, unknown)
+        shown = self._chosen(size, variant, resolution, precision, adapter, unknown)
+        return _without_chosen(shown, size, variant, resolution, adapter)
 
     def _may_use(self, checkpoint: str, adapter: str) -> bool:
         known = (NO_ADAPTER, *self._backend.adapters(checkpoint))
@@ -137,9 +148,9 @@ class ModelHandlers:
         return line, gr.update(visible=not is_default)
 
     def reset(self) -> tuple[Any, ...]:
-        """Back to defaults: (precision, the six of decoding) and then what `choose` returns."""
+        """Back to defaults: (precision, the six of decoding) and then what `show` returns."""
         first = start().checkpoint
-        chosen = self.choose(
+        chosen = self.show(
             first.size, first.variant, str(first.resolution), DEFAULT_PRECISION, NO_ADAPTER
         )
         return DEFAULT_PRECISION, *DEFAULT_DECODING, *chosen
@@ -157,3 +168,15 @@ class ModelHandlers:
         limit = language_limit(size, task, language)
         limit = limit or unknown_objects(size, variant, adapter, task, objects)
         return markup.notice(limit, "warning")
+
+
+def _without_chosen(
+    shown: tuple[Any, ...], size: str, variant: str, resolution: str, adapter: str | None
+) -> tuple[Any, ...]:
+    """What `show` returned, without the values that were chosen so."""
+    shown_size, *pickers, notice, needs, panel, knowledge = shown
+    for picker, chosen in zip(pickers, (variant, resolution, adapter or NO_ADAPTER), strict=True):
+        if picker["value"] == chosen:
+            del picker["value"]
+    kept_size = gr.skip() if shown_size == size else shown_size
+    return kept_size, *pickers, notice, needs, panel, knowledge

@@ -120,9 +120,16 @@ def _wire_model(
         fn=handlers.model.choose,
         inputs=pickers,
         outputs=chosen,
+        trigger_mode="always_last",
         **AT_ONCE,
     )
-    model.adapter.input(fn=handlers.model.choose_adapter, inputs=pickers, outputs=chosen, **AT_ONCE)
+    model.adapter.input(
+        fn=handlers.model.choose_adapter,
+        inputs=pickers,
+        outputs=chosen,
+        trigger_mode="always_last",
+        **AT_ONCE,
+    )
     gr.on(
         triggers=[setting.change for setting in model.settings],
         fn=handlers.model.settings,

@@ -143,7 +143,7 @@ def test_a_wish_settles_on_the_nearest_checkpoint_that_exists():
 
 
 def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
-    size, variant, resolution, adapter, notice, needs, panel, knows = handlers.model.choose(
+    size, variant, resolution, adapter, notice, needs, panel, knows = handlers.model.show(
         "10B", "pt", "896", "auto", "vqa"
     )
     assert size == "10B"
@@ -162,11 +162,23 @@ def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
 def test_an_unknown_adapter_stays_and_is_named(handlers):
     chosen = ("nano", "mix", "224", "auto")
     _, _, _, adapter, notice, *_ = handlers.model.choose_adapter(*chosen, "vqq")
-    assert adapter["value"] == "vqq"
+    assert "value" not in adapter
     assert "nano-224 has no adapter &#x27;vqq&#x27;. Choose one of: None, vqa." in notice
     _, _, _, adapter, notice, *_ = handlers.model.choose_adapter(*chosen, "vqa")
-    assert adapter["value"] == "vqa"
+    assert "value" not in adapter
     assert "vqa" not in notice
+
+
+def test_what_was_chosen_is_not_sent_back_and_what_cannot_stand_is_changed(handlers):
+    """A visitor may have chosen the next by then."""
+    size, variant, resolution, adapter, *_ = handlers.model.choose("10B", "pt", "896", "auto", "")
+    assert "value" not in size
+    assert not any("value" in each for each in (variant, resolution, adapter))
+    size, variant, resolution, adapter, *_ = handlers.model.choose(
+        "10B", "ft-docci", "224", "auto", "vqa"
+    )
+    assert "value" not in size and "value" not in variant
+    assert (resolution["value"], adapter["value"]) == ("448", "")
 
 
 def test_advice_on_memory_follows_the_precision(handlers):

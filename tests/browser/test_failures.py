@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.visitor import pick, run, upload
 from tests.serving import app_process
 from tests.stand_in_hub import STRANGER, Repository, stand_in_hub
 
@@ -65,10 +66,9 @@ def choose(page: Page, label: str, option: str) -> None:
     expect(page.get_by_label(label, exact=True)).to_have_value(option)
 
 
-def run(page: Page, picture: Path) -> None:
-    page.locator("#picture input[type=file]").set_input_files(picture)
-    expect(page.locator("#picture img")).to_be_visible()
-    page.get_by_role("button", name="Run", exact=True).click()
+def ask(page: Page, picture: Path) -> None:
+    upload(page, picture)
+    run(page)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def run(page: Page, picture: Path) -> None:
     ],
 )
 def test_a_failed_download_is_read_on_the_page(failing_page, scene_png, variant, problem, remedy):
-    failing_page.locator("#variant").get_by_label(variant, exact=True).check()
+    pick(failing_page, variant)
     expect(failing_page.locator("#model")).to_contain_text(f"nano · {variant} · 224 px")
-    run(failing_page, scene_png)
+    ask(failing_page, scene_png)
     status = failing_page.locator("#status")
     expect(status).to_contain_text(problem)
     expect(status).to_contain_text(remedy)
@@ -93,9 +93,9 @@ def test_a_failed_download_is_read_on_the_page(failing_page, scene_png, variant,
 
 
 def test_a_download_shows_a_bar_in_bytes_and_can_be_stopped(failing_page, scene_png):
-    failing_page.locator("#variant").get_by_label("slow", exact=True).check()
+    pick(failing_page, "slow")
     expect(failing_page.locator("#model")).to_contain_text("nano · slow · 224 px")
-    run(failing_page, scene_png)
+    ask(failing_page, scene_png)
     expect(failing_page.locator("#status")).to_contain_text(re.compile(r"0\.01 of 0\.03 GB"))
     bar = failing_page.locator("#status progress")
     expect(bar).to_be_visible()
@@ -107,8 +107,8 @@ def test_a_download_shows_a_bar_in_bytes_and_can_be_stopped(failing_page, scene_
 
 def test_a_pickled_adapter_is_refused_on_the_page(failing_page, scene_png):
     choose(failing_page, "Adapter", "pickled")
-    run(failing_page, scene_png)
+    ask(failing_page, scene_png)
     expect(failing_page.locator("#status")).to_contain_text("can run code and are not loaded")
     choose(failing_page, "Adapter", "None")
-    run(failing_page, scene_png)
+    ask(failing_page, scene_png)
     expect(failing_page.get_by_label("Answer", exact=True)).to_have_value(re.compile(r"\S"))

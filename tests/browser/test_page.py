@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from models.prompts.tokens import parse_detections
-from ui.examples import FOLDER, read_examples
-
-SOMETHING = re.compile(r"\S")
-
-
-def upload(page: Page, picture: Path) -> None:
-    page.locator("#picture input[type=file]").set_input_files(picture)
-    expect(page.locator("#picture img")).to_be_visible()
-
-
-def example_of(task: str) -> tuple[int, list]:
-    """The place of the first example of a task that names objects, and the objects."""
-    entries = json.loads((FOLDER / "examples.json").read_text("utf-8"))
-    index, entry = next((i, each) for i, each in enumerate(entries) if each["task"] == task)
-    return index, list(parse_detections(entry["answer"]).objects)
-
-
-def run(page: Page) -> None:
-    page.get_by_role("button", name="Run", exact=True).click()
-
-
-def expect_answered(page: Page) -> None:
-    expect(page.locator("#status")).to_contain_text(re.compile("Done|token limit"))
-    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+from tests.browser.visitor import SOMETHING, example_of, expect_answered, pick, run, upload
+from ui.examples import read_examples
 
 
 def test_an_uploaded_picture_gets_a_caption(page, scene_png):
@@ -239,7 +214,7 @@ def test_running_without_a_picture_says_what_to_do(page):
     expect(error).to_contain_text("Upload, paste or take one first")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
     expect(page.locator("#picture button.upload-container")).to_be_focused()
-    page.get_by_label("Ask", exact=True).check()
+    pick(page, "Ask")
     expect(error).to_be_hidden()
     expect(page.locator("#answer-panel")).not_to_have_class(re.compile("stale"))
     expect(page.get_by_label("Prompt to be sent")).to_have_value("")
@@ -251,18 +226,18 @@ def test_running_without_a_picture_says_what_to_do(page):
 def test_the_prompt_is_shown_while_it_is_written_and_nothing_typed_is_lost(page):
     prompt = page.get_by_label("Prompt to be sent")
     expect(prompt).to_have_value("caption en")
-    page.get_by_label("Detect", exact=True).check()
+    pick(page, "Detect")
     page.get_by_label("Objects to find (comma-separated)").fill("cat ; dog")
     expect(prompt).to_have_value("detect cat ; dog")
-    page.get_by_label("Ask", exact=True).check()
+    pick(page, "Ask")
     expect(page.get_by_label("Objects to find (comma-separated)")).to_be_hidden()
     page.get_by_label("Question", exact=True).fill("what is on the left?")
     expect(prompt).to_have_value("answer en what is on the left?")
-    page.get_by_label("Segment", exact=True).check()
+    pick(page, "Segment")
     expect(page.get_by_label("Objects to find (comma-separated)")).to_have_value("cat ; dog")
     expect(prompt).to_have_value("segment cat ; dog")
     page.get_by_role("button", name=re.compile("^Model:")).click()
-    page.get_by_label("3B", exact=True).check()
+    pick(page, "3B")
     expect(page.get_by_label("Objects to find (comma-separated)")).to_have_value("cat ; dog")
     expect(prompt).to_have_value("segment cat ; dog")
 
@@ -271,23 +246,46 @@ def test_the_pickers_offer_only_what_exists(page):
     page.get_by_role("button", name=re.compile("^Model: nano")).click()
     resolutions = page.get_by_role("radiogroup", name="Resolution").get_by_role("radio")
     expect(resolutions).to_have_count(2)
-    page.get_by_label("3B", exact=True).check()
+    pick(page, "3B")
+    expect(page.get_by_role("button", name=re.compile("^Model: 3B"))).to_be_visible()
     expect(resolutions).to_have_count(2)
-    page.get_by_label("pt – for fine-tuning").check()
+    pick(page, "pt – for fine-tuning")
     expect(resolutions).to_have_count(3)
-    page.get_by_label("896 px").check()
-    page.get_by_label("mix – all tasks").check()
+    pick(page, "896 px")
+    pick(page, "mix – all tasks")
     expect(resolutions).to_have_count(2)
-    expect(page.get_by_label("448 px")).to_be_checked()
+    expect(page.get_by_role("radio", name="448 px", exact=True)).to_be_checked()
+
+
+def test_of_two_sizes_chosen_at_once_the_last_stands(page):
+    page.get_by_role("button", name=re.compile("^Model: nano")).click()
+    sizes = page.get_by_role("radiogroup", name="Size").get_by_role("radio")
+    expect(sizes.first).to_be_visible()
+    sizes.first.evaluate(
+        """node => {
+          const of = (name) => [...node.closest("fieldset").querySelectorAll("input")]
+            .find((each) => each.value === name);
+          of("3B").click();
+          setTimeout(() => of("10B").click());
+        }"""
+    )
+    expect(page.get_by_role("button", name=re.compile("^Model: 10B"))).to_be_visible()
+    expect(page.locator("#settings")).to_contain_text("10B")
+    expect(page.get_by_role("radio", name="10B", exact=True)).to_be_checked()
 
 
 def test_a_size_without_weights_says_what_is_missing(page, scene_png):
     upload(page, scene_png)
     page.get_by_role("button", name=re.compile("^Model:")).click()
-    page.get_by_label("10B", exact=True).check()
-    expect(page.locator("#model-notice")).to_contain_text("paligemma2-10b-mix-224")
+    pick(page, "10B")
+    notice = page.locator("#model-notice")
+    expect(notice).to_contain_text("google/paligemma2-10b-mix-224 is not on this machine")
     run(page)
-    expect(page.locator("#status")).to_contain_text("paligemma2-10b-mix-224")
+    status = page.locator("#status")
+    expect(status).to_contain_text("10b-mix-224 cannot run here; the note above “Model” says why.")
+    # Which says it in full, and once on the page.
+    expect(notice).to_be_visible()
+    expect(page.get_by_text("is not on this machine")).to_have_count(1)
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
 
 

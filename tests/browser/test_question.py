@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.test_page import expect_answered, run, upload
+from tests.browser.visitor import expect_answered, pick, run, upload
 
 STALE = re.compile(r"\bstale\b")
 
@@ -19,15 +19,15 @@ def test_an_answer_is_dimmed_once_something_else_is_asked(page, scene_png):
     expect(page.locator("#figures")).to_contain_text("caption en")
     expect(page.locator("#figures")).to_contain_text("nano-224")
     expect(panel).not_to_have_class(STALE)
-    page.get_by_label("Ask", exact=True).check()
+    pick(page, "Ask")
     expect(panel).to_have_class(STALE)
     page.get_by_label("Question", exact=True).fill("what is on the left?")
-    page.get_by_label("Caption", exact=True).check()
+    pick(page, "Caption")
     expect(panel).not_to_have_class(STALE)  # the question is no part of it
     page.get_by_role("button", name=re.compile("^Model:")).click()
-    page.get_by_label("448 px").check()
+    pick(page, "448 px")
     expect(panel).to_have_class(STALE)
-    page.get_by_label("224 px").check()
+    pick(page, "224 px")
     expect(panel).not_to_have_class(STALE)
     page.locator("#picture").get_by_role("button", name="Remove Image").click()
     expect(panel).to_have_class(STALE)
@@ -60,10 +60,10 @@ def test_the_answer_comes_into_view_from_below(page):
 
 def test_a_page_that_is_loaded_again_keeps_picture_task_text_and_settings(page, scene_png):
     upload(page, scene_png)
-    page.get_by_label("Ask", exact=True).check()
+    pick(page, "Ask")
     page.get_by_label("Question", exact=True).fill("what is on the left?")
     page.get_by_role("button", name=re.compile("^Model:")).click()
-    page.get_by_label("448 px").check()
+    pick(page, "448 px")
     expect(page.locator("#settings")).to_contain_text("448 px")
     page.wait_for_function("() => indexedDB.databases().then((all) => all.length > 0)")
     page.wait_for_function(
@@ -95,7 +95,7 @@ def test_a_lost_connection_is_said_and_loses_nothing(chromium, served, scene_png
     upload(page, scene_png)
     run(page)
     expect_answered(page)
-    page.get_by_label("Ask", exact=True).check()
+    pick(page, "Ask")
     page.get_by_label("Question", exact=True).fill("what is on the left?")
     expect(page.get_by_label("Prompt to be sent")).to_have_value("answer en what is on the left?")
     context.set_offline(True)

@@ -184,7 +184,7 @@ def test_the_larger_gpu_is_asked_for_where_it_is_needed():
     for (name, precision), size in sizes.items():
         needed = memory.estimate(lookup.find(name), precision, False).total
         assert needed < memory.ZERO_GPU_BYTES[size]
-    with pytest.raises(UserError, match="Try bf16"):
+    with pytest.raises(UserError, match="Try bfloat16"):
         validation.gpu_size("28b-pt-224", "fp32", PRECISIONS)
 
 

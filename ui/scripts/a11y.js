@@ -71,12 +71,12 @@
   let waiting = false;
   const improve = () => {
     waiting = false;
-    group();
     nameFields();
     nameButtons();
     follow();
   };
   new MutationObserver(() => {
+    group(); // not with the next frame: a key pressed until then would find no group to move in
     if (!waiting) requestAnimationFrame(improve);
     waiting = true;
   }).observe(document.body, {
@@ -85,6 +85,7 @@
     attributes: true,
     attributeFilter: ["style", "class", "disabled", "name"],
   });
+  group();
   improve();
   // Gradio puts its parts in place one after the other: page.css hides them until then.
   requestAnimationFrame(() => document.documentElement.classList.add("page-ready"));
