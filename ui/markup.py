@@ -68,7 +68,7 @@ def engine_figures(snapshots: Sequence[Snapshot]) -> str:
         for name in (
             "Model",
             "Precision",
-            "Waiting",
+            "Queued",
             "Running",
             "First token",
             "Tokens per second",
@@ -78,8 +78,9 @@ def engine_figures(snapshots: Sequence[Snapshot]) -> str:
     rows = []
     for each in snapshots:
         first = "–" if each.first_token_s is None else f"{each.first_token_s:.2f} s"
-        kept = f"{each.image_hits} of {each.image_asks}"
-        values = (each.precision, each.waiting, each.rows, first, f"{each.tokens_per_s:.1f}", kept)
+        kept = f"{each.image_cache_hits} of {each.image_cache_lookups}"
+        rate = f"{each.tokens_per_s:.1f}"
+        values = (each.precision, each.queued, each.running, first, rate, kept)
         cells = "".join(f"<td>{value}</td>" for value in values)
         rows.append(f'<tr><th scope="row">{escape(each.name)}</th>{cells}</tr>')
     return (

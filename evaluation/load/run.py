@@ -86,7 +86,7 @@ def _wait_for(address: str, process: subprocess.Popen) -> None:
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and process.poll() is None:
         try:
-            if "paligemma_rows{" in httpx.get(address).text:  # the model is loaded
+            if "paligemma_running{" in httpx.get(address).text:  # the model is loaded
                 return
         except httpx.TransportError:
             pass
@@ -166,19 +166,19 @@ async def leavers(page: Page, image: dict, http: httpx.AsyncClient) -> float:
     tasks = [asyncio.create_task(one()) for _ in range(LEAVERS)]
     for _ in range(LEAVERS):
         await ready.acquire()
-    rows = waiting = 0.0
-    while rows + waiting < LEAVERS or rows < 2:
+    running = queued = 0.0
+    while running + queued < LEAVERS or running < 2:
         if any(task.done() for task in tasks):
             raise RuntimeError("an answer ended before its tab was closed")
         now = await asyncio.to_thread(metrics, page.url)
-        rows, waiting = now["paligemma_rows"], now["paligemma_waiting"]
+        running, queued = now["paligemma_running"], now["paligemma_queued"]
         await asyncio.sleep(0.02)
     go.set()
     await asyncio.gather(*tasks)
     closed = time.monotonic()
     while True:
         now = await asyncio.to_thread(metrics, page.url)
-        if now["paligemma_rows"] + now["paligemma_waiting"] == 0:
+        if now["paligemma_running"] + now["paligemma_queued"] == 0:
             return time.monotonic() - closed
         await asyncio.sleep(0.02)
 

@@ -21,24 +21,25 @@ PROMETHEUS_TYPE = "text/plain; version=0.0.4"
 class Snapshot:
     """The state of one loaded model; times in seconds, None where nothing was measured yet.
 
-    `waiting` are requests in the queue, `rows` those that are answered; `answered` ended by
+    `queued` are requests in the queue, `running` those that are answered; `answered` ended by
     themselves, `stopped` because nobody wanted more. `first_token_s` counts from when a request
-    was queued, the wait included. `tokens_per_s` is of the last ten seconds, all rows together.
-    `image_hits` of `image_asks` pictures had their features in the cache, beams not counted.
+    was queued, the wait included. `tokens_per_s` is of the last ten seconds, all requests together.
+    Of `image_cache_lookups` pictures, `image_cache_hits` had their features in the cache, beams
+    not counted.
     """
 
     name: str
     precision: str
-    waiting: int
-    rows: int
+    queued: int
+    running: int
     answered: int
     stopped: int
     failed: int
     tokens: int
     first_token_s: float | None
     tokens_per_s: float
-    image_hits: int
-    image_asks: int
+    image_cache_hits: int
+    image_cache_lookups: int
 
 
 class Metrics:
@@ -69,7 +70,7 @@ class Metrics:
             self.answered += not is_stopped and not has_failed
 
     def snapshot(
-        self, name: str, precision: str, waiting: int, rows: int, hits: int, asks: int
+        self, name: str, precision: str, queued: int, running: int, hits: int, lookups: int
     ) -> Snapshot:
         """The counts now, with what only the scheduler and the engine know."""
         with self._lock:
@@ -78,8 +79,8 @@ class Metrics:
             return Snapshot(
                 name,
                 precision,
-                waiting,
-                rows,
+                queued,
+                running,
                 self.answered,
                 self.stopped,
                 self.failed,
@@ -87,7 +88,7 @@ class Metrics:
                 statistics.median(times) if times else None,
                 sum(count for _, count in self._recent) / RATE_WINDOW_S,
                 hits,
-                asks,
+                lookups,
             )
 
     def _drop_old(self, now: float) -> None:
@@ -98,16 +99,16 @@ class Metrics:
 def prometheus(snapshots: Iterable[Snapshot]) -> str:
     """Snapshots in the text format 0.0.4 of Prometheus."""
     about = (
-        ("waiting", "gauge", "requests in the queue"),
-        ("rows", "gauge", "requests that are answered now"),
+        ("queued", "gauge", "requests in the queue"),
+        ("running", "gauge", "requests that are answered now"),
         ("answered", "counter", "requests that were answered to their end"),
         ("stopped", "counter", "requests that were stopped, or whose page was closed"),
         ("failed", "counter", "requests that ended with an error"),
         ("tokens", "counter", "tokens written"),
         ("first_token_s", "gauge", "median seconds from a request to its first token"),
         ("tokens_per_s", "gauge", "tokens per second of the last ten seconds"),
-        ("image_hits", "counter", "pictures whose features were in the cache, without beams"),
-        ("image_asks", "counter", "pictures that were asked about, without beams"),
+        ("image_cache_hits", "counter", "pictures whose features were in the cache, without beams"),
+        ("image_cache_lookups", "counter", "pictures that were asked about, without beams"),
     )
     snapshots = list(snapshots)
     lines = []

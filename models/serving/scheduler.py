@@ -128,9 +128,9 @@ class Scheduler:
         running = len(self._running)
         features = getattr(self._engine, "features", None)
         hits, misses = (features.hits, features.misses) if features else (0, 0)
-        waiting = max(self._unfinished - running, 0)
+        queued = max(self._unfinished - running, 0)
         return self._metrics.snapshot(
-            self._name, self._precision, waiting, running, hits, hits + misses
+            self._name, self._precision, queued, running, hits, hits + misses
         )
 
     def submit(self, request: Request) -> Job:

@@ -25,7 +25,7 @@ def test_metrics_are_at_their_address_only_where_switched_on(tmp_path):
     assert (
         float(lines['paligemma_answered_total{model="nano-224",precision="fp32"}']) == 3
     )  # one warmed it up
-    assert float(lines['paligemma_image_hits_total{model="nano-224",precision="fp32"}']) == 1
+    assert float(lines['paligemma_image_cache_hits_total{model="nano-224",precision="fp32"}']) == 1
     assert float(lines['paligemma_first_token_s{model="nano-224",precision="fp32"}']) > 0
     assert '"Engine"' in page
 
@@ -52,7 +52,13 @@ def test_counts_are_of_what_happened():
 def test_the_text_for_prometheus_and_the_table_name_the_model():
     found = Snapshot("nano<224", "nf4", 1, 2, 3, 9, 4, 5, None, 6.0, 7, 8)
     text = prometheus([found])
-    assert 'paligemma_rows{model="nano<224",precision="nf4"} 2\n' in text
+    for name, value in (
+        ("queued", 1),
+        ("running", 2),
+        ("image_cache_hits_total", 7),
+        ("image_cache_lookups_total", 8),
+    ):
+        assert f'paligemma_{name}{{model="nano<224",precision="nf4"}} {value}\n' in text
     assert "# TYPE paligemma_tokens_total counter\n" in text
     assert "paligemma_first_token_s{" not in text
     table = markup.engine_figures([found])
