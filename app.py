@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from starlette.middleware import Middleware
 
-from models.catalog import deployment, lookup
+from models.catalog.catalog import Catalog
 from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.metrics import PROMETHEUS_TYPE, prometheus
@@ -47,7 +47,7 @@ SESSIONS_KEPT = 200  # page states in memory; the oldest makes room
 
 def create_app(backend: Backend, examples: Path = FOLDER) -> gr.Blocks:
     """The page over a backend, with its queue closed to calls that would skip it."""
-    page = build_page(backend, read_examples(examples), DELETE_CACHE_S)
+    page = build_page(backend, read_examples(backend.catalog, examples), DELETE_CACHE_S)
     return page.queue(api_open=False, max_size=WAITING_AT_MOST, default_concurrency_limit=16)
 
 
@@ -83,7 +83,7 @@ def offer_metrics(app: FastAPI, backend: Backend) -> None:
 def warm_up(backend: Backend) -> threading.Thread:
     """Load the default checkpoint in the background, so that the first visitor need not wait."""
 
-    first = lookup.default().name
+    first = backend.catalog.default
 
     def load() -> None:
         try:
@@ -143,7 +143,7 @@ def main() -> None:
     from models.serving.local_backend import LocalBackend
 
     try:
-        lookup.default()
+        catalog = Catalog.from_environment(os.environ)
         host, port = server_address()
     except UserError as error:
         sys.exit(str(error))
@@ -153,7 +153,7 @@ def main() -> None:
     keep_memory_together()
     use_own_folder()
     sweep(older_than_s=DELETE_CACHE_S[1])
-    backend = LocalBackend()
+    backend = LocalBackend(catalog)
     page = create_app(backend)
     warming = warm_up(backend)
     if on_zero_gpu():
@@ -165,7 +165,7 @@ def main() -> None:
             server_port=port,
             **launch_options(),
         )
-        if deployment.current().metrics:
+        if catalog.metrics:
             offer_metrics(app, backend)
         page.block_thread()
     finally:

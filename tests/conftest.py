@@ -9,25 +9,25 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from models.catalog import lookup
+from models.catalog.checkpoints import NANO
+from models.catalog.model_key import ModelKey
 from models.engine.engine import Engine
 from models.loading.loader import LoadedModel, Loader
 from models.schema import Decoding, Request, TokenEvent
 from models.serving.local_backend import LocalBackend
-
-NANO = "nano-224"
+from tests.choosing import adapter_of
 
 
 @pytest.fixture(scope="session")
 def nano_checkpoint() -> Path:
     """The folder of the embedded checkpoint."""
-    return lookup.find(NANO).path
+    return NANO.path
 
 
 @pytest.fixture(scope="session")
 def nano() -> LoadedModel:
     """nano in float32, for tests that leave it as it is."""
-    return Loader().load(NANO, "fp32")
+    return Loader().load(ModelKey(NANO, "fp32"))
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,9 @@ def run_all():
     def run(engine: Engine, requests: list[Request]) -> list[str]:
         texts = []
         for request in requests:
-            *_, end = engine.run_alone(engine.answer(request, threading.Event()))
+            adapter = adapter_of(engine.loaded, request.adapter)
+            answer = engine.answer(request, threading.Event(), adapter=adapter)
+            *_, end = engine.run_alone(answer)
             texts.append(end.text)
         return texts
 
@@ -96,7 +98,8 @@ def serve():
         while waiting or running:
             if waiting and engine.has_room and (not running or joins()):
                 number, request = waiting.pop(0)
-                running[number] = engine.answer(request, threading.Event())
+                adapter = adapter_of(engine.loaded, request.adapter)
+                running[number] = engine.answer(request, threading.Event(), adapter=adapter)
             for number, events in list(running.items()):
                 for event in events:
                     if event is None:

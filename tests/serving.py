@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import create_app, launch_options
+from models.catalog.catalog import Catalog
 from models.schema import Need, Request, Result, TokenEvent
 from models.serving.backend import Backend
 from models.serving.metrics import Snapshot
@@ -72,6 +73,11 @@ class WatchedBackend:
         """Whether exactly `count` answers are being written, now or soon."""
         with self._condition:
             return self._condition.wait_for(lambda: self.active == count, PATIENCE_S)
+
+    @property
+    def catalog(self) -> Catalog:
+        """As the backend has it."""
+        return self._backend.catalog
 
     def missing(self, checkpoint: str, precision: str = "auto") -> str | None:
         """As the backend says."""

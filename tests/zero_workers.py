@@ -17,9 +17,12 @@ from collections.abc import Iterator
 import torch
 from PIL import Image
 
+from models.catalog.catalog import Catalog
+from models.catalog.model_key import ModelKey
 from models.schema import Request, StatusEvent
 
-KEYS = [(f"10b-pt-{side}", "bf16") for side in (224, 448, 896)]
+CATALOG = Catalog()
+KEYS = [ModelKey(CATALOG.find(f"10b-pt-{side}"), "bf16") for side in (224, 448, 896)]
 idle = [True]
 
 
@@ -45,6 +48,7 @@ def main() -> None:
     import_spaces()
     from models.loading.loader import Loader
     from models.serving import zero_gpu
+    from models.serving.validation import Offer
 
     zero_gpu.enable_zero_gpu_placement = lambda: None
     was_cancelled = multiprocessing.get_context("fork").Event()
@@ -53,10 +57,10 @@ def main() -> None:
         """Loads names."""
 
         fetch = staticmethod(lambda *arguments: None)
-        load = staticmethod(lambda *arguments: arguments[:2])
+        load = staticmethod(lambda *arguments: arguments[0])
 
-    def work(loaded, request, cancelled, load_s) -> Iterator[StatusEvent]:
-        held = [" ".join(key) for key in zero.loaded]
+    def work(loaded, request, adapter, cancelled, load_s) -> Iterator[StatusEvent]:
+        held = [f"{key.checkpoint.name} {key.precision}" for key in zero.loaded]
         yield StatusEvent(json.dumps([os.getpid(), held]))
         try:
             while request.prompt == "ocr":
@@ -65,17 +69,17 @@ def main() -> None:
             if request.prompt == "ocr":
                 was_cancelled.set()
 
-    zero = zero_gpu.ZeroGpu(Names(torch.device("cpu")), work)
+    zero = zero_gpu.ZeroGpu(Names(torch.device("cpu")), Offer(CATALOG.checkpoints, ("bf16",)), work)
 
-    def answer(key: tuple[str, str]) -> tuple[int, list[str]]:
-        *_, last = zero.answer(Request(Image.new("RGB", (8, 8)), "caption en", key[0]), key)
+    def answer(key: ModelKey) -> tuple[int, list[str]]:
+        *_, last = zero.answer(Request(Image.new("RGB", (8, 8)), "caption en"), key)
         return json.loads(last.message)
 
     answers = [answer(key) for key in (*KEYS, KEYS[0])]
     idle[0] = False
     busy, _ = answer(KEYS[0])
     idle[0] = True
-    events = zero.answer(Request(Image.new("RGB", (8, 8)), "ocr", KEYS[0][0]), KEYS[0])
+    events = zero.answer(Request(Image.new("RGB", (8, 8)), "ocr"), KEYS[0])
     while next(events).message != "working":
         pass
     started = time.monotonic()

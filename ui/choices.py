@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.catalog import lookup, memory
+from models.catalog import memory
+from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import Checkpoint
 from models.prompts.grammar import LANGUAGES, Task
 from models.schema import UserError
@@ -102,9 +103,9 @@ def unknown_objects(size: str, variant: str, adapter: str | None, task: str, obj
     )
 
 
-def size_choices() -> list[Choice]:
+def size_choices(catalog: Catalog) -> list[Choice]:
     """Sizes as (label, value)."""
-    return [(size, size) for size in lookup.sizes()]
+    return [(size, size) for size in catalog.sizes()]
 
 
 def precision_choices(precisions: Sequence[str]) -> list[Choice]:
@@ -125,12 +126,12 @@ def describe_settings(
     return tuple(changed)
 
 
-def find_checkpoint(size: str, variant: str, resolution: str | int) -> Checkpoint:
+def find_checkpoint(catalog: Catalog, size: str, variant: str, resolution: str | int) -> Checkpoint:
     """The checkpoint of exactly this choice; UserError naming the valid ones otherwise."""
-    of_size = [each for each in lookup.checkpoints() if each.size == size]
+    of_size = [each for each in catalog.checkpoints if each.size == size]
     if not of_size:
         raise UserError(
-            f"There is no size {size!r}.", f"Choose one of {', '.join(lookup.sizes())}."
+            f"There is no size {size!r}.", f"Choose one of {', '.join(catalog.sizes())}."
         )
     for each in of_size:
         if (each.variant, str(each.resolution)) == (variant, str(resolution)):
@@ -141,23 +142,23 @@ def find_checkpoint(size: str, variant: str, resolution: str | int) -> Checkpoin
     )
 
 
-def start() -> ModelChoice:
-    """What is chosen at first: the deployment's default."""
-    first = lookup.default()
-    return settle(first.size, first.variant, first.resolution)
+def start(catalog: Catalog) -> ModelChoice:
+    """What is chosen at first: the catalog's default."""
+    first = catalog.default_checkpoint
+    return settle(catalog, first.size, first.variant, first.resolution)
 
 
-def settle(size: str, variant: str, resolution: str | int) -> ModelChoice:
+def settle(catalog: Catalog, size: str, variant: str, resolution: str | int) -> ModelChoice:
     """The checkpoint nearest to a wish: its size kept, then its variant, then its resolution."""
-    if size not in lookup.sizes():
-        size = lookup.sizes()[0]
-    variants = lookup.variants(size)
+    if size not in catalog.sizes():
+        size = catalog.sizes()[0]
+    variants = catalog.variants(size)
     if variant not in variants:
         variant = variants[0]
-    resolutions = lookup.resolutions(size, variant)
+    resolutions = catalog.resolutions(size, variant)
     nearest = min(resolutions, key=lambda each: abs(each - int(resolution)))
     return ModelChoice(
-        checkpoint=find_checkpoint(size, variant, nearest),
+        checkpoint=find_checkpoint(catalog, size, variant, nearest),
         variants=tuple((VARIANT_NAMES.get(name, name), name) for name in variants),
         resolutions=tuple((f"{each} px", str(each)) for each in resolutions),
     )

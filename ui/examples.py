@@ -11,9 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import Checkpoint
-from models.hub import adapters
 from models.prompts.grammar import ParsedPrompt, parse
 
 FOLDER = Path(__file__).parent.parent / "examples"
@@ -33,26 +32,26 @@ class Example:
     title: str
 
 
-def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
+def read_examples(catalog: Catalog, folder: Path = FOLDER) -> tuple[Example, ...]:
     """The examples of a folder, none where it has no examples.json.
 
-    Raises UserError for a prompt, checkpoint or adapter that does not exist and FileNotFoundError
-    for a missing picture: a broken example must not reach the page.
+    Raises UserError for a prompt that is none, or a checkpoint or adapter that is not in the
+    catalog, and FileNotFoundError for a missing picture: a broken example must not reach the page.
     """
     index = folder / "examples.json"
     if not index.exists():
         return ()
-    return tuple(_example(folder, entry) for entry in json.loads(index.read_text("utf-8")))
+    return tuple(_example(catalog, folder, entry) for entry in json.loads(index.read_text("utf-8")))
 
 
-def _example(folder: Path, entry: dict[str, str]) -> Example:
+def _example(catalog: Catalog, folder: Path, entry: dict[str, str]) -> Example:
     image = folder / entry["image"]
     if not image.is_file():
         raise FileNotFoundError(f"{image}, named in examples.json, does not exist")
     prompt, adapter = entry["prompt"], entry.get("adapter")
-    checkpoint = lookup.find(entry.get("checkpoint", DEFAULT_CHECKPOINT))
+    checkpoint = catalog.find(entry.get("checkpoint", DEFAULT_CHECKPOINT))
     if adapter:
-        adapters.check_name(checkpoint.name, adapter)
+        catalog.find_adapter(checkpoint, adapter)
     return Example(
         image=image,
         prompt=prompt,

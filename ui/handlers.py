@@ -134,7 +134,7 @@ class Handlers:
                 raise image
             if image is None:
                 raise UserError("There is no picture yet.", "Upload, paste or take one first.")
-            checkpoint = find_checkpoint(size, variant, resolution)
+            checkpoint = find_checkpoint(self._backend.catalog, size, variant, resolution)
             edges = (box_left, box_top, box_right, box_bottom)
             prompt = build_prompt(task, language, question, answer, objects, edges, text)
             missing = self._backend.missing(checkpoint.name, precision or "auto")

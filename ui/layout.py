@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from models.catalog import deployment
+from models.catalog.catalog import Catalog
 from models.limits import MAX_BEAMS, MAX_NEW_TOKENS, MAX_PROMPT_CHARACTERS, MAX_TEMPERATURE
 from models.prompts.grammar import Task
 from models.serving.backend import Backend
@@ -172,13 +172,13 @@ def inputs_panel() -> Inputs:
     )
 
 
-def controls_panel() -> Controls:
+def controls_panel(catalog: Catalog) -> Controls:
     """Run, Stop, what would answer with a way back to defaults, and the live prompt."""
     with gr.Row(elem_id="run-row"):
         run = gr.Button("Run", variant="primary", elem_id="run", scale=3)
         stop = gr.Button("Stop", elem_id="stop", scale=1, interactive=False)
     with gr.Row(elem_id="settings-row"):
-        summary = choices.start().summary
+        summary = choices.start(catalog).summary
         settings = gr.HTML(markup.settings(summary, ()), elem_id="settings", padding=False)
         defaults = gr.Button(
             "Back to defaults", size="sm", elem_id="defaults", visible=False, min_width=0, scale=0
@@ -196,9 +196,9 @@ def controls_panel() -> Controls:
 
 def model_panel(backend: Backend) -> Model:
     """Pickers of the checkpoint and the decoding, one click away."""
-    start = choices.start()
+    start = choices.start(backend.catalog)
     adapters = backend.adapters(start.checkpoint.name)
-    may_name = deployment.current().any_adapter
+    may_name = backend.catalog.any_adapter
     notices = ModelHandlers(backend)
     name = start.checkpoint.name
     notice = gr.HTML(notices.notice(name), elem_id="model-notice", padding=False)
@@ -214,7 +214,10 @@ def model_panel(backend: Backend) -> Model:
         gr.HTML(markup.knowledge(known), padding=False)
     with gr.Accordion(f"Model: {start.summary}", open=False, elem_id="model") as panel:
         size = gr.Radio(
-            choices.size_choices(), value=start.checkpoint.size, label="Size", elem_id="size"
+            choices.size_choices(backend.catalog),
+            value=start.checkpoint.size,
+            label="Size",
+            elem_id="size",
         )
         resolution = OpenRadio(
             list(start.resolutions),

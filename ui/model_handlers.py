@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from models.catalog import deployment, lookup
 from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.validation import gigabytes
@@ -36,7 +35,7 @@ class ModelHandlers:
     """Which model answers and how, over one backend."""
 
     def __init__(self, backend: Backend):
-        self._backend = backend
+        self._backend, self._catalog = backend, backend.catalog
 
     def choose(
         self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
@@ -56,7 +55,7 @@ class ModelHandlers:
         An adapter of another checkpoint is taken off, which the notice says. Returns updates of
         (size, variant, resolution, adapter, notice, memory by precision, panel, what nano knows).
         """
-        checkpoint = settle(size, variant, resolution).checkpoint
+        checkpoint = settle(self._catalog, size, variant, resolution).checkpoint
         adapter = adapter or NO_ADAPTER
         removed = ""
         if not self._may_use(checkpoint.name, adapter):
@@ -68,7 +67,7 @@ class ModelHandlers:
         self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
     ) -> tuple[Any, ...]:
         """As `choose`, after an adapter was chosen or typed: an unknown one stays, and is named."""
-        checkpoint = settle(size, variant, resolution).checkpoint
+        checkpoint = settle(self._catalog, size, variant, resolution).checkpoint
         adapter = (adapter or NO_ADAPTER).strip()
         unknown = ""
         if not self._may_use(checkpoint.name, adapter):
@@ -79,7 +78,7 @@ class ModelHandlers:
 
     def _may_use(self, checkpoint: str, adapter: str) -> bool:
         known = (NO_ADAPTER, *self._backend.adapters(checkpoint))
-        return adapter in known or deployment.current().any_adapter
+        return adapter in known or self._catalog.any_adapter
 
     def _chosen(
         self,
@@ -90,7 +89,7 @@ class ModelHandlers:
         adapter: str,
         warning: str,
     ) -> tuple[Any, ...]:
-        choice = settle(size, variant, resolution)
+        choice = settle(self._catalog, size, variant, resolution)
         checkpoint = choice.checkpoint
         adapters = self._backend.adapters(checkpoint.name)
         notice = markup.notice(warning, "warning") + self.notice(checkpoint.name, precision)
@@ -120,12 +119,12 @@ class ModelHandlers:
         if missing:
             return markup.notice(missing, "warning")
         about = self._backend.notice(checkpoint) or ""
-        limits = NANO_NOTE if lookup.find(checkpoint).size == "nano" else ""
+        limits = NANO_NOTE if self._catalog.find(checkpoint).size == "nano" else ""
         return markup.notice(f"{about} {limits}".strip())
 
     def needs(self, checkpoint: str) -> str:
         """Parameters, download and, by precision, the memory of a checkpoint."""
-        chosen = lookup.find(checkpoint)
+        chosen = self._catalog.find(checkpoint)
         about = f"{markup.count(chosen.parameters)} parameters"
         if not chosen.is_local:
             about += f", {gigabytes(chosen.download_bytes)} to download"
@@ -141,15 +140,15 @@ class ModelHandlers:
         *decoding: float,
     ) -> tuple[str, dict[str, Any]]:
         """(What will answer, in a line; the update of the button that goes back to defaults)."""
-        chosen = settle(size, variant, resolution)
+        chosen = settle(self._catalog, size, variant, resolution)
         changed = describe_settings(precision, adapter or "", decoding)
-        is_default = not changed and chosen.checkpoint == start().checkpoint
+        is_default = not changed and chosen.checkpoint == start(self._catalog).checkpoint
         line = markup.settings(chosen.summary, changed)
         return line, gr.update(visible=not is_default)
 
     def reset(self) -> tuple[Any, ...]:
         """Back to defaults: (precision, the six of decoding) and then what `show` returns."""
-        first = start().checkpoint
+        first = start(self._catalog).checkpoint
         chosen = self.show(
             first.size, first.variant, str(first.resolution), DEFAULT_PRECISION, NO_ADAPTER
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gradio as gr
 
-from models.catalog import deployment
 from models.serving.backend import Backend
 from ui.examples import Example
 from ui.handlers import Handlers
@@ -38,13 +37,13 @@ def build_page(
         with gr.Row(equal_height=False, elem_id="table"):
             with gr.Column(scale=6, min_width=320, elem_id="ask-panel"):
                 inputs = inputs_panel()
-                controls = controls_panel()
+                controls = controls_panel(backend.catalog)
                 model = model_panel(backend)
             with gr.Column(scale=5, min_width=320, elem_id="answer-panel"):
                 outputs = outputs_panel()
                 cards = examples_panel(usable)
         handlers = Handlers(backend, usable)
-        if deployment.current().metrics:
+        if backend.catalog.metrics:
             owner_panel(handlers)
         wire(page, handlers, inputs, controls, model, outputs, cards)
     return page

@@ -16,6 +16,7 @@ from PIL import Image
 
 from evaluation.compare.answer_store import Answer, AnswerPart, AnswerStore
 from evaluation.compare.systems import ResolvedSystem
+from models.catalog.catalog import Catalog
 from models.engine.engine import MAX_SLOTS
 from models.limits import MAX_DEADLINE_S
 from models.prompts import grammar
@@ -44,7 +45,7 @@ class Answerer:
         self,
         system: ResolvedSystem,
         store: AnswerStore,
-        open_backend: Callable[[], Backend],
+        open_backend: Callable[[Catalog], Backend],
         at_once: int | None = None,
     ):
         """`at_once` requests are made side by side; None makes as many as are answered so."""
@@ -83,7 +84,7 @@ class Answerer:
         progress: Callable[[int], None],
     ) -> list[Answer]:
         if self._backend is None:
-            self._backend = self._open_backend()
+            self._backend = self._open_backend(self.system.catalog)
         backend = self._backend
         requests = (self._request(images[each.image], each) for each in prompts)
         found: list[Answer] = []
@@ -102,7 +103,7 @@ class Answerer:
             prompt.text,
             self.system.checkpoint.name,
             self.system.precision,
-            self.system.adapter,
+            self.system.adapter.name if self.system.adapter else None,
             Decoding(max_new_tokens=prompt.max_new_tokens, logprobs=has_objects(prompt.text)),
             deadline_s=MAX_DEADLINE_S,
         )

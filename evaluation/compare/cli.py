@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from evaluation.compare import measures, systems
 from evaluation.compare.comparison import compare
 from evaluation.report import machine, plot
 from evaluation.report.tables import table
+from models.catalog.catalog import Catalog
 from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.local_backend import LocalBackend
@@ -84,7 +86,8 @@ def _number(value: float) -> str:
 
 
 def main(
-    arguments: Sequence[str] | None = None, open_backend: Callable[[], Backend] = LocalBackend
+    arguments: Sequence[str] | None = None,
+    open_backend: Callable[[Catalog], Backend] = LocalBackend,
 ) -> int:
     """Command line; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
@@ -105,7 +108,9 @@ def main(
 
 
 def _run(
-    options: argparse.Namespace, arguments: Sequence[str], open_backend: Callable[[], Backend]
+    options: argparse.Namespace,
+    arguments: Sequence[str],
+    open_backend: Callable[[Catalog], Backend],
 ) -> None:
     mark = documents.scores_mark(options.data, options.task, options.limit)
     for document in options.write:
@@ -133,7 +138,13 @@ def _run(
     record = {
         "machine": machine.about(NAME, arguments),
         **compare(
-            wanted, data, options.measures, options.work, options.max_new_tokens, open_backend
+            wanted,
+            data,
+            Catalog.from_environment(os.environ),
+            options.measures,
+            options.work,
+            options.max_new_tokens,
+            open_backend,
         ),
     }
     print(render(record, options.markdown))

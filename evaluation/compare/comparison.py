@@ -17,6 +17,7 @@ from evaluation.compare import measures, systems
 from evaluation.compare.answer_store import AnswerStore
 from evaluation.compare.answers import Answerer
 from evaluation.compare.item_answers import ItemAnswer, answers_to
+from models.catalog.catalog import Catalog
 from models.masks.codec import MaskCodec
 from models.serving.backend import Backend
 from models.serving.local_backend import LocalBackend
@@ -48,24 +49,24 @@ class Scores:
 def compare(
     wanted: Sequence[systems.System],
     data: Source,
+    catalog: Catalog,
     chosen: Sequence[str] | None = None,
     work: Path | None = None,
     max_new_tokens: int | None = None,
-    open_backend: Callable[[], Backend] = LocalBackend,
+    open_backend: Callable[[Catalog], Backend] = LocalBackend,
 ) -> dict:
     """What each system scores on the data, as a JSON-able dict; UserError where it cannot be.
 
     The other arguments are those of `measures.rows` and of `answered`.
     """
     for system in wanted:
-        with systems.resolved(system):
-            pass  # all names are looked at before any of them takes hours
+        systems.resolved(system, catalog)  # all names, before any of them takes hours
     items = list(read(data))
     measures.check(chosen or (), items)
     names = documents.shown_apart([system.text for system in wanted])
     found = []
     for name, system in zip(names, wanted, strict=True):
-        given = answered(system, items, work, max_new_tokens, open_backend)
+        given = answered(system, items, catalog, work, max_new_tokens, open_backend)
         rows = measures.rows(items, given.answers, given.codec, chosen)
         found.append(Scores(name, given.precision, given.dtype, given.device, rows))
     return {
@@ -80,9 +81,10 @@ def compare(
 def answered(
     system: systems.System,
     items: Sequence[Item],
+    catalog: Catalog,
     work: Path | None = None,
     max_new_tokens: int | None = None,
-    open_backend: Callable[[], Backend] = LocalBackend,
+    open_backend: Callable[[Catalog], Backend] = LocalBackend,
 ) -> Answered:
     """A system's answers to all items: those stored in the folder `work`, or asked and stored.
 
@@ -90,10 +92,8 @@ def answered(
     left to ask, and closed at the end. How far it is goes to stderr. UserError where the system
     cannot answer.
     """
-    with systems.resolved(system) as found:
-        store = AnswerStore(work, found.digest() if work else "")
-        with closing(Answerer(found, store, open_backend)) as answerer:
-            answers = answers_to(items, answerer, system.text, max_new_tokens)
-        return Answered(
-            found.precision, found.dtype, found.device.type, found.codec(), tuple(answers)
-        )
+    found = systems.resolved(system, catalog)
+    store = AnswerStore(work, found.digest() if work else "")
+    with closing(Answerer(found, store, open_backend)) as answerer:
+        answers = answers_to(items, answerer, system.text, max_new_tokens)
+    return Answered(found.precision, found.dtype, found.device.type, found.codec(), tuple(answers))

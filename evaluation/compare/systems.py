@@ -9,18 +9,17 @@ This module does not know what a system answers.
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from evaluation.compare.answer_store import digest_of_files
-from models.catalog import deployment, lookup
+from models.catalog.adapter import Adapter
+from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import Checkpoint
+from models.catalog.deployment import FOLDER_MARKS
 from models.hub import adapter_config, adapters, download
 from models.loading.device import best_device
 from models.loading.loader import Loader, find_codec
@@ -42,10 +41,12 @@ class System:
 
 @dataclass(frozen=True)
 class ResolvedSystem:
-    """A system as this machine has it: names that a request takes, and a precision that runs."""
+    """A system as this machine has it: what its names mean, a precision that runs, and the catalog
+    that a backend needs to answer for it."""
 
+    catalog: Catalog
     checkpoint: Checkpoint
-    adapter: str | None
+    adapter: Adapter | None
     precision: str
     device: torch.device
 
@@ -64,12 +65,12 @@ class ResolvedSystem:
         files = [file for pattern in download.CHECKPOINT_FILES for file in weights.glob(pattern)]
         parts = [digest_of_files(files)]
         if self.adapter is not None:
-            folder = adapters.fetch(self.checkpoint.name, self.adapter, _tell)
+            folder = adapters.fetch(self.adapter, _tell)
             parts.append(digest_of_files(folder / name for name in adapter_config.FILES))
         return " ".join([*parts, self.precision, self.device.type])
 
     def _folder(self) -> Path:
-        return Loader(self.device).fetch(self.checkpoint.name, _tell)
+        return Loader(self.device).fetch(self.checkpoint, _tell)
 
 
 def parse(text: str) -> System:
@@ -86,41 +87,30 @@ def parse(text: str) -> System:
     return System(text, checkpoint, adapter or None, precision)
 
 
-@contextmanager
-def resolved(system: System) -> Iterator[ResolvedSystem]:
-    """Makes a system's folders and Hub ids known to this process, while it lasts.
+def resolved(system: System, catalog: Catalog) -> ResolvedSystem:
+    """What the names of a system mean, its folders and Hub ids added to the catalog.
 
     UserError naming what there is instead where a part does not exist or cannot run here.
     """
-    variables = (deployment.CHECKPOINTS, deployment.ADAPTERS)
-    before = {name: os.environ.get(name) for name in variables}
-    try:
-        name = system.checkpoint
-        if "=" in name:
-            source, _, like = name.rpartition("=")
-            _add(deployment.CHECKPOINTS, f"{_place(source)}={like}")
-            name = deployment.current().checkpoints[-1].name
-        checkpoint = lookup.find(name)
-        adapter = None if system.adapter is None else _adapter(checkpoint.name, system.adapter)
-        device = best_device()
-        precision = resolve_precision(checkpoint, system.precision, device)
-        yield ResolvedSystem(checkpoint, adapter, precision, device)
-    finally:
-        for variable, value in before.items():
-            os.environ.pop(variable, None)
-            if value is not None:
-                os.environ[variable] = value
-        deployment.current.cache_clear()
+    if "=" in system.checkpoint:
+        source, _, like = system.checkpoint.rpartition("=")
+        catalog, checkpoint = catalog.with_checkpoint(_place(source), like)
+    else:
+        checkpoint = catalog.find(system.checkpoint)
+    adapter = None
+    if system.adapter is not None:
+        catalog, adapter = _with_adapter(catalog, checkpoint, system.adapter)
+    device = best_device()
+    precision = resolve_precision(checkpoint, system.precision, device)
+    return ResolvedSystem(catalog, checkpoint, adapter, precision, device)
 
 
-# The environment
-
-
-def _add(variable: str, entry: str) -> None:
-    """One more entry of a deployment's list; UserError where it is a bad one."""
-    os.environ[variable] = "\n".join(filter(None, (os.environ.get(variable), entry)))
-    deployment.current.cache_clear()
-    deployment.current()
+def _with_adapter(catalog: Catalog, base: Checkpoint, wanted: str) -> tuple[Catalog, Adapter]:
+    """The adapter that is called so, or that is in a folder or on the Hub."""
+    is_name = "/" not in wanted and not Path(wanted).is_dir()
+    if is_name or wanted in (each.name for each in catalog.adapters_of(base)):
+        return catalog, catalog.find_adapter(base, wanted)
+    return catalog.with_adapter(_place(wanted), base)
 
 
 def _place(source: str) -> str:
@@ -128,19 +118,9 @@ def _place(source: str) -> str:
     folder = Path(source).expanduser()
     if folder.is_dir():
         return str(folder.resolve())
-    if source.startswith(("/", ".", "~")) or source.count("/") != 1:
+    if source.startswith(FOLDER_MARKS) or source.count("/") != 1:
         raise UserError(f"There is no folder {source}.", "Check the path, or write a Hub id.")
     return source
-
-
-def _adapter(checkpoint: str, wanted: str) -> str:
-    """The name under which an adapter can be asked for."""
-    is_name = "/" not in wanted and not Path(wanted).is_dir()
-    if is_name or wanted in adapters.names(checkpoint):
-        adapters.check_name(checkpoint, wanted)
-        return wanted
-    _add(deployment.ADAPTERS, f"{_place(wanted)}={checkpoint}")
-    return adapters.name_of(deployment.current().adapters[-1])
 
 
 def _tell(event: StatusEvent) -> None:

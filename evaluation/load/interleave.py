@@ -10,7 +10,6 @@ one backend, and each text is compared.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from models.catalog import deployment
+from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import NANO
+from models.catalog.model_key import ModelKey
 from models.limits import MAX_DEADLINE_S
 from models.loading.loader import Loader
 from models.schema import Decoding, Request, Result
@@ -40,7 +40,7 @@ def make_adapters(folder: Path) -> None:
 
     for seed, name in enumerate(ADAPTERS):
         torch.manual_seed(seed)
-        model = Loader(torch.device("cpu")).load(NANO.name, "fp32").model
+        model = Loader(torch.device("cpu")).load(ModelKey(NANO, "fp32")).model
         config = LoraConfig(
             r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False
         )
@@ -63,7 +63,9 @@ def text(backend: LocalBackend, choice: Choice) -> str:
     return result.text
 
 
-def wrong_answers(requests: int, threads: int, seed: int = 0) -> list[tuple[Choice, str, str]]:
+def wrong_answers(
+    catalog: Catalog, requests: int, threads: int, seed: int = 0
+) -> list[tuple[Choice, str, str]]:
     """Each answer that differs: what was asked, what came, what comes alone.
 
     ValueError where the adapters do not change the answers, so that nothing would be shown.
@@ -71,14 +73,14 @@ def wrong_answers(requests: int, threads: int, seed: int = 0) -> list[tuple[Choi
     choices: list[Choice] = [(a, p) for a in (None, *ADAPTERS) for p in PROMPTS]
     alone: dict[Choice, str] = {}
     for adapter in (None, *ADAPTERS):
-        backend = LocalBackend()
+        backend = LocalBackend(catalog)
         alone |= {each: text(backend, each) for each in choices if each[0] == adapter}
         backend.close()
     if any(len({alone[a, p] for a in (None, *ADAPTERS)}) < 3 for p in PROMPTS):
         raise ValueError(f"adapters that change nothing show nothing: {alone}")
     order = (choices * (requests // len(choices) + 1))[:requests]
     random.Random(seed).shuffle(order)
-    backend = LocalBackend(max_queued=threads)
+    backend = LocalBackend(catalog, max_queued=threads)
     with ThreadPoolExecutor(threads) as pool:
         said = list(pool.map(lambda choice: text(backend, choice), order))
     backend.close()
@@ -89,12 +91,13 @@ def wrong_answers(requests: int, threads: int, seed: int = 0) -> list[tuple[Choi
     ]
 
 
-def use_adapters(folder: Path) -> None:
-    """Make the adapters and list them for this process."""
+def with_adapters(folder: Path) -> Catalog:
+    """A catalog with the adapters, which are made in a folder."""
     make_adapters(folder)
-    entries = (f"{folder / name}={NANO.name}" for name in ADAPTERS)
-    os.environ[deployment.ADAPTERS] = ",".join(entries)
-    deployment.current.cache_clear()
+    catalog = Catalog()
+    for name in ADAPTERS:
+        catalog, _ = catalog.with_adapter(str(folder / name), NANO)
+    return catalog
 
 
 def main() -> None:
@@ -104,9 +107,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=8)
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
-        use_adapters(Path(folder))
+        catalog = with_adapters(Path(folder))
         started = time.monotonic()
-        wrong = wrong_answers(options.requests, options.threads)
+        wrong = wrong_answers(catalog, options.requests, options.threads)
         seconds = time.monotonic() - started
     print(f"{options.requests} requests from {options.threads} threads in {seconds:.0f} s:")
     print(f"{len(wrong)} wrong answers", *wrong[:5], sep="\n")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -31,6 +32,7 @@ from evaluation.compare.answer_store import AnswerStore
 from evaluation.compare.answers import Answerer
 from evaluation.nano.score import GOALS, SMALL_PRINT, USUAL_WORDS, SceneAnswer, score
 from evaluation.report import tables
+from models.catalog.catalog import Catalog
 from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.local_backend import LocalBackend
@@ -133,20 +135,21 @@ def choose(
 
 @contextmanager
 def opened(
+    catalog: Catalog,
     checkpoint: str,
     precision: str = "auto",
     work: Path | None = None,
     at_once: int | None = None,
-    open_backend: Callable[[], Backend] = LocalBackend,
+    open_backend: Callable[[Catalog], Backend] = LocalBackend,
 ) -> Iterator[Answerer]:
     """Answers of a nano by its catalog name or folder, stored in the folder `work` if there is one.
 
     UserError where there is no such checkpoint or precision.
     """
-    with systems.resolved(nano_system(checkpoint, precision)) as system:
-        store = AnswerStore(work, system.digest() if work else "")
-        with closing(Answerer(system, store, open_backend, at_once)) as answerer:
-            yield answerer
+    system = systems.resolved(nano_system(checkpoint, precision), catalog)
+    store = AnswerStore(work, system.digest() if work else "")
+    with closing(Answerer(system, store, open_backend, at_once)) as answerer:
+        yield answerer
 
 
 def nano_system(checkpoint: str, precision: str) -> systems.System:
@@ -275,7 +278,8 @@ def _parser() -> argparse.ArgumentParser:
 def _scores(options: argparse.Namespace) -> dict:
     """The scores on usual scenes, with rows of other ones as far as the options ask for them."""
     shares = MAIN_SHARES if options.main else SHARES
-    with opened(options.checkpoint, options.precision, options.work, options.batch) as answerer:
+    catalog, work = Catalog.from_environment(os.environ), options.work
+    with opened(catalog, options.checkpoint, options.precision, work, options.batch) as answerer:
         scores = evaluate(answerer, options.scenes, shares=shares)
         others = (
             (options.unseen, {"styles": (HELD_OUT_STYLE,)}, UNSEEN, IN_ANY_STYLE),

@@ -22,7 +22,7 @@ import numpy as np
 from evaluation.compare.answers import Answerer
 from evaluation.metrics.boxes import box_iou
 from evaluation.nano.evaluate import opened
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
 from models.prompts.tokens import parse_detections, readable
 from models.schema import Box
 from training.nano.scenes.scene import FINE, HELD_OUT, RESOLUTION, USUAL, Scene, draw
@@ -46,9 +46,8 @@ class Wanted:
     suits: Callable[[Scene], bool]
     checkpoint: str = "nano-224"
 
-    def draw(self, seed: int) -> Scene:
-        """A scene of the size and world of the checkpoint."""
-        resolution = lookup.find(self.checkpoint).resolution
+    def draw(self, seed: int, resolution: int) -> Scene:
+        """A scene of the size of a checkpoint and of its world."""
         return draw(seed, resolution, world=FINE if resolution > RESOLUTION else USUAL)
 
 
@@ -105,10 +104,10 @@ def _corners(box: Box) -> tuple[float, float, float, float]:
     return (box.x_min, box.y_min, box.x_max, box.y_max)
 
 
-def candidates(wanted: Wanted, first: int) -> Iterator[tuple[Scene, Example]]:
+def candidates(wanted: Wanted, first: int, resolution: int) -> Iterator[tuple[Scene, Example]]:
     """Scenes that suit, each with one prompt of the wanted kind."""
     for seed in range(first, first + 2000):
-        scene = wanted.draw(seed)
+        scene = wanted.draw(seed, resolution)
         if scene.objects and wanted.suits(scene):
             found = questions.examples(
                 scene, np.random.default_rng(seed), lambda s, o: "<seg000>" * 16
@@ -120,7 +119,8 @@ def candidates(wanted: Wanted, first: int) -> Iterator[tuple[Scene, Example]]:
 
 def find(answerer: Answerer, wanted: Wanted, first: int) -> tuple[Scene, Example, str]:
     """The first candidate that is answered right."""
-    for scene, example in candidates(wanted, first):
+    resolution = answerer.system.checkpoint.resolution
+    for scene, example in candidates(wanted, first, resolution):
         prompt = answerer.prompt(0, example.prefix)
         answer = answerer.answers([scene.image], [prompt])[0].text
         if is_right(example, answer):
@@ -154,7 +154,8 @@ def main() -> None:
     entries = []
     with ExitStack() as stack:
         answerers = {
-            name: stack.enter_context(opened(name)) for name in {each.checkpoint for each in WANTED}
+            name: stack.enter_context(opened(Catalog(), name))
+            for name in {each.checkpoint for each in WANTED}
         }
         for number, wanted in enumerate(WANTED):
             found = find(answerers[wanted.checkpoint], wanted, FIRST + 10_000 * number)

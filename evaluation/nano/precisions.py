@@ -8,12 +8,14 @@ Only measures that have a goal are shown; `evaluation.evaluate` prints all of on
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from data import documents
 from evaluation.nano.evaluate import evaluate, opened
 from evaluation.report import tables
+from models.catalog.catalog import Catalog
 
 
 def table(scores: Mapping[str, dict], markdown: bool = True) -> str:
@@ -38,9 +40,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="requests at once; default: what is served")
     parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     options = parser.parse_args()
+    catalog = Catalog.from_environment(os.environ)
     scores = {}
     for precision in options.precisions:
-        with opened(options.checkpoint, precision, at_once=options.batch) as answerer:
+        with opened(catalog, options.checkpoint, precision, at_once=options.batch) as answerer:
             scores[precision] = evaluate(answerer, options.scenes)
     print(table(scores))
     for document in options.write:

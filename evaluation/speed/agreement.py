@@ -12,6 +12,7 @@ equal tokens ask for more here than they would of trained ones.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from data import documents
 from evaluation.report.tables import table
 from evaluation.speed import memory
 from evaluation.speed.stopwatch import stopwatch
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
 from models.engine.inputs import pixel_values, prefix_ids, prepare
 from models.layers.decoder import Decoder
 from models.layers.vision import VisionTower
 from models.loading.device import best_device
 from models.loading.loader import LoadedModel, Loader
+from models.loading.precision import resolve
 from training.nano.scenes.scene import HELD_OUT, draw
 
 PROMPT = "caption en"
@@ -78,15 +80,16 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4)
     parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     options = parser.parse_args()
-    names = memory.offer(options.folder)
+    _, checkpoints = memory.with_folders(Catalog.from_environment(os.environ), options.folder)
     rows = []
-    for name in names:
-        loaded = Loader(best_device()).load(name, options.precision)
-        each = compare(loaded, lookup.find(name).resolution, options.tokens)
+    for checkpoint in checkpoints:
+        device = best_device()
+        loaded = Loader(device).load(resolve(checkpoint, options.precision, device))
+        each = compare(loaded, checkpoint.resolution, options.tokens)
         del loaded
         rows.append(
             (
-                name,
+                checkpoint.name,
                 options.precision,
                 f"{each['spread']:.3f}",
                 f"{each['largest']:.2g}",

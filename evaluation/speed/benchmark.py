@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -38,8 +39,8 @@ from evaluation.speed.implementations import (
     served,
 )
 from evaluation.speed.stopwatch import stopwatch
+from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import Checkpoint
-from models.catalog.lookup import find
 from models.loading.device import best_device
 from models.loading.precision import DTYPES, resolve_precision
 from models.serving.local_backend import LocalBackend
@@ -115,21 +116,24 @@ def second_question(engine: Implementation, resolution: int) -> dict[str, float]
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -> dict:
-    """All implementations on one checkpoint, as a JSON-able dict; a precision may be "auto"."""
-    checkpoint, device = find(name), best_device()
+def measure(
+    catalog: Catalog, checkpoint: Checkpoint, precisions: Sequence[str], options: argparse.Namespace
+) -> dict:
+    """All implementations on one checkpoint of a catalog, as a JSON-able dict; a precision may be
+    "auto"."""
+    device = best_device()
     precisions = [resolve_precision(checkpoint, each, device) for each in precisions]
     dtypes = {each: DTYPES[each] for each in ("bf16", "fp32")}
     best = in_own_thread(lambda: limits.measure(device, dtypes))
-    backend = LocalBackend()
+    backend = LocalBackend(catalog)
     found: list[Implementation] = []
     for precision in precisions:
-        found.append(served(backend, name, precision, options.max_new_tokens))
-        found.append(plain(name, precision, options.max_new_tokens))
+        found.append(served(backend, checkpoint, precision, options.max_new_tokens))
+        found.append(plain(checkpoint, precision, options.max_new_tokens))
     runs = compare(found, options.answers, checkpoint.resolution)
     record = {
         "machine": machine.about(NAME, sys.argv[1:]),
-        "checkpoint": name,
+        "checkpoint": checkpoint.name,
         "resolution": checkpoint.resolution,
         "answers": options.answers,
         "limits": asdict(best),
@@ -153,9 +157,7 @@ def measure(name: str, precisions: Sequence[str], options: argparse.Namespace) -
             for kind in TOGETHER
             for rows in options.rows
         ],
-        "lines": [
-            lines.compare_lines(backend, found[1], name, checkpoint.resolution, options.lines)
-        ]
+        "lines": [lines.compare_lines(backend, found[1], checkpoint, options.lines)]
         if options.lines
         else [],
         "runs": [[asdict(run) for run in each] for each in runs],
@@ -276,14 +278,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every run here")
     parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     options = parser.parse_args()
-    name = options.checkpoint
+    catalog, folders = Catalog.from_environment(os.environ), []
     if options.folder:
-        name = memory.offer([options.folder])[0]
-    record = measure(name, options.precisions, options)
+        folders = [options.folder]
+        catalog, (checkpoint,) = memory.with_folders(catalog, folders)
+    else:
+        checkpoint = catalog.find(options.checkpoint)
+    name = checkpoint.name
+    record = measure(catalog, checkpoint, options.precisions, options)
     if options.memory:
         for own in record["implementations"]:
             is_plain = own["name"] != "this project"
-            found = memory.in_own_process(name, own["precision"], is_plain)
+            found = memory.in_own_process(name, own["precision"], is_plain, folders)
             own["above_weights"] = found["above_weights"]
     print(render(record))
     if options.json:

@@ -30,7 +30,8 @@ from evaluation.report.tables import table
 from evaluation.speed import limits, true_shape
 from evaluation.speed.implementations import PROMPTS, Implementation, plain, served
 from evaluation.speed.stopwatch import stopwatch
-from models.catalog import lookup, memory
+from models.catalog import memory
+from models.catalog.catalog import Catalog
 from models.loading.device import best_device
 from models.serving.local_backend import LocalBackend
 from training.nano.scenes.scene import HELD_OUT, draw
@@ -61,7 +62,7 @@ def measure_shape(like: str, tokens: int = TOKENS, together: int = TOGETHER) -> 
     device reads in a sum it reads for the tokens of one answer.
     """
     device = best_device()
-    checkpoint = lookup.find(like)
+    checkpoint = Catalog().find(like)
     best = limits.measure(device, {})
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / f"{like}-random"
@@ -69,20 +70,19 @@ def measure_shape(like: str, tokens: int = TOKENS, together: int = TOGETHER) -> 
         true_shape.build(checkpoint, folder)
         found: dict[str, Any] = {"device": _device_name(device), "made_s": seconds()}
         system = systems.parse(f"{folder}={like}@bf16")
-        with systems.resolved(system) as resolved:
-            name = resolved.checkpoint.name
-            backend = LocalBackend()
-            try:
-                engine = served(backend, name, "bf16", tokens)
-                found["served"] = _timings(engine, checkpoint.resolution, together)
-            finally:
-                backend.close()
-            if device.type == "cuda":
-                expected = memory.estimate(checkpoint, "bf16", on_cpu=False)
-                peak = torch.cuda.max_memory_allocated(device)
-                found["memory"] = {"peak": peak, "estimate": expected.total}
-            other = plain(name, "bf16", tokens)
-            found["plain"] = _timings(other, checkpoint.resolution, together)
+        resolved = systems.resolved(system, Catalog())
+        backend = LocalBackend(resolved.catalog)
+        try:
+            engine = served(backend, resolved.checkpoint, "bf16", tokens)
+            found["served"] = _timings(engine, checkpoint.resolution, together)
+        finally:
+            backend.close()
+        if device.type == "cuda":
+            expected = memory.estimate(checkpoint, "bf16", on_cpu=False)
+            peak = torch.cuda.max_memory_allocated(device)
+            found["memory"] = {"peak": peak, "estimate": expected.total}
+        other = plain(resolved.checkpoint, "bf16", tokens)
+        found["plain"] = _timings(other, checkpoint.resolution, together)
     read = limits.token_bytes(checkpoint, "bf16", device.type == "cpu", False)
     rate = found["served"]["tokens_per_s"]
     found["bandwidth_share"] = read * rate / best.bytes_per_s if rate else None

@@ -20,7 +20,7 @@ from transformers import PaliGemmaProcessor
 from transformers.generation.streamers import BaseStreamer
 
 from evaluation.speed.stopwatch import stopwatch
-from models.catalog.lookup import find
+from models.catalog.checkpoints import Checkpoint
 from models.limits import MAX_DEADLINE_S
 from models.loading.device import best_device
 from models.loading.loader import Loader, read_model
@@ -84,7 +84,7 @@ class _Clock(BaseStreamer):
 
 
 def served(
-    backend: LocalBackend, checkpoint: str, precision: str, max_new_tokens: int
+    backend: LocalBackend, checkpoint: Checkpoint, precision: str, max_new_tokens: int
 ) -> Implementation:
     """The backend of the page. Its first answer, which loads the model, is not among the runs."""
 
@@ -92,7 +92,7 @@ def served(
         request = Request(
             image=image,
             prompt=prompt,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint.name,
             precision=precision,
             decoding=Decoding(max_new_tokens=max_new_tokens),
             deadline_s=MAX_DEADLINE_S,
@@ -117,7 +117,7 @@ def served(
     )
 
 
-def plain(checkpoint: str, precision: str, max_new_tokens: int) -> Implementation:
+def plain(checkpoint: Checkpoint, precision: str, max_new_tokens: int) -> Implementation:
     """`transformers` alone; its first answer, which warms it up, is not among the runs."""
     folder, device = Loader().fetch(checkpoint), best_device()
     seconds = stopwatch()
@@ -171,6 +171,6 @@ def in_own_thread(work: Callable[[], Value]) -> Value:
     return found.result()
 
 
-def warm_up(checkpoint: str) -> Image.Image:
+def warm_up(checkpoint: Checkpoint) -> Image.Image:
     """A picture that no run is about."""
-    return draw(HELD_OUT, find(checkpoint).resolution).image
+    return draw(HELD_OUT, checkpoint.resolution).image

@@ -20,6 +20,7 @@ from PIL import Image
 
 from evaluation.speed.implementations import Implementation, in_own_thread
 from evaluation.speed.stopwatch import stopwatch
+from models.catalog.checkpoints import Checkpoint
 from models.generate.cli import main as command_line
 from models.serving.backend import Backend
 from training.nano.scenes.scene import HELD_OUT, draw
@@ -30,14 +31,14 @@ FIRST_SCENE = HELD_OUT + 20_000
 
 
 def compare_lines(
-    backend: Backend, other: Implementation, checkpoint: str, resolution: int, count: int
+    backend: Backend, other: Implementation, checkpoint: Checkpoint, count: int
 ) -> dict[str, Any]:
     """Seconds of both for `count` captions of different scenes, and how many texts are the same."""
     with tempfile.TemporaryDirectory() as name:
         files = []
         for number in range(count):
             files.append(Path(name) / f"{number}.png")
-            draw(FIRST_SCENE + number, resolution).image.save(files[-1])
+            draw(FIRST_SCENE + number, checkpoint.resolution).image.save(files[-1])
         halves = files[: count // 2], files[count // 2 :]
         texts: dict[str, list[str]] = {"ours": [], "plain": []}
         seconds = {"ours": 0.0, "plain": 0.0}
@@ -45,7 +46,7 @@ def compare_lines(
             for which in order:
                 clock = stopwatch()
                 if which == "ours":
-                    texts[which] += _by_lines(backend, checkpoint, half)
+                    texts[which] += _by_lines(backend, checkpoint.name, half)
                 else:
                     texts[which] += in_own_thread(partial(_by_batches, other, half))
                 seconds[which] += clock()

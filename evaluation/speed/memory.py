@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from PIL import Image
 
 from data import documents
 from evaluation.report import tables
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import Checkpoint
 from models.images import open_image
 
 TOKENS = 16
@@ -73,22 +75,21 @@ def in_files(tensors: Iterable[torch.Tensor]) -> int:
     return sum(size for at, size in sizes.items() if any(low <= at < high for low, high in spans))
 
 
-def measure(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str, float]:
+def measure(checkpoint: Checkpoint, precision: str, is_plain: bool = False) -> dict[str, float]:
     """In this process: bytes and seconds of a load and of an answer after it.
 
     `is_plain` answers with `transformers.generate`, for comparison. `above_weights` is how far the
     answer's peak is above what was held after the load.
     """
-    from models.catalog import lookup, memory
+    from models.catalog import memory
     from models.loading.precision import QUANTIZED
 
-    chosen = lookup.find(checkpoint)
     # Everything is imported before memory is looked at.
     for module in ("models.engine.engine", *(("bitsandbytes",) if precision in QUANTIZED else ())):
         importlib.import_module(module)
     torch.ones(64, 64) @ torch.ones(64, 64)  # starts the threads
     # A blank picture can end the answer at once, and every token of it is to be in the peak.
-    image = open_image(PICTURE).image.resize((chosen.resolution,) * 2)
+    image = open_image(PICTURE).image.resize((checkpoint.resolution,) * 2)
     before = anonymous()
     started = time.monotonic()
     with peak() as load_peak:
@@ -100,7 +101,7 @@ def measure(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str
     with peak() as answer_peak:
         answer()
     answered_s = time.monotonic() - started
-    expected = memory.estimate(chosen, precision, on_cpu=True)
+    expected = memory.estimate(checkpoint, precision, on_cpu=True)
     return {
         "weights": expected.weights,
         "estimate": expected.total,
@@ -112,17 +113,22 @@ def measure(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str
     }
 
 
-def _ours(checkpoint: str, precision: str, image: Image.Image) -> tuple[Any, Callable[[], Any]]:
+def _ours(
+    checkpoint: Checkpoint, precision: str, image: Image.Image
+) -> tuple[Any, Callable[[], Any]]:
+    from models.catalog.model_key import ModelKey
     from models.engine.engine import generate
     from models.loading.loader import Loader
     from models.schema import Decoding, Request
 
-    loaded = Loader(CPU).load(checkpoint, precision)
-    request = Request(image, PROMPT, checkpoint, decoding=Decoding(max_new_tokens=TOKENS))
+    loaded = Loader(CPU).load(ModelKey(checkpoint, precision))
+    request = Request(image, PROMPT, checkpoint.name, decoding=Decoding(max_new_tokens=TOKENS))
     return loaded.model, lambda: list(generate(loaded, request))
 
 
-def _plain(checkpoint: str, precision: str, image: Image.Image) -> tuple[Any, Callable[[], Any]]:
+def _plain(
+    checkpoint: Checkpoint, precision: str, image: Image.Image
+) -> tuple[Any, Callable[[], Any]]:
     from transformers import PaliGemmaProcessor
 
     from models.loading.loader import Loader, read_model
@@ -135,20 +141,22 @@ def _plain(checkpoint: str, precision: str, image: Image.Image) -> tuple[Any, Ca
     return model, lambda: answer(**inputs, max_new_tokens=TOKENS, do_sample=False)
 
 
-def offer(folders: Iterable[str]) -> list[str]:
-    """Make FOLDER=LIKE checkpoints of this process and those it starts; their names."""
-    pairs = [
-        (Path(folder).resolve(), like)
-        for folder, _, like in (each.rpartition("=") for each in folders)
-    ]
-    os.environ["PALIGEMMA_CHECKPOINTS"] = ",".join(f"{path}={like}" for path, like in pairs)
-    return [path.name for path, _ in pairs]
+def with_folders(catalog: Catalog, folders: Iterable[str]) -> tuple[Catalog, list[Checkpoint]]:
+    """With each FOLDER=LIKE as a checkpoint; and those checkpoints."""
+    found = []
+    for each in folders:
+        folder, _, like = each.rpartition("=")
+        catalog, checkpoint = catalog.with_checkpoint(str(Path(folder).resolve()), like)
+        found.append(checkpoint)
+    return catalog, found
 
 
-def in_own_process(checkpoint: str, precision: str, is_plain: bool = False) -> dict[str, float]:
-    """As `measure`."""
+def in_own_process(
+    checkpoint: str, precision: str, is_plain: bool = False, folders: Sequence[str] = ()
+) -> dict[str, float]:
+    """As `measure`, of a checkpoint of the environment or of the FOLDER=LIKE ones."""
     command = [sys.executable, "-m", "evaluation.speed.memory", "--here", checkpoint, precision]
-    command += ["--plain"] if is_plain else []
+    command += ["--folder", *folders, *(["--plain"] if is_plain else [])]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -189,14 +197,16 @@ def main() -> None:
     parser.add_argument("--here", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    catalog, added = with_folders(Catalog.from_environment(os.environ), options.folder)
     if options.here:
-        checkpoint, precision = options.here
-        print(json.dumps(measure(checkpoint, precision, options.plain)))
+        name, precision = options.here
+        print(json.dumps(measure(catalog.find(name), precision, options.plain)))
         return
     rows = []
-    for name in (*options.checkpoints, *offer(options.folder)):
+    for name in (*options.checkpoints, *(each.name for each in added)):
         for precision in options.precisions:
-            rows.append((name, precision, in_own_process(name, precision)))
+            found = in_own_process(name, precision, folders=options.folder)
+            rows.append((name, precision, found))
             print(*rows[-1])
     print(table(rows))
     for document in options.write:

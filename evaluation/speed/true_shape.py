@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import NANO, NANO_CODEC, Checkpoint
 from models.loading.loader import CODEC_FILE, local_folder
 from training.configuration import configuration
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.manual_seed(0)
-    build(lookup.find(options.like), options.out)
+    build(Catalog().find(options.like), options.out)
 
 
 if __name__ == "__main__":

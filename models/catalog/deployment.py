@@ -18,15 +18,15 @@ This module asks no network; of a folder it reads the configuration.
 from __future__ import annotations
 
 import json
-import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from models.catalog import folder_architecture
+from models.catalog import adapter, folder_architecture
+from models.catalog.adapter import Adapter
 from models.catalog.checkpoints import BUILT_IN, NANO, Checkpoint
 from models.schema import UserError
 
@@ -37,74 +37,87 @@ CHECKPOINTS, ADAPTERS, ANY_ADAPTER, METRICS, DEFAULT = (
     "PALIGEMMA_METRICS",
     "PALIGEMMA_DEFAULT",
 )
-_HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,64})?")
-_FOLDER = ("/", ".", "~")  # a source that begins so is a folder and no Hub id
+FOLDER_MARKS = ("/", ".", "~")  # a source that begins so is a folder and no Hub id
 MAX_NAME = 64  # characters of a checkpoint's name
+_HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,64})?")
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """An adapter of `checkpoint`: on the Hub (`hub_id`, `revision`) or in a folder (`path`)."""
+class BadSource(Exception):
+    """Why a source cannot be used, in words that follow a colon, and what to do."""
 
-    name: str
-    checkpoint: str
-    hub_id: str | None = None
-    revision: str | None = None
-    path: Path | None = None
+    def __init__(self, reason: str, remedy: str = ""):
+        self.reason, self.remedy = reason, remedy
+        super().__init__(reason)
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """Checkpoints and adapters beside the built-in ones, and the checkpoint chosen at first.
-
-    `any_adapter` says whether visitors may name others, `metrics` whether they see what the models
-    do.
-    """
-
-    checkpoints: tuple[Checkpoint, ...] = ()
-    adapters: tuple[Adapter, ...] = ()
-    any_adapter: bool = False
-    metrics: bool = False
-    default: str = NANO.name
+def read_checkpoints(variables: Mapping[str, str]) -> tuple[Checkpoint, ...]:
+    """The owner's checkpoints; UserError naming a bad entry."""
+    own: list[Checkpoint] = []
+    for entry, source, like in _entries(variables, CHECKPOINTS, BUILT_IN):
+        with _naming(CHECKPOINTS, entry):
+            own.append(checkpoint_at(source, like, (*BUILT_IN, *own)))
+    return tuple(own)
 
 
-@cache
-def current() -> Deployment:
-    """What this process's environment says, read once; UserError naming a bad entry."""
-    return read(os.environ)
+def read_adapters(
+    variables: Mapping[str, str], checkpoints: Sequence[Checkpoint]
+) -> tuple[Adapter, ...]:
+    """The owner's adapters of `checkpoints`; UserError naming a bad entry."""
+    own: list[Adapter] = []
+    for entry, source, base in _entries(variables, ADAPTERS, checkpoints):
+        with _naming(ADAPTERS, entry):
+            added = adapter_at(source, base, checkpoints)
+            if any((each.name, each.checkpoint) == (added.name, base) for each in own):
+                raise BadSource(f"{added.name!r} is the name of another one")
+            own.append(added)
+    return tuple(own)
 
 
-def read(environment: Mapping[str, str]) -> Deployment:
-    """The deployment that variables describe; UserError naming a bad entry."""
+def read_default(variables: Mapping[str, str], checkpoints: Sequence[Checkpoint]) -> str:
+    """The name of the checkpoint that is chosen at first; UserError where there is none such."""
+    default = variables.get(DEFAULT, "").strip() or NANO.name
+    with _naming(DEFAULT, default):
+        if default not in (each.name for each in checkpoints):
+            raise BadSource("there is no such checkpoint", _names(checkpoints))
+    return default
+
+
+def is_on(variables: Mapping[str, str], variable: str) -> bool:
+    """Whether a variable is 1; UserError where it is neither that nor 0."""
+    wish = variables.get(variable, "").strip().lower()
+    with _naming(variable, wish):
+        if wish not in ("", "0", "1", "false", "true"):
+            raise BadSource("it is neither 1 nor 0")
+    return wish in ("1", "true")
+
+
+def checkpoint_at(source: str, like: str, known: Sequence[Checkpoint]) -> Checkpoint:
+    """The checkpoint in a folder or on the Hub, with the architecture of the built-in one named
+    `like`; BadSource where it is of another, or called as one of `known`."""
     built_in = {each.name: each for each in BUILT_IN}
-    known = dict(built_in)
-    own = []
-    for entry, source, like in _entries(environment, CHECKPOINTS, built_in):
-        if like not in built_in:
-            raise _bad(CHECKPOINTS, entry, f"{like!r} is no built-in checkpoint", _names(BUILT_IN))
-        checkpoint = _checkpoint(entry, source, built_in[like])
-        if checkpoint.name in built_in:
-            name = f"{checkpoint.name}-own"
-            checkpoint = replace(checkpoint, name=name, variant=name)
-        if checkpoint.name in known:
-            raise _bad(
-                CHECKPOINTS, entry, f"{checkpoint.name!r} is the name of another one", "Rename it."
-            )
-        known[checkpoint.name] = checkpoint
-        own.append(checkpoint)
-    adapters: list[Adapter] = []
-    for entry, source, base in _entries(environment, ADAPTERS, known):
-        if base not in known:
-            raise _bad(ADAPTERS, entry, f"there is no {base!r}", _names(tuple(known.values())))
-        adapter = _adapter(entry, source, base)
-        if any((each.name, each.checkpoint) == (adapter.name, base) for each in adapters):
-            raise _bad(ADAPTERS, entry, f"{adapter.name!r} is the name of another one", "")
-        adapters.append(adapter)
-    default = environment.get(DEFAULT, "").strip() or NANO.name
-    if default not in known:
-        raise _bad(DEFAULT, default, "there is no such checkpoint", _names(tuple(known.values())))
-    any_adapter, metrics = (_is_on(environment, each) for each in (ANY_ADAPTER, METRICS))
-    return Deployment(tuple(own), tuple(adapters), any_adapter, metrics, default)
+    if like not in built_in:
+        raise BadSource(f"{like!r} is no built-in checkpoint", _names(BUILT_IN))
+    checkpoint = _checkpoint(source, built_in[like])
+    if checkpoint.name in built_in:
+        name = f"{checkpoint.name}-own"
+        checkpoint = replace(checkpoint, name=name, variant=name)
+    if checkpoint.name in (each.name for each in known):
+        raise BadSource(f"{checkpoint.name!r} is the name of another one", "Rename it.")
+    return checkpoint
+
+
+def adapter_at(source: str, base: str, known: Sequence[Checkpoint]) -> Adapter:
+    """The adapter in a folder or on the Hub, for the one of `known` that is named `base`; BadSource
+    where there is none such, or the folder has no adapter."""
+    if base not in (each.name for each in known):
+        raise BadSource(f"there is no {base!r}", _names(known))
+    where = _place(source)
+    if isinstance(where, Path):
+        if not (where / adapter.CONFIG).is_file():
+            raise BadSource(f"{where} has no {adapter.CONFIG}")
+        return Adapter(folder_name(where), base, path=where)
+    hub_id, _, revision = where.partition("@")
+    return Adapter(hub_id, base, hub_id=hub_id, revision=revision or None)
 
 
 def folder_name(folder: Path) -> str:
@@ -113,54 +126,58 @@ def folder_name(folder: Path) -> str:
     return folder.parent.name if folder.name in ("adapter", "model", "merged") else folder.name
 
 
-def _is_on(environment: Mapping[str, str], variable: str) -> bool:
-    wish = environment.get(variable, "").strip().lower()
-    if wish not in ("", "0", "1", "false", "true"):
-        raise _bad(variable, wish, "it is neither 1 nor 0", "")
-    return wish in ("1", "true")
+@contextmanager
+def _naming(variable: str, entry: str) -> Iterator[None]:
+    """Turns a BadSource within into a UserError that names the variable and its entry."""
+    try:
+        yield
+    except BadSource as error:
+        raise UserError(
+            f"{variable} has a bad entry, {entry!r}: {error.reason}.", error.remedy
+        ) from None
 
 
 def _entries(
-    environment: Mapping[str, str], variable: str, known: Mapping[str, Checkpoint]
+    variables: Mapping[str, str], variable: str, known: Sequence[Checkpoint]
 ) -> Iterator[tuple[str, str, str]]:
     """Each entry of a list with its two sides.
 
     The name of a folder may have commas and equals signs in it: its entry ends where the folder
     exists and a checkpoint of `known` follows, else where it first may.
     """
-    for line in environment.get(variable, "").split("\n"):
+    targets = {each.name for each in known}
+    for line in variables.get(variable, "").split("\n"):
         pieces = line.split(",")
         while pieces:
             if not pieces[0].strip():
                 pieces.pop(0)
                 continue
-            end = _end_of_entry(pieces, known)
+            end = _end_of_entry(pieces, targets)
             entry = ",".join(pieces[:end]).strip()
             del pieces[:end]
             source, equals, target = entry.rpartition("=")
             if not equals:
-                raise _bad(
-                    variable, entry.rstrip(", "), "it has no '='", "Write SOURCE=CHECKPOINT."
-                )
+                with _naming(variable, entry.rstrip(", ")):
+                    raise BadSource("it has no '='", "Write SOURCE=CHECKPOINT.")
             yield entry, source.strip(), target.strip()
 
 
-def _end_of_entry(pieces: list[str], known: Mapping[str, Checkpoint]) -> int:
+def _end_of_entry(pieces: list[str], targets: set[str]) -> int:
     """How many pieces between commas are the first entry."""
-    if not pieces[0].strip().startswith(_FOLDER):
+    if not pieces[0].strip().startswith(FOLDER_MARKS):
         return 1
     ends = [end for end in range(1, len(pieces) + 1) if "=" in pieces[end - 1]]
     for end in ends:
         source, _, target = ",".join(pieces[:end]).strip().rpartition("=")
-        if target.strip() in known and _folder(source.strip()):
+        if target.strip() in targets and _folder(source.strip()):
             return end
     return ends[0] if ends else len(pieces)
 
 
-def _checkpoint(entry: str, source: str, like: Checkpoint) -> Checkpoint:
-    where = _place(CHECKPOINTS, entry, source)
+def _checkpoint(source: str, like: Checkpoint) -> Checkpoint:
+    where = _place(source)
     if isinstance(where, Path):
-        _check_architecture(entry, where, like)
+        _check_architecture(where, like)
         written, placed = folder_name(where), replace(like, path=where, hub_id=None)
     else:
         hub_id, _, revision = where.partition("@")
@@ -169,7 +186,7 @@ def _checkpoint(entry: str, source: str, like: Checkpoint) -> Checkpoint:
     name = _plain_name(written)
     if not name:
         reason = f"{written!r} has no letter of the Latin alphabet and no digit to be named by"
-        raise _bad(CHECKPOINTS, entry, reason, "Rename it.")
+        raise BadSource(reason, "Rename it.")
     return replace(placed, name=name, variant=name, is_gated=False)
 
 
@@ -183,26 +200,16 @@ def _plain_name(written: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:MAX_NAME].strip("._-")
 
 
-def _adapter(entry: str, source: str, base: str) -> Adapter:
-    where = _place(ADAPTERS, entry, source)
-    if isinstance(where, Path):
-        if not (where / "adapter_config.json").is_file():
-            raise _bad(ADAPTERS, entry, f"{where} has no adapter_config.json", "")
-        return Adapter(folder_name(where), base, path=where)
-    hub_id, _, revision = where.partition("@")
-    return Adapter(hub_id, base, hub_id=hub_id, revision=revision or None)
-
-
-def _place(variable: str, entry: str, source: str) -> Path | str:
+def _place(source: str) -> Path | str:
     """The folder or the Hub id (with its revision) that a source names."""
-    if source.startswith(_FOLDER):
+    if source.startswith(FOLDER_MARKS):
         folder = _folder(source)
         if folder is None:
-            raise _bad(variable, entry, f"there is no folder {source}", "")
+            raise BadSource(f"there is no folder {source}")
         return folder
     if not _HUB_ID.fullmatch(source):
         remedy = f"Write ./{source} for the folder." if _folder(source) else ""
-        raise _bad(variable, entry, f"{source!r} is neither a Hub id nor a folder's path", remedy)
+        raise BadSource(f"{source!r} is neither a Hub id nor a folder's path", remedy)
     return source
 
 
@@ -215,20 +222,16 @@ def _folder(path: str) -> Path | None:
         return None
 
 
-def _check_architecture(entry: str, folder: Path, like: Checkpoint) -> None:
-    """UserError where a folder holds no PaliGemma 2 of the architecture of `like`."""
+def _check_architecture(folder: Path, like: Checkpoint) -> None:
+    """BadSource where a folder holds no PaliGemma 2 of the architecture of `like`."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         reason = folder_architecture.mismatch(config, like)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        raise _bad(CHECKPOINTS, entry, f"{folder} has no readable config.json", "") from None
+        raise BadSource(f"{folder} has no readable config.json") from None
     if reason:
-        raise _bad(CHECKPOINTS, entry, reason, "")
+        raise BadSource(reason)
 
 
-def _names(checkpoints: tuple[Checkpoint, ...]) -> str:
+def _names(checkpoints: Sequence[Checkpoint]) -> str:
     return f"Choose one of {', '.join(each.name for each in checkpoints)}."
-
-
-def _bad(variable: str, entry: str, reason: str, remedy: str) -> UserError:
-    return UserError(f"{variable} has a bad entry, {entry!r}: {reason}.", remedy)

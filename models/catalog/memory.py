@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.catalog.checkpoints import Checkpoint
+from models.schema import UserError
 
 # Bytes per parameter of the text model's linear layers, and of all others. nf4 keeps a float32 per
 # 64 weights, int8 one per row.
@@ -54,6 +55,13 @@ class Memory:
     def total(self) -> int:
         """What has to be free before a checkpoint is loaded."""
         return self.weights + self.cache + self.workspace + self.cuda_graphs + BESIDE
+
+
+def check_precision(precision: str) -> None:
+    """UserError naming the valid precisions where this is not one; "auto" is one."""
+    if precision != "auto" and precision not in PRECISIONS:
+        known = ", ".join(("auto", *PRECISIONS))
+        raise UserError(f"There is no precision {precision!r}.", f"Choose one of {known}.")
 
 
 def weight_bytes(checkpoint: Checkpoint, precision: str) -> int:

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import torch
 
-from models.catalog import lookup, memory
+from models.catalog import memory
+from models.catalog.adapter import Adapter
 from models.engine import beam_search
 from models.engine.cuda_graphs import CudaGraphs, can_capture
 from models.engine.detokenizer import Detokenizer
@@ -87,20 +88,26 @@ class Engine:
         request: Request,
         cancelled: threading.Event,
         status: Status = lambda event: None,
+        adapter: Adapter | None = None,
     ) -> Generator[TokenEvent | Finished | None, None, None]:
         """A TokenEvent per token, then Finished; None wherever others may be served.
+
+        `adapter` is the one that the request names.
 
         After a None that follows a token, `step` has to be called before the next one is asked for.
         With beams the text is settled only at the end, so there is one TokenEvent. Setting
         `cancelled` ends it within a step, closing it at once. What goes wrong with this request is
         raised here. A request whose `deadline_s` is None has no time limit.
         """
+        if request.adapter != (adapter.name if adapter else None):
+            raise ValueError(f"{adapter} is not the adapter {request.adapter!r} of the request")
         sequence = Sequence(
             request,
             cancelled,
             Detokenizer(self.loaded.processor),
             logits_processors(request.decoding),
             time.monotonic(),
+            adapter,
         )
         if cancelled.is_set():
             yield self._finish(sequence, "cancelled")
@@ -152,7 +159,7 @@ class Engine:
         self._stepped_at = time.monotonic()
         groups: dict[Hashable, list[Sequence]] = {}
         for sequence in self.sequences:
-            key: Hashable = sequence.slot if self._steps_one_by_one else sequence.request.adapter
+            key: Hashable = sequence.slot if self._steps_one_by_one else sequence.adapter
             groups.setdefault(key, []).append(sequence)
         for sequences in groups.values():
             try:
@@ -178,7 +185,7 @@ class Engine:
     @torch.inference_mode()
     def _step_group(self, sequences: list[Sequence]) -> None:
         """One step of sequences that have the same adapter."""
-        self._select_adapter(sequences[0].request.adapter)
+        self._select_adapter(sequences[0].adapter)
         sequences = sorted(sequences, key=lambda sequence: sequence.slot)
         slots = [sequence.slot for sequence in sequences]
         lengths = [sequence.length for sequence in sequences]
@@ -198,19 +205,19 @@ class Engine:
     @torch.inference_mode()
     def _prefill(self, sequence: Sequence, status: Status) -> Iterator[torch.Tensor | None]:
         """None between the layers, at last the logits of the first token."""
-        request = sequence.request
+        request, adapter = sequence.request, sequence.adapter
         # 1. The adapter comes first: it may change what the tower sees.
-        self._select_adapter(request.adapter, status)
+        self._select_adapter(adapter, status)
         ids = prefix_ids(self.loaded, request.prompt)
         if len(ids) > self.loaded.processor.image_seq_length + MAX_PROMPT_TOKENS:
             raise UserError("The prompt is too long.", "Shorten it.")
         # 2. The picture, unless it was asked about before; its adapter counts where it matters.
-        seen_by = request.adapter if adapters.changes_features(self.loaded.model) else None
+        seen_by = adapter if adapters.changes_features(self.loaded.model) else None
         key = fingerprint(request.image), seen_by
         features = self.features.get(key)  # (image tokens, width)
         if features is None:
             pixels = pixel_values(self.loaded, request.image)
-            for features in self._interleaved(request, self._vision.encode(pixels)):
+            for features in self._interleaved(adapter, self._vision.encode(pixels)):
                 if features is None:
                     yield None
             assert features is not None  # the last of them
@@ -218,33 +225,35 @@ class Engine:
         # 3. The decoder.
         embedded = self._decoder.embed(ids, self._image_id, features)  # (tokens, width)
         sequence.length = len(ids)
-        yield from self._interleaved(request, self._decoder.prefill(embedded, sequence.slot))
+        yield from self._interleaved(adapter, self._decoder.prefill(embedded, sequence.slot))
 
-    def _interleaved(self, request: Request, layers: Iterator[Item]) -> Iterator[Item]:
-        """The same with the request's adapter: others may have been served between two layers."""
-        self._select_adapter(request.adapter)
+    def _interleaved(self, adapter: Adapter | None, layers: Iterator[Item]) -> Iterator[Item]:
+        """The same with an adapter: others may have been served between two layers."""
+        self._select_adapter(adapter)
         for found in layers:
             yield found
-            self._select_adapter(request.adapter)
+            self._select_adapter(adapter)
 
-    def _select_adapter(self, adapter: str | None, status: Status = lambda event: None) -> None:
+    def _select_adapter(self, adapter: Adapter | None, status: Status = lambda event: None) -> None:
         """Make the model answer with an adapter, or with none; `status` hears of a download."""
-        if adapter == self._adapter:
+        name = adapter.name if adapter else None
+        if name == self._adapter:
             return
         self._adapter = _UNKNOWN  # so it stays where selecting fails half way
-        selection = adapters.select(self.loaded.model, self.loaded.name, adapter, status)
+        loaded = self.loaded
+        selection = adapters.select(loaded.model, loaded.checkpoint, adapter, status)
         if self._graphs is not None:
-            for gone in (*selection.evicted, *([adapter] if selection.is_new else [])):
+            for gone in (*selection.evicted, *([name] if selection.is_new else [])):
                 self._graphs.forget(gone)
-        self._adapter = adapter
+        self._adapter = name
         if selection.notice:
-            self._notices[adapter] = selection.notice
+            self._notices[name] = selection.notice
 
     def _append_token(self, sequence: Sequence, logits: torch.Tensor, best: int) -> None:
         """A sequence's next token, from logits (vocabulary,) of which `best` is the largest."""
         if not math.isfinite(float(logits[best])):
             raise UserError(
-                f"{self.loaded.name} computes numbers that are not finite.",
+                f"{self.loaded.checkpoint.name} computes numbers that are not finite.",
                 "Its weights or its adapter are damaged; fetch or save them again, or choose fp32.",
             )
         token_id = sample(logits, sequence.processors) if sequence.processors else best
@@ -279,7 +288,7 @@ class Engine:
     def _beam_search(self, sequence: Sequence, status: Status) -> Iterator[TokenEvent | Finished]:
         """Beams: the best text as one event."""
         request = sequence.request
-        self._select_adapter(request.adapter, status)
+        self._select_adapter(sequence.adapter, status)
         inputs = prepare(self.loaded, request.image, request.prompt)
         new_ids, reason = beam_search.search(
             self.loaded, inputs, request.decoding, sequence.must_stop
@@ -300,12 +309,15 @@ class Engine:
 
 
 def generate(
-    loaded: LoadedModel, request: Request, cancelled: threading.Event | None = None
+    loaded: LoadedModel,
+    request: Request,
+    cancelled: threading.Event | None = None,
+    adapter: Adapter | None = None,
 ) -> Iterator[TokenEvent | Finished]:
     """Answer one request on an engine of its own; see `Engine.answer`."""
     engine = Engine(loaded, max_slots=1)
     events: Iterator[TokenEvent | Finished] = engine.run_alone(
-        engine.answer(request, cancelled or threading.Event())
+        engine.answer(request, cancelled or threading.Event(), adapter=adapter)
     )
     yield from events
 
@@ -315,7 +327,7 @@ def slots_that_fit(loaded: LoadedModel, length: int) -> int:
 
     On a GPU a slot takes all of its `length` at once, on a CPU what an answer is likely to need.
     """
-    values = lookup.find(loaded.name).shape.text.cache_values
+    values = loaded.checkpoint.shape.text.cache_values
     is_lazy = loaded.device.type == "cpu"
     tokens = loaded.processor.image_seq_length + memory.LONGEST_TEXT if is_lazy else length
     slot_bytes = values * tokens * loaded.dtype.itemsize

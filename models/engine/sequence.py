@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from transformers import LogitsProcessorList
 
+from models.catalog.adapter import Adapter
 from models.engine.detokenizer import Detokenizer
 from models.schema import Request
 
@@ -40,6 +41,7 @@ class Sequence:
     detokenizer: Detokenizer
     processors: LogitsProcessorList
     started: float
+    adapter: Adapter | None = None
     taken_slot: int | None = None  # with beams it takes none
     length: int = 0  # tokens in the cache
     ids: list[int] = field(default_factory=list)

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import NoReturn
 
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
 from models.catalog.memory import PRECISIONS
 from models.schema import UserError
 
@@ -40,9 +40,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(FAILED, f"error: {message}\n")
 
 
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str] | None, catalog: Catalog) -> argparse.Namespace:
     """The options as given; UserError where two exclude each other or one is missing."""
-    options = _parser().parse_args(arguments)
+    options = _parser(catalog).parse_args(arguments)
     if options.jsonl is not None and options.prompt is not None:
         raise UserError("--prompt goes with --image.", "Write the prompts into the lines instead.")
     if options.image is not None and options.prompt is None:
@@ -50,11 +50,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(catalog: Catalog) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m models.generate",
         description="Answer a prompt about a picture, or a file of them, with PaliGemma 2.",
-        epilog="\n".join((_EXAMPLES, _checkpoints(), _EXIT_CODES)),
+        epilog="\n".join((_EXAMPLES, _checkpoints(catalog), _EXIT_CODES)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--prompt", help='such as "caption en" or "detect cat ; dog"')
     add("--checkpoint", metavar="NAME", default="nano-224", help="default: nano-224; see below")
-    add("--adapter", metavar="NAME", help="a LoRA of the checkpoint; default: none")
+    add("--adapter", metavar="NAME", help="a LoRA of the checkpoint, or its folder; default: none")
     add(
         "--precision",
         metavar="NAME",
@@ -93,6 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _checkpoints() -> str:
-    names = ", ".join(each.name for each in lookup.checkpoints())
+def _checkpoints(catalog: Catalog) -> str:
+    names = ", ".join(each.name for each in catalog.checkpoints)
     return "checkpoints:\n" + textwrap.indent(textwrap.fill(names, 96), "  ") + "\n"

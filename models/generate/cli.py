@@ -22,7 +22,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import Checkpoint
+from models.catalog.deployment import FOLDER_MARKS
+from models.catalog.memory import check_precision
 from models.generate.arguments import FAILED, INTERRUPTED, parse_arguments
 from models.generate.lines import Line, LineRequest, id_of, parse, read_lines
 from models.generate.side_by_side import PixelBudget, in_order
@@ -44,23 +47,26 @@ _LINE_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
 
 
 def main(arguments: Sequence[str] | None = None, backend: Backend | None = None) -> int:
-    """Run the command line; returns the exit code. A backend is made where none is given."""
+    """Run the command line; returns the exit code. A backend is made where none is given, with what
+    the environment and `--adapter` add to the catalog."""
     write_utf8()
     warnings.simplefilter("ignore")  # of libraries; every failure is told in our own words
     logging.getLogger("models").addHandler(logging.NullHandler())  # and in one line
     try:
-        options = parse_arguments(arguments)
+        catalog = backend.catalog if backend else Catalog.from_environment(os.environ)
+        options = parse_arguments(arguments, catalog)
+        catalog = _with_folder(catalog, options)
         with ExitStack() as stack:
             lock = threading.Lock()
 
             def open_backend() -> Backend:
                 nonlocal backend
                 with lock:
-                    backend = backend or stack.enter_context(closing(_local_backend()))
+                    backend = backend or stack.enter_context(closing(_local_backend(catalog)))
                     return backend
 
             answer = _answer_file if options.jsonl is not None else _answer_one
-            return answer(options, open_backend)
+            return answer(options, catalog, open_backend)
     except UserError as error:
         complain(str(error))
         return FAILED
@@ -71,13 +77,31 @@ def main(arguments: Sequence[str] | None = None, backend: Backend | None = None)
         return FAILED
 
 
-def _answer_one(options: argparse.Namespace, open_backend: Callable[[], Backend]) -> int:
+def _with_folder(catalog: Catalog, options: argparse.Namespace) -> Catalog:
+    """With the folder that `--adapter` names, which the options then name as it is offered."""
+    name = options.adapter
+    if name is None:
+        return catalog
+    checkpoint = catalog.find(options.checkpoint)
+    is_offered = name in (each.name for each in catalog.adapters_of(checkpoint))
+    if is_offered or not (name.startswith(FOLDER_MARKS) or Path(name).is_dir()):
+        return catalog
+    folder = name if name.startswith(FOLDER_MARKS) else f"./{name}"
+    catalog, adapter = catalog.with_adapter(folder, checkpoint)
+    options.adapter = adapter.name
+    return catalog
+
+
+def _answer_one(
+    options: argparse.Namespace, catalog: Catalog, open_backend: Callable[[], Backend]
+) -> int:
     asked = LineRequest(options.image, options.prompt)
-    opened = _open(asked, options)
+    checkpoint = catalog.find(options.checkpoint)
+    opened = _open(asked)
     for each in opened.notes:
         note(each)
     status = StatusLine()
-    for event in open_backend().answer(_request(options, asked, opened)):
+    for event in open_backend().answer(_request(options, checkpoint, asked, opened)):
         if isinstance(event, StatusEvent):
             status.show(event)
             continue
@@ -95,9 +119,11 @@ def _answer_one(options: argparse.Namespace, open_backend: Callable[[], Backend]
     return 0
 
 
-def _answer_file(options: argparse.Namespace, open_backend: Callable[[], Backend]) -> int:
-    lookup.find(options.checkpoint)
-    lookup.check_precision(options.precision)
+def _answer_file(
+    options: argparse.Namespace, catalog: Catalog, open_backend: Callable[[], Backend]
+) -> int:
+    checkpoint = catalog.find(options.checkpoint)
+    check_precision(options.precision)
     budget, status = PixelBudget(), StatusLine()
 
     def answer(line: Line, stop: threading.Event) -> dict[str, Any]:
@@ -111,9 +137,9 @@ def _answer_file(options: argparse.Namespace, open_backend: Callable[[], Backend
     def _answer_line(line: Line, stop: threading.Event) -> dict[str, Any]:
         asked = parse(line)
         with budget.decoding():
-            opened = _open(asked, options)
+            opened = _open(asked)
         with budget.holding(opened.image.width * opened.image.height):
-            request = _request(options, asked, opened)
+            request = _request(options, checkpoint, asked, opened)
             with closing(open_backend().answer(request)) as events:
                 for event in events:
                     if stop.is_set():
@@ -136,15 +162,15 @@ def _answer_file(options: argparse.Namespace, open_backend: Callable[[], Backend
     return code
 
 
-def _open(asked: LineRequest, options: argparse.Namespace) -> OpenedImage:
+def _open(asked: LineRequest) -> OpenedImage:
     """The picture of a request whose words are right; UserError where it or they are not."""
-    lookup.find(options.checkpoint)
     grammar.check(asked.prompt)
     return open_image(asked.image)
 
 
-def _request(options: argparse.Namespace, asked: LineRequest, opened: OpenedImage) -> Request:
-    checkpoint = lookup.find(options.checkpoint)
+def _request(
+    options: argparse.Namespace, checkpoint: Checkpoint, asked: LineRequest, opened: OpenedImage
+) -> Request:
     prompt = grammar.normalize(asked.prompt)
     tokens = asked.max_new_tokens
     if tokens is None:
@@ -196,10 +222,10 @@ def _as_json(answer: dict[str, Any]) -> str:
     return json.dumps(answer, ensure_ascii=False).translate(_LINE_ENDS)
 
 
-def _local_backend() -> Backend:
+def _local_backend(catalog: Catalog) -> Backend:
     """The backend of this machine; imported here because torch takes seconds and memory."""
     from models.loading.libraries import silence_libraries
     from models.serving.local_backend import LocalBackend
 
     silence_libraries()
-    return LocalBackend()
+    return LocalBackend(catalog)

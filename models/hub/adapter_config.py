@@ -16,10 +16,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from models.catalog import adapter
 from models.hub import adapter_patterns
 from models.schema import UserError
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS = adapter.CONFIG, "adapter_model.safetensors"
 FILES = (CONFIG, WEIGHTS)
 LARGEST_RANK = 256
 LARGEST_BYTES = 2_000_000_000  # of the weights; a rank of 64 on all of a 28B takes less

@@ -1,92 +1,28 @@
-"""LoRA adapters: listing, checking, loading, and switching them on a loaded model.
+"""LoRA adapters: fetching, loading, and switching them on a loaded model.
 
-An adapter is a folder `adapters/NAME` beside the checkpoint, the one of the announcement, or one
-that the deployment lists, with `adapter_config.json` and `adapter_model.safetensors`. PEFT keeps
-which adapter is on as state of the model, so only the thread that owns a model may call `select`.
+An adapter is a folder with `adapter_config.json` and `adapter_model.safetensors`; which there are,
+says the catalog. PEFT keeps which adapter is on as state of the model, so only the thread that owns
+a model may call `select`.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.catalog import deployment, lookup
+from models.catalog.adapter import Adapter
 from models.catalog.checkpoints import Checkpoint
-from models.catalog.deployment import Adapter
 from models.hub import adapter_config, download
-from models.schema import Status, UserError
+from models.schema import Status
 
 if TYPE_CHECKING:
     from transformers import PaliGemmaForConditionalGeneration
 
-# The adapter of the announcement names another base in its own configuration; this one is meant.
-ANNOUNCED = Adapter("merve/paligemma2-3b-vqav2", "3b-pt-448", hub_id="merve/paligemma2-3b-vqav2")
 MOST_RESIDENT = 8  # adapters on one base; the longest unused makes room
 
-_HUB_ID = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _KEY = "adapter__"
-
-
-def listed(checkpoint: str) -> dict[str, Adapter]:
-    """The adapters that exist for a checkpoint, by name; those in its folder come first.
-
-    One of the deployment that has a name already in use is offered as NAME-own.
-    """
-    root = _root(checkpoint)
-    folders = sorted(root.iterdir()) if root and root.is_dir() else []
-    local = [
-        Adapter(_folder_name(each), checkpoint, path=each)
-        for each in folders
-        if (each / adapter_config.CONFIG).is_file() and each.name.isprintable()
-    ]
-    found: dict[str, Adapter] = {}
-    for each in (*local, ANNOUNCED, *deployment.current().adapters):
-        is_new = not any(_is_same(each, other) for other in found.values())
-        if each.checkpoint == checkpoint and is_new:
-            name = each.name
-            while name in found:
-                name += "-own"
-            found[name] = replace(each, name=name)
-    return found
-
-
-def name_of(adapter: Adapter) -> str:
-    """The name under which one of the deployment's adapters is offered."""
-    offered = listed(adapter.checkpoint).items()
-    return next(name for name, each in offered if _is_same(each, adapter))
-
-
-def _is_same(one: Adapter, other: Adapter) -> bool:
-    """Whether two adapters of a checkpoint have the same files."""
-    if one.path is None or other.path is None:
-        return replace(one, name=other.name) == other
-    return one.path.resolve() == other.path.resolve()
-
-
-def names(checkpoint: str) -> tuple[str, ...]:
-    """The names of the adapters that exist for a checkpoint."""
-    return tuple(listed(checkpoint))
-
-
-def check_name(checkpoint: str, name: str) -> None:
-    """UserError naming the valid ones where a checkpoint has no such adapter.
-
-    Where the deployment lets visitors name one, a Hub id is valid too.
-    """
-    valid = names(checkpoint)
-    if name in valid:
-        return
-    if deployment.current().any_adapter:
-        if not _HUB_ID.fullmatch(name):
-            raise UserError(
-                f"{name[:80]!r} is no adapter.", "Write a Hugging Face id, such as owner/name."
-            )
-    else:
-        remedy = f"Choose one of {', '.join(valid)}." if valid else "Use none."
-        raise UserError(f"{checkpoint} has no adapter {name!r}.", remedy)
 
 
 @dataclass(frozen=True)
@@ -102,11 +38,11 @@ class Selection:
 
 def select(
     model: PaliGemmaForConditionalGeneration,
-    checkpoint: str,
-    name: str | None,
+    checkpoint: Checkpoint,
+    adapter: Adapter | None,
     status: Status = lambda event: None,
 ) -> Selection:
-    """Make `model` answer with an adapter, or with none.
+    """Make the model of a checkpoint answer with an adapter, or with none.
 
     `status` gets a sentence where a download is needed. UserError where the adapter cannot be
     used; the model then answers with none.
@@ -114,21 +50,21 @@ def select(
     # PEFT takes a second to import, which whoever only lists adapters does not need.
     from models.hub import adapter_layers
 
-    if name is None:
+    if adapter is None:
         adapter_layers.answer_with(model, None)
         return Selection()
-    key = _key(name)
+    key = _key(adapter.name)
     is_new = key not in adapter_layers.loaded(model)
     if is_new:
         adapter_layers.answer_with(model, None)
-        _load(model, fetch(checkpoint, name, status), key)
+        _load(model, fetch(adapter, status), key)
     adapter_layers.answer_with(model, key)
     evicted = adapter_layers.loaded(model)[:-MOST_RESIDENT]
     for each in evicted:
         adapter_layers.take_off(model, each)
     if evicted:
         adapter_layers.answer_with(model, key)
-    told = notice(name, adapter_layers.base_of(model, key), lookup.find(checkpoint))
+    told = notice(adapter.name, adapter_layers.base_of(model, key), checkpoint)
     return Selection(is_new, tuple(_name(each) for each in evicted), told)
 
 
@@ -154,15 +90,13 @@ def changes_features(model: PaliGemmaForConditionalGeneration) -> bool:
     return any(adapter_layers.is_touched(part) for part in sees)
 
 
-def fetch(checkpoint: str, name: str, status: Status = lambda event: None) -> Path:
+def fetch(adapter: Adapter, status: Status = lambda event: None) -> Path:
     """The folder of an adapter, downloaded where it is not here; UserError where it cannot be."""
-    check_name(checkpoint, name)
-    adapter = listed(checkpoint).get(name)
-    if adapter is None:
-        return _visitors(name, status)
     if adapter.path is not None:
         return adapter.path
     assert adapter.hub_id is not None  # it is in a folder or on the Hub
+    if adapter.is_visitors:
+        return _visitors(adapter.hub_id, status)
     return download.fetch(
         adapter.hub_id,
         status,
@@ -170,17 +104,6 @@ def fetch(checkpoint: str, name: str, status: Status = lambda event: None) -> Pa
         probe=adapter_config.CONFIG,
         revision=adapter.revision,
     )
-
-
-def _folder_name(folder: Path) -> str:
-    """A folder's name with each accented letter as one character, as people type it; macOS takes
-    letter and accent apart."""
-    return unicodedata.normalize("NFC", folder.name)
-
-
-def _root(checkpoint: str) -> Path | None:
-    path = lookup.find(checkpoint).path
-    return None if path is None else path / "adapters"
 
 
 def _visitors(hub_id: str, status: Status) -> Path:

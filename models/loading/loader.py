@@ -1,4 +1,4 @@
-"""A name from the catalog -> a LoadedModel, ready to answer.
+"""A checkpoint of the catalog -> a LoadedModel, ready to answer.
 
 This module knows where weights come from, not who uses them: it keeps nothing.
 """
@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from transformers import BitsAndBytesConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
-from models.catalog import lookup, memory
+from models.catalog import memory
 from models.catalog.checkpoints import Checkpoint
+from models.catalog.model_key import ModelKey
 from models.hub import download
 from models.layers.onednn import use_onednn
 from models.loading.checkpoint_files import (
@@ -28,7 +29,7 @@ from models.loading.checkpoint_files import (
 )
 from models.loading.device import best_device, needs_several_gpus, on_zero_gpu
 from models.loading.device_map import free_gpu_bytes, split
-from models.loading.precision import QUANTIZED, check_saved_precision, dtype_of, resolve_precision
+from models.loading.precision import QUANTIZED, check_saved_precision, dtype_of
 from models.loading.processor_check import check_processor
 from models.masks.codec import MaskCodec
 from models.masks.lazy_codec import LazyCodec
@@ -39,13 +40,13 @@ CODEC_FILE = "mask_codec.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model with its processor and mask codec; `name` is the checkpoint's.
+    """A checkpoint's model with its processor and mask codec.
 
     The model is in evaluation mode on `device` in `dtype`. `codec` is read from its file, and
     downloaded where it must be, at its first use; it is in float32 on the CPU.
     """
 
-    name: str
+    checkpoint: Checkpoint
     model: PaliGemmaForConditionalGeneration
     processor: PaliGemmaProcessor
     lazy_codec: LazyCodec
@@ -64,51 +65,47 @@ class Loader:
     def __init__(self, device: torch.device | None = None):
         self.device = device or best_device()
 
-    def fetch(self, checkpoint: str, status: Status = lambda event: None) -> Path:
+    def fetch(self, checkpoint: Checkpoint, status: Status = lambda event: None) -> Path:
         """A checkpoint's folder, downloaded where it is not here, its files checked.
 
         It takes no memory worth counting, so it may run beside the load of another model.
         """
-        chosen = lookup.find(checkpoint)
-        if chosen.path is not None:
-            return local_folder(chosen)
-        assert chosen.hub_id is not None  # it is in a folder or on the Hub
+        if checkpoint.path is not None:
+            return local_folder(checkpoint)
+        assert checkpoint.hub_id is not None  # it is in a folder or on the Hub
         folder = download.fetch(
-            chosen.hub_id,
+            checkpoint.hub_id,
             status,
-            size_bytes=chosen.download_bytes,
-            revision=chosen.revision,
+            size_bytes=checkpoint.download_bytes,
+            revision=checkpoint.revision,
         )
-        check_files(folder, chosen.name)
+        check_files(folder, checkpoint.name)
         return folder
 
-    def load(
-        self, checkpoint: str, precision: str = "auto", status: Status = lambda event: None
-    ) -> LoadedModel:
-        """Load a checkpoint, downloading it first where it is not here.
+    def load(self, key: ModelKey, status: Status = lambda event: None) -> LoadedModel:
+        """Load a checkpoint in a precision, downloading it first where it is not here.
 
-        `status` gets sentences for the person who waits. UserError where the checkpoint does not
-        exist or cannot be had.
+        `status` gets sentences for the person who waits. UserError where it cannot be had.
         """
-        chosen = lookup.find(checkpoint)
-        precision = resolve_precision(chosen, precision, self.device)
+        checkpoint, precision = key.checkpoint, key.precision
         dtype = dtype_of(precision, self.device)
         folder = self.fetch(checkpoint, status)
-        status(StatusEvent(f"Loading {chosen.name} …"))
-        with explained(chosen.name, "processor"):
+        name = checkpoint.name
+        status(StatusEvent(f"Loading {name} …"))
+        with explained(name, "processor"):
             processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
-            check_processor(processor, read_config(folder, chosen.name), chosen.name)
-        needed = memory.estimate(chosen, precision, self.device.type == "cpu").total
+            check_processor(processor, read_config(folder, name), name)
+        needed = memory.estimate(checkpoint, precision, self.device.type == "cpu").total
         several = needs_several_gpus(needed, self.device)
-        model = read_model(folder, precision, self.device, several, chosen.name)
+        model = read_model(folder, precision, self.device, several, name)
         use_onednn(model)
         if precision == "nf4" and self.device.type == "cpu":
             _use_fast_nf4(model)
         return LoadedModel(
-            name=chosen.name,
+            checkpoint=checkpoint,
             model=model.eval().requires_grad_(False),
             processor=processor,
-            lazy_codec=LazyCodec(lambda: find_codec(chosen, folder)),
+            lazy_codec=LazyCodec(lambda: find_codec(checkpoint, folder)),
             device=self.device,
             dtype=dtype,
         )

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 import torch
 
 from models.catalog.checkpoints import Checkpoint
-from models.catalog.lookup import check_precision
-from models.catalog.memory import PRECISIONS
+from models.catalog.memory import PRECISIONS, check_precision
+from models.catalog.model_key import ModelKey
 from models.hub import download
 from models.loading.checkpoint_files import read_config, saved_precision
 from models.loading.device import on_zero_gpu
@@ -49,6 +49,11 @@ def _has_bf16(device: torch.device) -> bool:
     if device.type != "cuda" or on_zero_gpu():
         return True
     return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def resolve(checkpoint: Checkpoint, precision: str, device: torch.device) -> ModelKey:
+    """A checkpoint in what a wish for a precision comes to; see `resolve_precision`."""
+    return ModelKey(checkpoint, resolve_precision(checkpoint, precision, device))
 
 
 def resolve_precision(checkpoint: Checkpoint, precision: str, device: torch.device) -> str:

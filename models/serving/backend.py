@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Protocol
 
+from models.catalog.catalog import Catalog
 from models.schema import Need, Request, Result, StatusEvent, TokenEvent
 from models.serving.metrics import Snapshot
 
@@ -13,6 +14,11 @@ Event = StatusEvent | TokenEvent | Result
 
 class Backend(Protocol):
     """Answers requests, here or elsewhere."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """What can be chosen here."""
+        ...
 
     def answer(self, request: Request) -> Generator[Event, None, None]:
         """StatusEvents, TokenEvents and at last a Result; closing the iterator stops the work.

@@ -1,8 +1,8 @@
 """The one thread at a time that owns a model: loads it, then serves its jobs side by side.
 
-It knows neither what loading takes nor what answering means; both are given as functions. Each job
-is a generator that hands the thread back wherever its neighbours may go on, so that all of them
-share the steps of one engine. A job that is cancelled or fails ends alone.
+How the engine is loaded is given as a function. The engine answers a job as a generator that hands
+the thread back wherever its neighbours may go on, so that all of them share its steps. A job that
+is cancelled or fails ends alone.
 
 The thread lives as long as there are jobs. One that only waited would slow down all others that
 compute: OpenMP keeps workers for each thread that ever did, and lets them all sleep between two
@@ -15,21 +15,23 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from contextlib import closing
 
+from models.catalog.adapter import Adapter
+from models.catalog.model_key import ModelKey
+from models.engine.engine import Engine
+from models.engine.sequence import Finished
 from models.limits import MAX_QUEUED_REQUESTS
+from models.loading.device import memory_watched
 from models.schema import Request, Status, StatusEvent, TokenEvent, UserError
+from models.serving.backend import Event
 from models.serving.metrics import Metrics, Snapshot
+from models.serving.result import to_result
 
-Load = Callable[[Status], Any]
+Load = Callable[[Status], Engine]
 """Loads the engine; what it is given tells the person who waits, and raises where nobody does."""
-Answer = Callable[[Any, Request, threading.Event, float, Status], Iterator[Any]]
-"""Answers a request on the engine; stops soon after the event is set; the float is `load_s`.
-
-It yields None wherever another job may go on; the engine's `step` is called before it is resumed.
-"""
-
-_END = object()
+Events = Generator[Event | None, None, None]
+"""What comes of a job; None wherever another may go on before the engine's next `step`."""
 
 
 class _Cancelled(Exception):
@@ -37,18 +39,18 @@ class _Cancelled(Exception):
 
 
 class Job:
-    """A request on its way; `events` gives what comes of it."""
+    """A request on its way, with the adapter that it names; `events` gives what comes of it."""
 
-    def __init__(self, request: Request, alive: Callable[[], bool]):
-        self.request = request
+    def __init__(self, request: Request, adapter: Adapter | None, alive: Callable[[], bool]):
+        self.request, self.adapter = request, adapter
         self.queued_at = time.monotonic()
         self.wait_s = 0.0  # from being queued to being scheduled
         self.tokens = 0  # that came so far
         self.cancelled = threading.Event()
         self._alive = alive
-        self._events: queue.Queue[Any] = queue.Queue()
+        self._events: queue.Queue[Event | Exception | None] = queue.Queue()  # None is the end
 
-    def events(self, heartbeat_s: float) -> Iterator[Any]:
+    def events(self, heartbeat_s: float) -> Iterator[Event | None]:
         """The job's events; None whenever nothing came for `heartbeat_s` seconds.
 
         Closing the iterator cancels the job. What the answer raised is raised here.
@@ -62,9 +64,9 @@ class Job:
                         raise RuntimeError("the thread that owns the model has ended") from None
                     yield None
                     continue
-                if event is _END:
+                if event is None:
                     return
-                if isinstance(event, BaseException):
+                if isinstance(event, Exception):
                     raise event
                 yield event
         finally:
@@ -74,13 +76,13 @@ class Job:
         """Nobody wants more: the answer, a download among it, ends within a step."""
         self.cancelled.set()
 
-    def put(self, event: Any) -> None:
+    def put(self, event: Event | Exception) -> None:
         """Called by the owner of the model."""
         self._events.put(event)
 
     def end(self) -> None:
         """Called by the owner of the model when nothing more comes."""
-        self._events.put(_END)
+        self._events.put(None)
 
 
 class Scheduler:
@@ -88,23 +90,22 @@ class Scheduler:
 
     def __init__(
         self,
-        name: str,
-        precision: str,
+        key: ModelKey,
         load: Load,
-        answer: Answer,
+        out_of_memory: Callable[[], UserError],
         max_queued: int = MAX_QUEUED_REQUESTS,
     ):
-        self._name, self._precision = name, precision
-        self._load = load
-        self._answer = answer
+        """`out_of_memory` makes room and says what to do where the memory ends in an answer."""
+        self._key, self._name = key, key.checkpoint.name
+        self._load, self._out_of_memory = load, out_of_memory
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._max_queued = max_queued
         self._lock = threading.Lock()
         self._unfinished = 0
         self._closed = False
         self._thread: threading.Thread | None = None  # the one that serves, None where none has to
-        self._running: list[tuple[Job, Generator[Any, None, None]]] = []
-        self._engine: Any = None
+        self._running: list[tuple[Job, Events]] = []
+        self._engine: Engine | None = None
         self._metrics = Metrics()
         self.used_at = time.monotonic()
 
@@ -126,14 +127,14 @@ class Scheduler:
     def snapshot(self) -> Snapshot:
         """What an owner wants to know."""
         running = len(self._running)
-        features = getattr(self._engine, "features", None)
-        hits, misses = (features.hits, features.misses) if features else (0, 0)
+        engine = self._engine
+        hits, misses = (engine.features.hits, engine.features.misses) if engine else (0, 0)
         queued = max(self._unfinished - running, 0)
         return self._metrics.snapshot(
-            self._name, self._precision, queued, running, hits, hits + misses
+            self._name, self._key.precision, queued, running, hits, hits + misses
         )
 
-    def submit(self, request: Request) -> Job:
+    def submit(self, request: Request, adapter: Adapter | None = None) -> Job:
         """Queue a request; UserError where too many wait already."""
         with self._lock:
             if self._closed:
@@ -151,7 +152,7 @@ class Scheduler:
                 self._thread = thread
             self._unfinished += 1
             self.used_at = time.monotonic()
-            job = Job(request, thread.is_alive)
+            job = Job(request, adapter, thread.is_alive)
             self._jobs.put(job)
             return job
 
@@ -216,7 +217,7 @@ class Scheduler:
     def _serve_once(self) -> None:
         """Let jobs join, make a step, and let each go on until it waits."""
         # 1. Those that wait join while there is room, unless others have waited for them too long.
-        while not self._running or (self._engine.has_room and not self._engine.is_due):
+        while not self._running or self._may_join():
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
@@ -224,13 +225,17 @@ class Scheduler:
             self._running.append((job, self._events_of(job)))
             self._advance(*self._running[-1])
         # 2. All that wait get their next token.
-        if self._running:
+        if self._running and self._engine is not None:
             self._engine.step()
         # 3. Each takes it, and goes on until it waits for the others.
         for each in list(self._running):
             self._advance(*each)
 
-    def _events_of(self, job: Job) -> Generator[Any, None, None]:
+    def _may_join(self) -> bool:
+        engine = self._engine
+        return engine is not None and engine.has_room and not engine.is_due
+
+    def _events_of(self, job: Job) -> Events:
         """The events of a job, the load of the model among them where it is the first."""
 
         def status(event: StatusEvent) -> None:
@@ -246,10 +251,17 @@ class Scheduler:
         job.wait_s = started - job.queued_at
         if self._engine is None:
             self._engine = self._load(status)
+        engine = self._engine
         load_s = time.monotonic() - started
-        yield from self._answer(self._engine, job.request, job.cancelled, load_s, status)
+        answer = engine.answer(job.request, job.cancelled, status, job.adapter)
+        with memory_watched(self._out_of_memory), closing(answer) as events:
+            for event in events:
+                if isinstance(event, Finished):
+                    yield to_result(engine.loaded, job.request, event, load_s, job.wait_s)
+                else:
+                    yield event
 
-    def _advance(self, job: Job, events: Generator[Any, None, None]) -> None:
+    def _advance(self, job: Job, events: Events) -> None:
         """Let a job go on until it waits or ends; what it raises belongs to it alone."""
         try:
             for event in events:
@@ -268,9 +280,7 @@ class Scheduler:
             return
         self._end(job, events)
 
-    def _end(
-        self, job: Job, events: Generator[Any, None, None], error: Exception | None = None
-    ) -> None:
+    def _end(self, job: Job, events: Events, error: Exception | None = None) -> None:
         self._running.remove((job, events))
         events.close()
         self._metrics.record_end(error is not None, job.cancelled.is_set())

@@ -1,16 +1,19 @@
 """What a request must be like before it is worth a model: limits, and what a choice needs.
 
-This module looks at no model and asks no network.
+This module looks no name up, looks at no model and asks no network.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from PIL import Image
 
 from models import images
-from models.catalog import lookup, memory
+from models.catalog import memory
 from models.catalog.checkpoints import Checkpoint
-from models.hub import adapters, download
+from models.catalog.model_key import ModelKey
+from models.hub import download
 from models.limits import (
     MAX_BEAMS,
     MAX_DEADLINE_S,
@@ -32,16 +35,20 @@ _SLOWEST = {"cpu": (2e10, 5e9), "cuda": (1e12, 5e10)}
 _BYTES_PER_PARAMETER = max(other for _, other in memory.BYTES_PER_PARAMETER.values())
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What else can be chosen here: all checkpoints, and the precisions that can run."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    precisions: tuple[str, ...]
+
+
 def check(request: Request) -> None:
-    """UserError where a request cannot be answered."""
-    chosen = lookup.find(request.checkpoint)
-    lookup.check_precision(request.precision)
+    """UserError where a request cannot be answered, whatever it is that answers."""
     grammar.check(request.prompt)
     if not isinstance(request.image, Image.Image) or request.image.mode != "RGB":
         raise UserError("The picture is not RGB.", "Open it with models.images.open_image.")
     images.check_size(request.image)
-    if request.adapter is not None:
-        adapters.check_name(chosen.name, request.adapter)
     if request.deadline_s is not None and not 0 < request.deadline_s <= MAX_DEADLINE_S:
         raise UserError(
             f"The time limit is {request.deadline_s} s.",
@@ -63,14 +70,14 @@ def default_deadline_s(checkpoint: Checkpoint, decoding: Decoding, device_type: 
     return min(max(needed_s, MIN_DEFAULT_DEADLINE_S), MAX_DEADLINE_S)
 
 
-def gpu_seconds(request: Request, key: tuple[str, str]) -> int:
+def gpu_seconds(request: Request, key: ModelKey) -> int:
     """Seconds of ZeroGPU to ask for, at most MAX_GPU_SECONDS: a visitor has few a day.
 
-    `key` is checkpoint and precision. They include the load, as a worker may be new or may not have
-    the model yet; bitsandbytes unpacks weights at every step. The constants are generous guesses
-    for an H200 in eager mode, not measured; `spaces` multiplies the sum on slower GPUs.
+    They include the load, as a worker may be new or may not have the model yet; bitsandbytes
+    unpacks weights at every step. The constants are generous guesses for an H200 in eager mode,
+    not measured; `spaces` multiplies the sum on slower GPUs.
     """
-    chosen, precision = lookup.find(key[0]), key[1]
+    chosen, precision = key.checkpoint, key.precision
     billions = chosen.parameters / 1e9
     load = 5 + billions
     slower = {"nf4": 1.5, "int8": 2.5, "fp32": 2.0}.get(precision, 1.0)
@@ -81,15 +88,14 @@ def gpu_seconds(request: Request, key: tuple[str, str]) -> int:
     return min(MAX_GPU_SECONDS, round(needed))
 
 
-def gpu_size(checkpoint: str, precision: str, offered: tuple[str, ...]) -> str:
-    """The smallest ZeroGPU that holds a checkpoint; UserError naming a choice where none does."""
-    chosen = lookup.find(checkpoint)
-    needed = memory.estimate(chosen, precision, on_cpu=False).total
+def gpu_size(key: ModelKey, offer: Offer) -> str:
+    """The smallest ZeroGPU that holds a model; UserError naming a choice where none does."""
+    needed = memory.estimate(key.checkpoint, key.precision, on_cpu=False).total
     for size, room in memory.ZERO_GPU_BYTES.items():
         if needed <= room:
             return size
     most = max(memory.ZERO_GPU_BYTES.values())
-    raise too_little_memory(chosen, precision, offered, most, on_cpu=False)
+    raise too_little_memory(key, offer, most, on_cpu=False)
 
 
 def missing_download(
@@ -123,15 +129,11 @@ def missing_download(
     return f"{'; '.join(reasons)}. {remedy}."
 
 
-def too_little_memory(
-    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int, on_cpu: bool
-) -> UserError:
-    """What to say where a checkpoint does not fit into `room` bytes, and what would.
-
-    `offered` are the precisions that can run here.
-    """
+def too_little_memory(key: ModelKey, offer: Offer, room: int, on_cpu: bool) -> UserError:
+    """What to say where a model does not fit into `room` bytes, and what of the offer would."""
+    chosen, precision = key.checkpoint, key.precision
     needed = gigabytes(memory.estimate(chosen, precision, on_cpu).total)
-    fitting = named(smaller(chosen, precision, offered, room, on_cpu))
+    fitting = named(smaller(key, offer, room, on_cpu))
     return UserError(
         f"{chosen.name} in {memory.PRECISION_NAMES[precision]} needs {needed}; "
         f"this machine has {gigabytes(room)} free.",
@@ -139,18 +141,17 @@ def too_little_memory(
     )
 
 
-def smaller(
-    chosen: Checkpoint, precision: str, offered: tuple[str, ...], room: int, on_cpu: bool
-) -> tuple[str, ...]:
-    """What fits into `room` bytes instead: the checkpoint in a lighter precision, and the largest
-    smaller checkpoint, its own variant first; each where there is one.
+def smaller(key: ModelKey, offer: Offer, room: int, on_cpu: bool) -> tuple[str, ...]:
+    """What of the offer fits into `room` bytes instead: the checkpoint in a lighter precision, and
+    the largest smaller checkpoint, its own variant first; each where there is one.
     """
+    chosen, precision = key.checkpoint, key.precision
     needed = memory.estimate(chosen, precision, on_cpu).total
-    lighter = [(memory.estimate(chosen, each, on_cpu).total, each) for each in offered]
+    lighter = [(memory.estimate(chosen, each, on_cpu).total, each) for each in offer.precisions]
     lighter = [(size, each) for size, each in lighter if size <= room and size < needed]
     found = (max(lighter)[1],) if lighter else ()
     others = []
-    for each in lookup.checkpoints():
+    for each in offer.checkpoints:
         size = memory.estimate(each, precision, on_cpu).total
         if size <= room and size < needed and each != chosen:
             others.append((each.size == chosen.size, each.variant == chosen.variant, size, each))

@@ -20,16 +20,23 @@ from contextlib import suppress
 
 import torch
 
-from models.catalog import lookup, memory
+from models.catalog import memory
+from models.catalog.adapter import Adapter
 from models.catalog.memory import ZERO_GPU_BYTES
+from models.catalog.model_key import ModelKey
+from models.engine.engine import generate
+from models.engine.sequence import Finished
 from models.hub import adapters
 from models.loading.device import enable_zero_gpu_placement, memory_watched, zero_gpu
 from models.loading.loader import LoadedModel, Loader
-from models.loading.precision import precisions
 from models.schema import Request, Status, StatusEvent, UserError
 from models.serving.backend import Event
-from models.serving.model_pool import HEARTBEAT_S, Key
-from models.serving.validation import gpu_seconds, gpu_size, named, smaller
+from models.serving.model_pool import HEARTBEAT_S
+from models.serving.result import to_result
+from models.serving.validation import Offer, gpu_seconds, gpu_size, named, smaller
+
+Answer = Callable[[LoadedModel, Request, Adapter | None, threading.Event, float], Iterator[Event]]
+"""Answers a request on a model, until the event is set; the float is `load_s`."""
 
 
 class _Cancelled(Exception):
@@ -39,38 +46,37 @@ class _Cancelled(Exception):
 class ZeroGpu:
     """Models of this process by checkpoint and precision, and the functions that use a GPU."""
 
-    def __init__(
-        self,
-        loader: Loader,
-        answer: Callable[[LoadedModel, Request, threading.Event, float], Iterator[Event]],
-    ):
-        self._loader, self._answer = loader, answer
-        self._models: dict[Key, LoadedModel] = {}  # the least recently used first
+    def __init__(self, loader: Loader, offer: Offer, answer: Answer | None = None):
+        """`offer` is what an error may advise; `answer` stands for `answer_alone`."""
+        self._loader, self._offer, self._answer = loader, offer, answer or answer_alone
+        self._models: dict[ModelKey, LoadedModel] = {}  # the least recently used first
         # Held by threads of this process only: in a worker it may stay locked for ever.
         self._lock = threading.Lock()  # of the dictionary; never held for long
         self._load_lock = threading.Lock()  # held while a model is loaded
         # One function a size of GPU: the size belongs to the function, the duration to a call.
         self._on_gpu = {
-            size: zero_gpu(gpu_seconds, size)(self._function(capacity))
+            size: zero_gpu(_seconds, size)(self._function(capacity))
             for size, capacity in ZERO_GPU_BYTES.items()
         }
 
     @property
-    def loaded(self) -> tuple[Key, ...]:
+    def loaded(self) -> tuple[ModelKey, ...]:
         """The models that this process, or the worker that asks, has loaded; the least recently
         used first."""
         return tuple(self._models)
 
-    def answer(self, request: Request, key: Key) -> Iterator[Event]:
+    def answer(
+        self, request: Request, key: ModelKey, adapter: Adapter | None = None
+    ) -> Iterator[Event]:
         """The events of an answer; UserError where the model or the GPU cannot be had.
 
         Closing it ends a download, but no load. In the worker it cancels the answer at its next
         event; until then the closing waits.
         """
-        size = gpu_size(*key, precisions(self._loader.device))
-        yield from self.load(key, request.adapter)
+        size = gpu_size(key, self._offer)
+        yield from self.load(key, adapter)
         yield StatusEvent("Waiting for a GPU …")
-        events = self._on_gpu[size](request, key)
+        events = self._on_gpu[size](request, key, adapter)
         try:
             for event in events:
                 if isinstance(event, UserError):
@@ -89,14 +95,14 @@ class ZeroGpu:
         finally:
             events.close()
 
-    def load(self, key: Key, adapter: str | None = None) -> Iterator[StatusEvent]:
+    def load(self, key: ModelKey, adapter: Adapter | None = None) -> Iterator[StatusEvent]:
         """Load a model in this process, and fetch an adapter's files.
 
         A StatusEvent comes at least twice a second.
         """
         statuses: queue.SimpleQueue[StatusEvent | None] = queue.SimpleQueue()
         cancelled, done = threading.Event(), Future[None]()
-        event = StatusEvent(f"Loading {key[0]} …")
+        event = StatusEvent(f"Loading {key.checkpoint.name} …")
 
         def status(event: StatusEvent) -> None:
             if cancelled.is_set():
@@ -107,9 +113,9 @@ class ZeroGpu:
             try:
                 enable_zero_gpu_placement()
                 if adapter is not None:
-                    adapters.fetch(key[0], adapter, status)
+                    adapters.fetch(adapter, status)
                 if key not in self._models:
-                    self._loader.fetch(key[0], status)
+                    self._loader.fetch(key.checkpoint, status)
                     with self._load_lock:
                         self._load(key, status)
                 done.set_result(None)
@@ -122,7 +128,7 @@ class ZeroGpu:
                 self._models[key] = self._models.pop(key)
                 if adapter is None:
                     return
-        threading.Thread(target=load, name=f"load-{key[0]}", daemon=True).start()
+        threading.Thread(target=load, name=f"load-{key.checkpoint.name}", daemon=True).start()
         try:
             while not done.done():
                 with suppress(queue.Empty):
@@ -136,7 +142,7 @@ class ZeroGpu:
         """Evict all models of this process; workers end with it."""
         self._models.clear()
 
-    def _load(self, key: Key, status: Status) -> None:
+    def _load(self, key: ModelKey, status: Status) -> None:
         """Load a model in this process.
 
         A new worker moves all models of this process onto its GPU, so together they fit the smaller
@@ -146,11 +152,11 @@ class ZeroGpu:
             if key in self._models:
                 return
             self._evict_for(key, ZERO_GPU_BYTES["large"])
-        loaded = self._loader.load(*key, status)
+        loaded = self._loader.load(key, status)
         with self._lock:
             self._models[key] = loaded
 
-    def _evict_for(self, key: Key, capacity: int) -> None:
+    def _evict_for(self, key: ModelKey, capacity: int) -> None:
         """Evict models, the least recently used first, until `key` fits into `capacity` bytes."""
         needed = _bytes(key)
         while self._models and sum(map(_bytes, self._models)) + needed > capacity:
@@ -158,21 +164,23 @@ class ZeroGpu:
 
     def _function(
         self, capacity: int
-    ) -> Callable[[Request, Key], Generator[Event | UserError, None, None]]:
+    ) -> Callable[[Request, ModelKey, Adapter | None], Generator[Event | UserError, None, None]]:
         """A new function to be run in workers, whose GPUs hold `capacity` bytes.
 
         A UserError is an event there: raised, it would reach this process as a nameless error, and
         `spaces` would give up the worker.
         """
 
-        def answer_on_gpu(request: Request, key: Key) -> Generator[Event | UserError, None, None]:
+        def answer_on_gpu(
+            request: Request, key: ModelKey, adapter: Adapter | None
+        ) -> Generator[Event | UserError, None, None]:
             cancelled = threading.Event()
             try:
-                with memory_watched(lambda: _out_of_memory(key)):
+                with memory_watched(lambda: self._out_of_memory(key)):
                     started = time.monotonic()
                     loaded = self._load_in_worker(key, capacity)
                     load_s = time.monotonic() - started
-                    yield from self._answer(loaded, request, cancelled, load_s)
+                    yield from self._answer(loaded, request, adapter, cancelled, load_s)
             except UserError as error:
                 yield error
             finally:
@@ -180,26 +188,44 @@ class ZeroGpu:
 
         return answer_on_gpu
 
-    def _load_in_worker(self, key: Key, capacity: int) -> LoadedModel:
+    def _load_in_worker(self, key: ModelKey, capacity: int) -> LoadedModel:
         """The model, loaded where this worker has not yet; what it then holds fits its GPU."""
         loaded = self._models.pop(key, None)
         if loaded is None:
             self._evict_for(key, capacity)
             gc.collect()  # modules refer to each other in circles
             torch.cuda.empty_cache()
-            loaded = self._loader.load(*key)
+            loaded = self._loader.load(key)
         self._models[key] = loaded
         return loaded
 
-
-def _out_of_memory(key: Key) -> UserError:
-    room = _bytes(key) - 1
-    fitting = smaller(lookup.find(key[0]), key[1], ("nf4", "int8"), room, on_cpu=False)
-    return UserError(
-        f"The GPU's memory ran out with {key[0]} in {key[1]}.",
-        f"Choose {named(fitting) or 'fewer tokens'}.",
-    )
+    def _out_of_memory(self, key: ModelKey) -> UserError:
+        offer = Offer(self._offer.checkpoints, ("nf4", "int8"))
+        fitting = smaller(key, offer, _bytes(key) - 1, on_cpu=False)
+        return UserError(
+            f"The GPU's memory ran out with {key}.", f"Choose {named(fitting) or 'fewer tokens'}."
+        )
 
 
-def _bytes(key: Key) -> int:
-    return memory.estimate(lookup.find(key[0]), key[1], on_cpu=False).total
+def answer_alone(
+    loaded: LoadedModel,
+    request: Request,
+    adapter: Adapter | None,
+    cancelled: threading.Event,
+    load_s: float,
+) -> Iterator[Event]:
+    """Answer a request on an engine of its own."""
+    for event in generate(loaded, request, cancelled, adapter):
+        if isinstance(event, Finished):
+            yield to_result(loaded, request, event, load_s)
+        else:
+            yield event
+
+
+def _seconds(request: Request, key: ModelKey, adapter: Adapter | None) -> int:
+    """As `gpu_seconds`, of all that a worker gets."""
+    return gpu_seconds(request, key)
+
+
+def _bytes(key: ModelKey) -> int:
+    return memory.estimate(key.checkpoint, key.precision, on_cpu=False).total

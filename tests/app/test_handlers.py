@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from app import WAITING_AT_MOST, create_app
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import NANO
 from models.images import OpenedImage
 from models.schema import (
     Box,
@@ -44,9 +45,14 @@ from ui.pictures import (
 from ui.runs import PENDING_AT_MOST, Runs
 from ui.wiring import ANSWERS_LET_IN
 
+CATALOG = Catalog()
+
 
 class Nowhere:
     """A backend whose real sizes are all missing; it is never asked for an answer."""
+
+    def __init__(self, catalog: Catalog = CATALOG):
+        self.catalog = catalog
 
     def missing(self, checkpoint: str, precision: str = "auto") -> str | None:
         if precision == "fp32":
@@ -128,18 +134,18 @@ def test_a_box_needs_an_area():
 
 
 def test_every_checkpoint_can_be_chosen_and_nothing_else():
-    for checkpoint in lookup.checkpoints():
+    for checkpoint in CATALOG.checkpoints:
         triple = (checkpoint.size, checkpoint.variant, checkpoint.resolution)
-        assert choices.find_checkpoint(*triple) is checkpoint
-        assert choices.settle(*triple).checkpoint is checkpoint
+        assert choices.find_checkpoint(CATALOG, *triple) is checkpoint
+        assert choices.settle(CATALOG, *triple).checkpoint is checkpoint
     with pytest.raises(UserError, match="mix at 448 px"):
-        choices.find_checkpoint("3B", "mix", "896")
+        choices.find_checkpoint(CATALOG, "3B", "mix", "896")
 
 
 def test_a_wish_settles_on_the_nearest_checkpoint_that_exists():
-    assert choices.settle("28B", "ft-docci", "448").checkpoint.name == "28b-mix-448"
-    assert choices.settle("3B", "ft-docci", "224").checkpoint.name == "3b-ft-docci-448"
-    assert choices.settle("nano", "pt", "896").checkpoint.name == "nano-448"
+    assert choices.settle(CATALOG, "28B", "ft-docci", "448").checkpoint.name == "28b-mix-448"
+    assert choices.settle(CATALOG, "3B", "ft-docci", "224").checkpoint.name == "3b-ft-docci-448"
+    assert choices.settle(CATALOG, "nano", "pt", "896").checkpoint.name == "nano-448"
 
 
 def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
@@ -207,16 +213,16 @@ def test_what_differs_from_the_defaults_is_shown_and_can_be_taken_back(handlers)
 
 
 def test_what_does_not_exist_is_never_asked_for_nor_offered(handlers):
-    exist = {(each.size, each.variant, each.resolution) for each in lookup.checkpoints()}
+    exist = {(each.size, each.variant, each.resolution) for each in CATALOG.checkpoints}
     variants = ("mix", "pt", "ft-docci")
-    every = set(itertools.product(lookup.sizes(), variants, (224, 448, 896)))
+    every = set(itertools.product(CATALOG.sizes(), variants, (224, 448, 896)))
     for size, variant, resolution in every - exist:
         with pytest.raises(UserError, match="does not exist"):
-            choices.find_checkpoint(size, variant, resolution)
-        settled = choices.settle(size, variant, resolution).checkpoint
+            choices.find_checkpoint(CATALOG, size, variant, resolution)
+        settled = choices.settle(CATALOG, size, variant, resolution).checkpoint
         assert (settled.size, settled.variant, settled.resolution) in exist
     for size, variant, _ in exist:
-        offered = choices.settle(size, variant, 224)
+        offered = choices.settle(CATALOG, size, variant, 224)
         assert {(size, value) for _, value in offered.variants} == {
             (s, v) for s, v, _ in exist if s == size
         }
@@ -450,9 +456,9 @@ def test_controls_skip_the_queue_and_answers_do_not():
     assert PENDING_AT_MOST < ANSWERS_LET_IN < WAITING_AT_MOST
 
 
-def test_nano_of_any_name_has_its_note(handlers, monkeypatch):
-    own = dataclasses.replace(lookup.find("nano-224"), name="mine", variant="mine")
-    monkeypatch.setattr(lookup, "checkpoints", lambda: (own,))
+def test_nano_of_any_name_has_its_note(monkeypatch):
+    own = dataclasses.replace(NANO, name="mine", variant="mine")
+    handlers = Handlers(Nowhere(Catalog(checkpoints=(own,))), ())
     monkeypatch.setattr(Nowhere, "missing", lambda *_: None)
     monkeypatch.setattr(Nowhere, "notice", lambda self, checkpoint: None)
     assert "drawn scenes" in handlers.model.notice("mine")

@@ -57,6 +57,13 @@ def test_a_taken_port_is_one_sentence_before_anything_is_loaded(monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_bad_entry_of_the_environment_is_one_sentence(monkeypatch):
+    said = refused_start(monkeypatch, PALIGEMMA_DEFAULT="nano-1000")
+    assert said.startswith("PALIGEMMA_DEFAULT has a bad entry, 'nano-1000': ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.slow
 def test_libraries_say_nothing_of_themselves(tmp_path):
     with app_process(tmp_path) as app:
         assert httpx.get(app.url, timeout=60).status_code == 200

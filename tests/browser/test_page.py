@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from models.catalog.catalog import Catalog
 from tests.browser.visitor import SOMETHING, example_of, expect_answered, pick, run, upload
 from ui.examples import read_examples
 
@@ -64,7 +65,7 @@ def test_closing_the_page_stops_the_work(page, page_backend, scene_png):
 
 
 def test_an_example_fills_the_page_and_runs_with_one_click(page):
-    index, example = 0, read_examples()[0]
+    index, example = 0, read_examples(Catalog())[0]
     page.get_by_role("button", name="Decoding").click()
     temperature = page.get_by_label(re.compile("number input for Temperature")).first
     temperature.fill("1.5")
@@ -79,7 +80,7 @@ def test_an_example_fills_the_page_and_runs_with_one_click(page):
 
 def test_an_example_with_an_adapter_is_answered_with_it_and_says_so(page):
     """And the next one, which has none, is not."""
-    examples = read_examples()
+    examples = read_examples(Catalog())
     index = next(i for i, each in enumerate(examples) if each.adapter)
     page.locator(f"#example-{index}").click()
     settings = page.locator("#settings")
@@ -96,7 +97,7 @@ def test_an_example_with_an_adapter_is_answered_with_it_and_says_so(page):
 
 
 def test_the_last_of_two_examples_wins(page, page_backend):
-    examples = read_examples()
+    examples = read_examples(Catalog())
     first, last = (
         next(index for index, each in enumerate(examples) if each.prompt == prompt)
         for prompt in ("cap en", "ocr")
@@ -171,10 +172,11 @@ def test_the_whole_screen_of_the_picture_is_covered_by_nothing(page, scene_png):
 
 
 def test_examples_that_cannot_be_answered_here_are_not_offered(page, page_backend):
+    examples = read_examples(Catalog())
     offered = [
-        each.title for each in read_examples() if page_backend.missing(each.checkpoint.name) is None
+        each.title for each in examples if page_backend.missing(each.checkpoint.name) is None
     ]
-    assert 0 < len(offered) < len(read_examples())
+    assert 0 < len(offered) < len(examples)
     expect(page.locator("#examples button")).to_have_text(offered)
 
 

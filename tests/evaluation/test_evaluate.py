@@ -27,6 +27,7 @@ from evaluation.nano.evaluate import (
 )
 from evaluation.nano.score import SceneAnswer, finder, score
 from evaluation.report import tables
+from models.catalog.catalog import Catalog
 from models.masks.codec import MaskCodec, crop
 from models.prompts.tokens import encode_codes
 from training.nano.scenes.scene import HELD_OUT, draw
@@ -215,13 +216,13 @@ def test_precisions_stand_side_by_side():
     assert cells[2:] == [["ocr", "exact", "0.750", "0.500", "7"]]
 
 
-def refuse():
+def refuse(catalog):
     raise AssertionError("asked again")
 
 
 def test_scores_are_of_what_is_served_and_a_second_run_asks_nothing(tmp_path):
     """The texts are those of a request to the backend; a folder is read as the nano it is."""
-    with opened("nano-224", "fp32", tmp_path / "work") as answerer:
+    with opened(Catalog(), "nano-224", "fp32", tmp_path / "work") as answerer:
         first = evaluate(answerer, 2, shares=MAIN_SHARES)
     assert (first["checkpoint"], first["resolution"], first["dtype"]) == (
         "nano-224",
@@ -230,12 +231,12 @@ def test_scores_are_of_what_is_served_and_a_second_run_asks_nothing(tmp_path):
     )
     assert first["prompts"] >= 12
     assert values(first)["answer", "accuracy"] > 0.5
-    with opened("nano-224", "fp32", tmp_path / "work", open_backend=refuse) as answerer:
+    with opened(Catalog(), "nano-224", "fp32", tmp_path / "work", open_backend=refuse) as answerer:
         again = evaluate(answerer, 2, shares=MAIN_SHARES)
     assert json.dumps(again) == json.dumps(first)
     tuned = tmp_path / "tuned"
     shutil.copytree(NANO, tuned)
-    with opened(str(tuned), "fp32", tmp_path / "work", open_backend=refuse) as answerer:
+    with opened(Catalog(), str(tuned), "fp32", tmp_path / "work", open_backend=refuse) as answerer:
         assert evaluate(answerer, 2, shares=MAIN_SHARES)["rows"] == first["rows"]
 
 

@@ -7,14 +7,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from evaluation.speed import limits
-from models.catalog.lookup import find
+from models.catalog.checkpoints import NANO
 from models.engine.inputs import pixel_values
 from models.layers.decoder import Decoder
 from models.layers.vision import VisionTower
 from models.loading.loader import read_model
 from training.nano.scenes.scene import HELD_OUT, draw
-
-NANO = find("nano-224")
 
 
 @torch.no_grad()

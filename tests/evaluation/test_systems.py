@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,14 @@ from data.items import Item
 from evaluation.compare import item_answers
 from evaluation.compare.comparison import answered
 from evaluation.compare.systems import System, parse, resolved
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
 from models.hub import adapters
-from models.loading.loader import Loader
 from models.prompts.tokens import parse_detections
 from models.schema import UserError
+from tests.choosing import load
 
 NANO = "nano-224"
+CATALOG = Catalog()
 PICTURES = Path(__file__).parents[2] / "examples"
 EXAMPLES = {
     each["image"]: each for each in json.loads((PICTURES / "examples.json").read_text("utf-8"))
@@ -35,14 +35,14 @@ def item(picture: str) -> Item:
     return Item(PICTURES / picture, each["prompt"], each["answer"], (each["answer"],))
 
 
-def refuse():
+def refuse(catalog):
     raise AssertionError("asked again")
 
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory) -> Path:
     """The folder of an adapter of nano that changes what it says."""
-    model = Loader().load(NANO, "fp32").model
+    model = load().model
     torch.manual_seed(0)
     config = LoraConfig(
         r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False
@@ -85,21 +85,19 @@ def test_what_is_no_system_is_refused(text):
     ],
 )
 def test_a_part_that_does_not_exist_is_named(text, words):
-    before = dict(os.environ)
-    with pytest.raises(UserError, match=words), resolved(parse(text)):
-        pass
-    assert dict(os.environ) == before
+    with pytest.raises(UserError, match=words):
+        resolved(parse(text), CATALOG)
 
 
-def test_folders_are_known_while_they_are_asked(tmp_path, adapter, nano_checkpoint):
+def test_folders_are_in_the_catalog_of_their_system(tmp_path, adapter, nano_checkpoint):
     tuned = tmp_path / "tuned"
     shutil.copytree(nano_checkpoint, tuned)
-    with resolved(parse(f"{tuned}=nano-224+{adapter}@bf16")) as system:
-        assert system.checkpoint.path == tuned
-        assert (system.checkpoint.name, system.adapter) == ("tuned", adapter.parent.name)
-        assert system.precision == "bf16"
-        assert adapter.parent.name in adapters.names("tuned")
-    assert "tuned" not in [each.name for each in lookup.checkpoints()]
+    system = resolved(parse(f"{tuned}=nano-224+{adapter}@bf16"), CATALOG)
+    assert system.checkpoint.path == tuned
+    assert (system.checkpoint.name, system.adapter.name) == ("tuned", adapter.parent.name)
+    assert system.precision == "bf16"
+    assert system.catalog.find("tuned") == system.checkpoint
+    assert system.adapter in system.catalog.adapters_of(system.checkpoint)
 
 
 def test_an_adapter_is_not_taken_for_another_of_its_name(tmp_path, adapter, nano_checkpoint):
@@ -107,22 +105,22 @@ def test_an_adapter_is_not_taken_for_another_of_its_name(tmp_path, adapter, nano
     shutil.copytree(nano_checkpoint, tuned)
     name = adapter.parent.name
     shutil.copytree(adapter, tuned / "adapters" / name)
-    with resolved(parse(f"{tuned}=nano-224+{adapter}")) as system:
-        assert system.adapter == f"{name}-own"
-        assert adapters.fetch("tuned", system.adapter) == adapter
-    with resolved(parse(f"{tuned}=nano-224+{name}")) as system:
-        assert adapters.fetch("tuned", system.adapter) == tuned / "adapters" / name
+    own = resolved(parse(f"{tuned}=nano-224+{adapter}"), CATALOG).adapter
+    assert own.name == f"{name}-own"
+    assert adapters.fetch(own) == adapter
+    shipped = resolved(parse(f"{tuned}=nano-224+{name}"), CATALOG).adapter
+    assert adapters.fetch(shipped) == tuned / "adapters" / name
 
 
 def test_answers_come_in_the_order_of_the_items_and_are_kept(tmp_path):
     items = [item(each) for each in ("read.png", "count.png", "detect.png")]
     items = [items[0], items[1], items[0], items[2]]
-    first = answered(parse(NANO), items, tmp_path)
+    first = answered(parse(NANO), items, CATALOG, tmp_path)
     assert [each.answer.text for each in first.answers] == [each.suffix for each in items]
     assert all(each.answer.finished for each in first.answers)
     assert (first.answers[0].width, first.answers[0].height) == items[0].open().size
     assert (first.precision, first.dtype) == ("fp32", "float32") or first.device == "cuda"
-    again = answered(parse(NANO), items, tmp_path, open_backend=refuse)
+    again = answered(parse(NANO), items, CATALOG, tmp_path, open_backend=refuse)
     assert again.answers == first.answers
 
 
@@ -131,30 +129,31 @@ def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
     items = [item("read.png"), item("count.png")]
     broken = replace(items[1], picture=tmp_path / "none.png")
     with pytest.raises(UserError, match="none"):
-        answered(parse(NANO), [items[0], broken], tmp_path / "work")
+        answered(parse(NANO), [items[0], broken], CATALOG, tmp_path / "work")
     assert len(list((tmp_path / "work").glob("*.json"))) == 1
-    found = answered(parse(NANO), items[:1], tmp_path / "work", open_backend=refuse)
+    found = answered(parse(NANO), items[:1], CATALOG, tmp_path / "work", open_backend=refuse)
     assert found.answers[0].answer.text == items[0].suffix
 
 
 def test_other_adapters_precisions_and_lengths_are_asked_anew(tmp_path, adapter):
     items = [item("count.png")]
-    answered(parse(NANO), items, tmp_path)
+    answered(parse(NANO), items, CATALOG, tmp_path)
     for text, length in ((f"{NANO}+{adapter}", None), (f"{NANO}@bf16", None), (NANO, 1)):
         with pytest.raises(AssertionError, match="asked again"):
-            answered(parse(text), items, tmp_path, length, refuse)
+            answered(parse(text), items, CATALOG, tmp_path, length, refuse)
 
 
 def test_an_adapter_answers_for_itself(adapter):
     items = [item("caption.png")]
-    plain = answered(parse(NANO), items).answers[0].answer
-    with_adapter = answered(parse(f"{NANO}+{adapter}"), items, max_new_tokens=4).answers[0].answer
+    plain = answered(parse(NANO), items, CATALOG).answers[0].answer
+    adapted = answered(parse(f"{NANO}+{adapter}"), items, CATALOG, max_new_tokens=4)
+    with_adapter = adapted.answers[0].answer
     assert not plain.text.startswith(with_adapter.text)
     assert not with_adapter.finished
 
 
 def test_objects_have_the_scores_of_their_tokens(tmp_path):
-    found = answered(parse(NANO), [item("detect.png"), item("segment.png")], tmp_path)
+    found = answered(parse(NANO), [item("detect.png"), item("segment.png")], CATALOG, tmp_path)
     for each, count, has_mask in zip(found.answers, (2, 1), (False, True), strict=True):
         objects = each.objects(found.codec)
         assert each.parsed()[1] == 0

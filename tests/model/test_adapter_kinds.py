@@ -16,10 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.catalog import lookup
-from models.engine.engine import Engine, generate
+from models.engine.engine import Engine
 from models.engine.inputs import prepare
-from models.loading.loader import Loader
+from tests.choosing import adapter_of, answer, load, nano_in
 
 NANO = "nano-224"
 PROMPT = "describe en"
@@ -83,17 +82,10 @@ def root(tmp_path_factory, nano_checkpoint) -> Path:
     return root
 
 
-@pytest.fixture(autouse=True)
-def catalog_with_adapters(root, monkeypatch):
-    nano = dataclasses.replace(lookup.find(NANO), path=root)
-    others = (each for each in lookup.BUILT_IN if each.name != NANO)
-    monkeypatch.setattr(lookup, "BUILT_IN", (nano, *others))
-
-
 @pytest.fixture(scope="module")
-def loaded():
+def loaded(root):
     """The model of the engine, on which all kinds come and go."""
-    return Loader(torch.device("cpu")).load(NANO, "fp32")
+    return load(checkpoint=nano_in(root))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +97,7 @@ def make(root, nano_checkpoint, picture) -> Callable[[str], list[int]]:
 
     def make(name: str) -> list[int]:
         if name not in made:
-            kind, alone = KINDS[name], Loader(torch.device("cpu")).load(NANO, "fp32")
+            kind, alone = KINDS[name], load()
             torch.manual_seed(list(KINDS).index(name))
             defaults = {"r": 4, "lora_alpha": 64, "target_modules": QV}
             config = LoraConfig(**{**defaults, **kind.options}, init_lora_weights=False)
@@ -157,9 +149,9 @@ def test_an_adapter_answers_as_with_peft_alone(name, make, loaded, base_tokens, 
     expected = make(name)
     assert expected != base_tokens
     request = dataclasses.replace(ask(PROMPT, tokens=TOKENS), adapter=name)
-    found = _ids(generate(loaded, request))
+    found = _ids(answer(loaded, request))
     assert found == expected[: len(found)]
-    plain = _ids(generate(loaded, dataclasses.replace(request, adapter=None)))
+    plain = _ids(answer(loaded, dataclasses.replace(request, adapter=None)))
     assert plain == base_tokens[: len(plain)]
 
 
@@ -172,7 +164,9 @@ def test_all_kinds_answer_side_by_side(make, loaded, base_tokens, ask):
         chosen = [*names[start : start + 5], None]
         answers = [
             engine.answer(
-                dataclasses.replace(ask(PROMPT, tokens=TOKENS), adapter=name), threading.Event()
+                dataclasses.replace(ask(PROMPT, tokens=TOKENS), adapter=name),
+                threading.Event(),
+                adapter=adapter_of(loaded, name),
             )
             for name in chosen
         ]

@@ -14,11 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.catalog import lookup
-from models.engine.engine import generate
+from models.catalog.adapter import ANNOUNCED
+from models.catalog.catalog import Catalog
 from models.hub import adapter_config, adapters
-from models.loading.loader import Loader
 from models.schema import UserError
+from tests.choosing import answer, load, nano_in, select
 
 NANO = "nano-224"
 QV = ["q_proj", "v_proj"]
@@ -36,16 +36,9 @@ def root(tmp_path_factory, nano_checkpoint) -> Path:
     return root
 
 
-@pytest.fixture(autouse=True)
-def catalog_with_adapters(root, monkeypatch):
-    nano = dataclasses.replace(lookup.find(NANO), path=root)
-    others = (each for each in lookup.BUILT_IN if each.name != NANO)
-    monkeypatch.setattr(lookup, "BUILT_IN", (nano, *others))
-
-
 @pytest.fixture(scope="module")
-def loaded():
-    return Loader(torch.device("cpu")).load(NANO, "fp32")
+def loaded(root):
+    return load(checkpoint=nano_in(root))
 
 
 def save(config, folder: Path) -> None:
@@ -53,9 +46,7 @@ def save(config, folder: Path) -> None:
     from peft import get_peft_model
 
     torch.manual_seed(0)
-    get_peft_model(Loader(torch.device("cpu")).load(NANO, "fp32").model, config).save_pretrained(
-        folder
-    )
+    get_peft_model(load().model, config).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +148,7 @@ def test_what_peft_saves_and_cannot_be_used_is_refused(kind, root, loaded):
     save(make(), root / "adapters" / kind)
     before = parameters(loaded.model)
     with pytest.raises(UserError, match=words) as caught:
-        adapters.select(loaded.model, NANO, kind)
+        select(loaded, kind)
     assert "ignore_mismatched_sizes" not in str(caught.value)
     assert parameters(loaded.model) == before
 
@@ -199,7 +190,7 @@ def test_weights_that_cannot_be_used_are_refused(change, words, write, loaded):
     name = write(change=change)
     before = parameters(loaded.model)
     with pytest.raises(UserError, match=words):
-        adapters.select(loaded.model, NANO, name)
+        select(loaded, name)
     assert parameters(loaded.model) == before
 
 
@@ -209,43 +200,43 @@ def test_weights_in_several_files_are_refused(write, root, loaded):
     index = folder / f"{adapter_config.WEIGHTS}.index.json"
     index.write_text("{}")
     with pytest.raises(UserError, match="several files"):
-        adapters.select(loaded.model, NANO, "copy")
+        select(loaded, "copy")
     index.unlink()
 
 
 def test_a_configuration_may_begin_with_a_mark(write, root, loaded):
     path = root / "adapters" / write() / adapter_config.CONFIG
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert adapters.select(loaded.model, NANO, "copy").is_new
+    assert select(loaded, "copy").is_new
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, "float8_e4m3fn"])
 def test_weights_may_be_in_other_formats(dtype, write, loaded):
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     name = write(change=lambda all: {key: each.to(dtype) for key, each in all.items()})
-    adapters.select(loaded.model, NANO, name)
+    select(loaded, name)
     layer = loaded.model.model.language_model.layers[0].self_attn.q_proj
     (inside,) = layer.lora_A.values()
     assert inside.weight.dtype == torch.float32 and inside.weight.abs().sum() > 0
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "nf4"])
-def test_an_adapter_that_was_evicted_leaves_the_model_as_it_was(precision, write):
+def test_an_adapter_that_was_evicted_leaves_the_model_as_it_was(precision, root, write):
     name = write(target_modules=QV)
-    model = Loader(torch.device("cpu")).load(NANO, precision).model
-    before = parameters(model)
-    adapters.select(model, NANO, name)
-    assert parameters(model) != before
-    adapters.evict(model, name)
-    assert parameters(model) == before
+    loaded = load(precision, nano_in(root))
+    before = parameters(loaded.model)
+    select(loaded, name)
+    assert parameters(loaded.model) != before
+    adapters.evict(loaded.model, name)
+    assert parameters(loaded.model) == before
 
 
 def test_those_that_made_room_are_named(write, loaded, monkeypatch):
     monkeypatch.setattr(adapters, "MOST_RESIDENT", 2)
     first, second, third = (write(name) for name in ("one", "two", "three"))
     for name in (first, second, first):
-        assert adapters.select(loaded.model, NANO, name).evicted == ()
-    assert adapters.select(loaded.model, NANO, third).evicted == (second,)
+        assert select(loaded, name).evicted == ()
+    assert select(loaded, third).evicted == (second,)
     assert adapters.loaded(loaded.model) == (first, third)
 
 
@@ -255,9 +246,9 @@ def test_those_that_made_room_are_named(write, loaded, monkeypatch):
 )
 def test_a_folder_may_have_any_name(name, write, loaded):
     write(name)
-    shown = next(each for each in adapters.names(NANO) if each in (name, "Füße"))
-    adapters.check_name(NANO, shown)
-    assert adapters.select(loaded.model, NANO, shown).is_new
+    offered = [each.name for each in Catalog().adapters_of(loaded.checkpoint)]
+    shown = next(each for each in offered if each in (name, "Füße"))
+    assert select(loaded, shown).is_new
     assert adapters.loaded(loaded.model) == (shown,)
 
 
@@ -278,17 +269,17 @@ def test_a_folder_may_have_any_name(name, write, loaded):
 def test_an_adapter_of_another_base_is_told(base, is_told, write, loaded, ask):
     name = write(base_model_name_or_path=base)
     for _ in range(2):  # not only when it is loaded
-        notice = adapters.select(loaded.model, NANO, name).notice
+        notice = select(loaded, name).notice
         assert bool(notice) == is_told
-    *_, end = generate(loaded, dataclasses.replace(ask("caption en", tokens=1), adapter=name))
+    *_, end = answer(loaded, dataclasses.replace(ask("caption en", tokens=1), adapter=name))
     assert end.notes == ((notice,) if is_told else ())
     if is_told:
         assert base in notice and NANO in notice
 
 
 def test_the_announced_adapter_counts_as_googles():
-    checkpoint = lookup.find("3b-pt-448")
-    name = adapters.ANNOUNCED.name
+    checkpoint = Catalog().find("3b-pt-448")
+    name = ANNOUNCED.name
     assert adapters.notice(name, "gv-hf/paligemma2-3b-pt-448", checkpoint) is None
     assert "224" in adapters.notice(name, "google/paligemma2-3b-pt-224", checkpoint)
 
@@ -304,5 +295,5 @@ def test_the_announced_adapter_counts_as_googles():
 )
 def test_a_value_that_is_wrong_is_shown_as_it_is_written(change, words, write, loaded):
     with pytest.raises(UserError, match=words) as caught:
-        adapters.select(loaded.model, NANO, write(**change))
+        select(loaded, write(**change))
     assert len(str(caught.value)) < 250

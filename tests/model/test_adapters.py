@@ -12,15 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evaluation.load import interleave
-from models.catalog import deployment, lookup
-from models.catalog.deployment import Deployment
+from models.catalog.catalog import Catalog
 from models.engine.engine import generate
 from models.engine.inputs import prepare
 from models.hub import adapter_config, adapters
-from models.loading.loader import Loader
 from models.schema import UserError
+from tests.choosing import adapter_of, answer, load, nano_in, select
 
-NANO = "nano-224"
 TARGETS = ["q_proj", "v_proj"]  # of the text model and of the tower
 
 
@@ -35,17 +33,10 @@ def folder(tmp_path_factory, nano_checkpoint) -> Path:
             (root / each.name).symlink_to(each)
     for seed, name in enumerate(("first", "second")):
         torch.manual_seed(seed)
-        model = Loader().load(NANO, "fp32").model
+        model = load().model
         config = LoraConfig(r=4, lora_alpha=64, target_modules=TARGETS, init_lora_weights=False)
         get_peft_model(model, config).save_pretrained(root / "adapters" / name)
     return root
-
-
-@pytest.fixture(autouse=True)
-def catalog_with_adapters(folder, monkeypatch):
-    nano = dataclasses.replace(lookup.find(NANO), path=folder)
-    others = (each for each in lookup.BUILT_IN if each.name != NANO)
-    monkeypatch.setattr(lookup, "BUILT_IN", (nano, *others))
 
 
 @pytest.fixture
@@ -59,8 +50,8 @@ def broken(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "nf4", "int8"])
-def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, picture):
-    loaded = Loader(torch.device("cpu")).load(NANO, precision)
+def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, folder, picture):
+    loaded = load(precision, nano_in(folder))
     inputs = prepare(loaded, picture, "caption en")
 
     @torch.inference_mode()
@@ -69,9 +60,9 @@ def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, pi
 
     before = logits()
     for name in ("first", "second"):
-        adapters.select(loaded.model, NANO, name)
+        select(loaded, name)
         assert not torch.equal(logits(), before)
-    adapters.select(loaded.model, NANO, None)
+    select(loaded, None)
     assert torch.equal(logits(), before)
 
 
@@ -83,16 +74,16 @@ def test_an_adapter_on_every_layer_answers_as_in_transformers(precision, folder,
 
     everywhere = folder / "adapters" / "everywhere"
     torch.manual_seed(2)
-    base = Loader().load(NANO, "fp32").model
+    base = load().model
     names = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj out_proj fc1 fc2".split()
     config = LoraConfig(r=4, lora_alpha=16, target_modules=names, init_lora_weights=False)
     get_peft_model(base, config).save_pretrained(everywhere)
     try:
-        loaded = Loader(torch.device("cpu")).load(NANO, precision)
+        loaded = load(precision, nano_in(folder))
         request = ask("describe en", tokens=12)
-        without = [each.token_id for each in list(generate(loaded, request))[:-1]]
+        without = [each.token_id for each in list(answer(loaded, request))[:-1]]
         request = dataclasses.replace(request, adapter="everywhere")
-        *tokens, _ = generate(loaded, request)
+        *tokens, _ = answer(loaded, request)
     finally:
         shutil.rmtree(everywhere)
     inputs = prepare(loaded, request.image, request.prompt)
@@ -105,9 +96,9 @@ def test_an_adapter_on_every_layer_answers_as_in_transformers(precision, folder,
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(folder):
     """A nano of this module's own: adapters change it."""
-    return Loader().load(NANO, "fp32")
+    return load(checkpoint=nano_in(folder))
 
 
 @pytest.fixture
@@ -134,23 +125,32 @@ def rewrite(folder: Path, change) -> None:
     save_file(weights, path)
 
 
-def test_adapters_are_listed_by_checkpoint():
-    assert adapters.names(NANO) == ("first", "second")
-    assert adapters.names("3b-pt-448") == ("merve/paligemma2-3b-vqav2",)
-    assert adapters.names("10b-pt-448") == ()
+def names(checkpoint) -> list[str]:
+    return [each.name for each in Catalog().adapters_of(checkpoint)]
 
 
-def test_an_unknown_adapter_is_answered_with_the_valid_ones():
+def test_adapters_are_listed_by_checkpoint(folder):
+    assert names(nano_in(folder)) == ["first", "second"]
+    assert names(Catalog().find("3b-pt-448")) == ["merve/paligemma2-3b-vqav2"]
+    assert names(Catalog().find("10b-pt-448")) == []
+
+
+def test_an_unknown_adapter_is_answered_with_the_valid_ones(folder):
     with pytest.raises(UserError, match="first, second"):
-        adapters.check_name(NANO, "../first")
+        Catalog().find_adapter(nano_in(folder), "../first")
+
+
+def test_an_adapter_that_the_request_does_not_name_is_a_bug(model, ask):
+    with pytest.raises(ValueError, match="'second'"):
+        list(generate(model, ask(adapter="second"), adapter=adapter_of(model, "first")))
 
 
 def test_adapters_go_on_and_off(model, logits):
-    adapters.select(model.model, NANO, None)
+    select(model, None)
     plain = logits()
     seen = {}
     for name in ("first", "second", "first", None):
-        adapters.select(model.model, NANO, name)
+        select(model, name)
         scores = logits()
         assert torch.equal(seen.setdefault(name, scores), scores)
     assert torch.equal(seen[None], plain)
@@ -161,11 +161,11 @@ def test_adapters_go_on_and_off(model, logits):
 def test_an_adapter_does_what_peft_alone_does_with_it(folder, model, logits, picture):
     from peft import PeftModel
 
-    alone = Loader().load(NANO, "fp32")
+    alone = load()
     adapted = PeftModel.from_pretrained(alone.model, folder / "adapters" / "first").eval()
     with torch.inference_mode():
         expected = adapted(**prepare(alone, picture, "caption en")).logits[0, -1]
-    adapters.select(model.model, NANO, "first")
+    select(model, "first")
     assert torch.allclose(logits(), expected, atol=1e-4)
 
 
@@ -217,19 +217,19 @@ def test_an_adapter_does_what_peft_alone_does_with_it(folder, model, logits, pic
 def test_configurations_that_cannot_be_used_are_refused(broken, model, settings, words):
     spoil(broken, **settings)
     with pytest.raises(UserError, match=words) as caught:
-        adapters.select(model.model, NANO, "broken")
+        select(model, "broken")
     assert caught.value.remedy
     assert "broken" not in adapters.loaded(model.model)
 
 
 def test_options_that_turn_nothing_on_are_ignored(broken, model, logits):
-    adapters.select(model.model, NANO, "first")
+    select(model, "first")
     expected = logits()
     spoil(broken, use_newer=None, newer_config={}, newer_size=16, newer_way="plain", lora_bias=None)
     spoil(broken, lora_dropout=0.1, eva_config={"rho": 2.0}, init_lora_weights="eva")
     # A pattern that is not understood, as the weights name the modules.
     spoil(broken, target_modules=r"(?P<any>.*)_proj", rank_pattern=None)
-    adapters.select(model.model, NANO, "broken")
+    select(model, "broken")
     assert torch.equal(logits(), expected)
     adapters.evict(model.model, "broken")
 
@@ -272,16 +272,16 @@ def of_a_wider_base(weights):
 
 @pytest.mark.parametrize("change", [rename_all, drop_one, add_one, widen, of_a_wider_base])
 def test_weights_that_do_not_fit_exactly_are_refused_and_forgotten(broken, model, logits, change):
-    adapters.select(model.model, NANO, None)
+    select(model, None)
     plain = logits()
     rewrite(broken, change)
     for _ in range(2):  # a second try must not find remains of the first
         with pytest.raises(UserError, match="does not fit"):
-            adapters.select(model.model, NANO, "broken")
+            select(model, "broken")
     assert "broken" not in adapters.loaded(model.model)
-    adapters.select(model.model, NANO, None)
+    select(model, None)
     assert torch.equal(logits(), plain)
-    adapters.select(model.model, NANO, "first")
+    select(model, "first")
     assert not torch.allclose(logits(), plain, atol=1e-3)
 
 
@@ -289,7 +289,7 @@ def test_damaged_weights_are_refused(broken, model):
     path = broken / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="cannot be read"):
-        adapters.select(model.model, NANO, "broken")
+        select(model, "broken")
 
 
 def test_weights_that_are_too_large_are_refused(broken, monkeypatch):
@@ -309,44 +309,42 @@ def older_names(weights):
 
 
 def test_names_of_older_transformers_are_understood(broken, model, logits):
-    adapters.select(model.model, NANO, "first")
+    select(model, "first")
     expected = logits()
     rewrite(broken, older_names)
     names = load_file(broken / "adapter_model.safetensors")
     assert any("language_model.model.layers" in name for name in names)
     assert any("vision_tower.vision_model.encoder" in name for name in names)
-    adapters.select(model.model, NANO, "broken")
+    select(model, "broken")
     assert torch.equal(logits(), expected)
     adapters.evict(model.model, "broken")
 
 
 def test_the_longest_unused_adapter_makes_room(model, logits, monkeypatch):
-    adapters.select(model.model, NANO, "first")
+    select(model, "first")
     expected = logits()
     adapters.evict(model.model, "second")
     monkeypatch.setattr(adapters, "MOST_RESIDENT", 1)
-    adapters.select(model.model, NANO, "second")
+    select(model, "second")
     assert adapters.loaded(model.model) == ("second",)
-    adapters.select(model.model, NANO, "first")
+    select(model, "first")
     assert adapters.loaded(model.model) == ("first",)
     assert torch.equal(logits(), expected)
 
 
-def test_visitors_may_name_adapters_only_where_the_owner_lets_them(monkeypatch):
+def test_visitors_may_name_adapters_only_where_the_owner_lets_them(folder):
+    nano = nano_in(folder)
     with pytest.raises(UserError, match="has no adapter"):
-        adapters.check_name(NANO, "someone/lora")
-    monkeypatch.setattr(deployment, "current", lambda: Deployment(any_adapter=True))
-    adapters.check_name(NANO, "someone/lora")
+        Catalog().find_adapter(nano, "someone/lora")
+    free = Catalog(any_adapter=True)
+    assert free.find_adapter(nano, "someone/lora").is_visitors
+    assert not free.find_adapter(nano, "first").is_visitors
     for name in ("../lora", "someone", "a/b/c", "some one/lora", "someone/..", "https://x/y"):
         with pytest.raises(UserError, match="owner/name"):
-            adapters.check_name(NANO, name)
+            free.find_adapter(nano, name)
 
 
 @pytest.mark.slow
-def test_requests_with_different_adapters_do_not_disturb_each_other(tmp_path, monkeypatch):
-    monkeypatch.setenv(deployment.ADAPTERS, "")
-    interleave.use_adapters(tmp_path)
-    try:
-        assert interleave.wrong_answers(requests=90, threads=8) == []
-    finally:
-        deployment.current.cache_clear()
+def test_requests_with_different_adapters_do_not_disturb_each_other(tmp_path):
+    catalog = interleave.with_adapters(tmp_path)
+    assert interleave.wrong_answers(catalog, requests=90, threads=8) == []

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PaliGemmaForConditionalGeneration
 
-from models.catalog import lookup
 from models.catalog.checkpoints import NANO
 from models.engine.engine import Engine
 from models.loading.checkpoint_files import INDEX, WEIGHTS, explained
-from models.loading.loader import Loader, local_folder, quantization, read_model
+from models.loading.loader import local_folder, quantization, read_model
 from models.loading.precision import resolve_precision
 from models.schema import UserError
+from tests.choosing import load
 
 CPU = torch.device("cpu")
 SHARDED = "model-00001-of-00003.safetensors"
@@ -310,10 +310,9 @@ def _beyond(tokenizer):
         ("tokenizer.json", _beyond, "tokens that its weights lack"),
     ],
 )
-def test_a_processor_that_does_not_fit_is_refused(sharded, monkeypatch, file, change, words):
+def test_a_processor_that_does_not_fit_is_refused(sharded, file, change, words):
     _edit(sharded / file, change)
     copy = dataclasses.replace(NANO, name="copy", path=sharded)
-    monkeypatch.setattr(lookup, "find", lambda name: copy)
     with pytest.raises(UserError, match=words) as caught:
-        Loader(CPU).load("copy", "fp32")
+        load(checkpoint=copy)
     assert "\n" not in str(caught.value)

@@ -10,15 +10,18 @@ import pytest
 import torch
 
 from evaluation.speed import true_shape
-from models.catalog import lookup
 from models.catalog.architectures import Shape, Text, Vision
-from models.catalog.checkpoints import BUILT_IN
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import BUILT_IN, NANO
+from models.catalog.memory import PRECISIONS
+from models.catalog.model_key import ModelKey
 from models.engine.engine import generate
 from models.engine.sequence import Finished
 from models.hub import download
 from models.loading.loader import CODEC_FILE, Loader
-from models.loading.precision import precisions
+from models.loading.precision import precisions, resolve
 from models.schema import UserError
+from tests.choosing import load
 from ui.choices import find_checkpoint
 
 CPU = torch.device("cpu")
@@ -69,8 +72,8 @@ def test_the_stand_ins_have_the_published_layout(folders):
 @pytest.mark.parametrize("precision", precisions(CPU))
 def test_every_checkpoint_loads_in_every_precision_on_offer(downloaded, precision):
     loader = Loader(CPU)
-    for checkpoint in (*REAL, lookup.find("nano-224")):
-        loaded = loader.load(checkpoint.name, precision)
+    for checkpoint in (*REAL, NANO):
+        loaded = loader.load(ModelKey(checkpoint, precision))
         settings = loaded.model.config
         assert settings.vision_config.image_size == checkpoint.resolution
         assert loaded.processor.image_seq_length == checkpoint.image_tokens
@@ -79,26 +82,26 @@ def test_every_checkpoint_loads_in_every_precision_on_offer(downloaded, precisio
 
 def test_each_resolution_answers(downloaded, ask):
     for name in ("3b-mix-224", "10b-ft-docci-448", "28b-pt-896"):
-        *tokens, end = generate(Loader(CPU).load(name, "bf16"), ask(tokens=2, checkpoint=name))
+        *tokens, end = generate(load("bf16", Catalog().find(name)), ask(tokens=2))
         assert isinstance(end, Finished)
         assert tokens
 
 
 def test_what_is_not_on_offer_is_refused():
-    offered = {(each.size, each.variant, each.resolution) for each in lookup.checkpoints()}
+    offered = {(each.size, each.variant, each.resolution) for each in Catalog().checkpoints}
     variants = sorted({variant for _, variant, _ in offered})
-    choices = set(itertools.product(lookup.sizes(), variants, (224, 448, 896)))
+    choices = set(itertools.product(Catalog().sizes(), variants, (224, 448, 896)))
     assert len(choices - offered) == 17
     for size, variant, resolution in choices - offered:
         with pytest.raises(UserError, match="does not exist"):
-            find_checkpoint(size, variant, resolution)
+            find_checkpoint(Catalog(), size, variant, resolution)
         with pytest.raises(UserError, match="no checkpoint"):
-            lookup.find(f"{size.lower()}-{variant}-{resolution}")
+            Catalog().find(f"{size.lower()}-{variant}-{resolution}")
 
 
 def test_a_precision_that_cannot_run_here_is_refused(ask, backend):
-    for precision in set(lookup.PRECISIONS) - set(precisions(CPU)):
+    for precision in set(PRECISIONS) - set(precisions(CPU)):
         with pytest.raises(UserError, match="cannot run here"):
-            Loader(CPU).load("nano-224", precision)
+            resolve(NANO, precision, CPU)
         with pytest.raises(UserError, match="cannot run here"):
             list(backend.answer(ask(precision=precision)))

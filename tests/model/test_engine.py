@@ -19,8 +19,8 @@ from models.engine.inputs import prepare
 from models.engine.sampling import GumbelNoise
 from models.engine.sequence import Finished
 from models.layers.decoder import Decoder
-from models.loading.loader import Loader
 from models.schema import Timings, TokenEvent, UserError
+from tests.choosing import load
 
 SOON_S = 120.0
 
@@ -235,9 +235,7 @@ def test_draws_follow_the_softmax():
 
 
 def test_the_model_answers_in_bf16_too(ask):
-    from models.loading.loader import Loader
-
-    loaded = Loader().load("nano-224", "bf16")
+    loaded = load("bf16")
     assert loaded.dtype is torch.bfloat16
     assert next(loaded.model.parameters()).dtype is torch.bfloat16
     assert run(loaded, ask(tokens=2))[1].finish_reason in ("length", "eos")
@@ -317,7 +315,7 @@ def test_sequences_are_told_apart_without_comparing_pictures(nano, ask, serve):
 
 
 def test_numbers_that_are_not_finite_end_an_answer_in_words(ask, run_all):
-    damaged = Loader().load("nano-224", "fp32")
+    damaged = load("fp32")
     with torch.no_grad():
         damaged.model.model.language_model.layers[2].mlp.up_proj.weight[0, 0] = float("nan")
     for options in ({}, {"temperature": 1.0}):

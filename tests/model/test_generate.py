@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import NANO
 from models.engine.engine import Engine
 from models.generate import FAILED, INTERRUPTED, main
 from models.generate.cli import AT_ONCE
@@ -404,8 +407,40 @@ def test_a_reader_that_has_gone_ends_it_quietly(png, options):
     assert (done.returncode, done.stderr) == (2, "")
 
 
+@pytest.fixture
+def adapter_folder(tmp_path, monkeypatch) -> Path:
+    """The shipped adapter as a run of fine-tuning leaves one, below the working directory."""
+    folder = tmp_path / "runs" / "mine" / "adapter"
+    shutil.copytree(NANO.path / "adapters" / "easy-vqa", folder)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.parametrize("written", ["runs/mine/adapter", "./runs/mine/adapter", "{whole}"])
+def test_an_adapter_may_be_a_folder(written, adapter_folder, run, png, capsys):
+    asked = ["--image", png, "--prompt", "answer en what color is the shape?", "--json"]
+    (shipped,) = run(*asked, "--adapter", "easy-vqa")[1]
+    code = main([*asked, "--adapter", written.format(whole=adapter_folder)])
+    own = json.loads(capsys.readouterr().out)
+    assert (code, own["adapter"]) == (0, "mine")
+    assert own["text"] == json.loads(shipped)["text"]
+
+
+@pytest.mark.parametrize(
+    "written, words",
+    [("./none", "there is no folder ./none"), (".", "has no adapter_config.json")],
+)
+def test_a_folder_that_is_no_adapter_is_said(written, words, adapter_folder, png, capsys):
+    arguments = ["--image", png, "--prompt", "caption en", "--adapter", written]
+    assert main(arguments) == FAILED
+    out, error = capsys.readouterr()
+    assert out == "" and words in error and error.count("\n") == 1
+
+
 class _Answers(Backend):
     """Answers every request with one result."""
+
+    catalog = Catalog()
 
     def __init__(self, result: Result):
         self._result = result
@@ -433,6 +468,8 @@ def test_what_an_answer_lacks_is_told(options, png, tmp_path, capsys):
 
 def test_a_failure_that_is_not_of_writing_is_not_called_so(png, capsys):
     class Fails(Backend):
+        catalog = Catalog()
+
         def answer(self, request):
             raise OSError(5, "Input/output error")
 

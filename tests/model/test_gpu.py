@@ -7,6 +7,8 @@ import threading
 import pytest
 import torch
 
+from models.catalog.checkpoints import NANO
+from models.catalog.model_key import ModelKey
 from models.engine.engine import Engine
 from models.engine.inputs import prepare
 from models.engine.sequence import Finished
@@ -27,7 +29,7 @@ SETUPS = [
 @pytest.fixture(scope="module", params=SETUPS)
 def setup(request) -> tuple[LoadedModel, str]:
     device, precision = request.param
-    return Loader(torch.device(device)).load("nano-224", precision), precision
+    return Loader(torch.device(device)).load(ModelKey(NANO, precision)), precision
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""A name becomes a model that can answer."""
+"""A checkpoint becomes a model that can answer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import dataclasses
 import pytest
 import torch
 
-from models.catalog import lookup, memory
+from models.catalog import memory
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import NANO
+from models.catalog.model_key import ModelKey
 from models.hub import download
 from models.loading.loader import Loader, local_folder
 from models.masks.codec import MaskCodec
 from models.schema import StatusEvent, UserError
+from tests.choosing import load
 
 
 def test_nano_is_a_paligemma_2_ready_to_answer(nano):
@@ -20,7 +24,7 @@ def test_nano_is_a_paligemma_2_ready_to_answer(nano):
     assert nano.model.config.text_config.attn_logit_softcapping == 50
     assert not nano.model.training
     assert not any(each.requires_grad for each in nano.model.parameters())
-    assert (nano.name, nano.dtype) == ("nano-224", torch.float32)
+    assert (nano.checkpoint, nano.dtype) == (NANO, torch.float32)
     assert isinstance(nano.codec, MaskCodec)
 
 
@@ -35,19 +39,13 @@ def test_the_tokenizer_has_all_location_and_mask_tokens(nano):
 
 def test_loading_says_so():
     said: list[StatusEvent] = []
-    Loader().load("nano-224", "auto", said.append)
+    Loader().load(ModelKey(NANO, "fp32"), said.append)
     assert said == [StatusEvent("Loading nano-224 …")]
-
-
-@pytest.mark.parametrize("name, precision", [("nano-9", "auto"), ("nano-224", "int3")])
-def test_what_does_not_exist_is_refused(name, precision):
-    with pytest.raises(UserError):
-        Loader().load(name, precision)
 
 
 @pytest.mark.parametrize("precision", ["int8", "nf4"])
 def test_quantization_shrinks_the_layers_of_the_text_model_alone(precision):
-    loaded = Loader(torch.device("cpu")).load("nano-224", precision)
+    loaded = load(precision)
     packed = {
         name
         for name, parameter in loaded.model.named_parameters()
@@ -61,18 +59,18 @@ def test_quantization_shrinks_the_layers_of_the_text_model_alone(precision):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32", "int8", "nf4"])
 def test_weights_take_the_memory_that_the_catalog_says(precision):
-    loaded = Loader(torch.device("cpu")).load("nano-224", precision)
+    loaded = load(precision)
     tensors = list(loaded.model.state_dict(keep_vars=True).items())
     sizes = {value.data_ptr(): value.numel() * value.element_size() for _, value in tensors}
-    claimed = memory.weight_bytes(lookup.find("nano-224"), precision)
+    claimed = memory.weight_bytes(NANO, precision)
     assert sum(sizes.values()) == pytest.approx(claimed, rel=0.03)
 
 
 def test_a_folder_that_is_empty_or_gone_is_refused(tmp_path):
-    gone = dataclasses.replace(lookup.find("nano-224"), path=tmp_path / "gone")
+    gone = dataclasses.replace(NANO, path=tmp_path / "gone")
     with pytest.raises(UserError, match="is gone"):
         local_folder(gone)
-    empty = dataclasses.replace(lookup.find("nano-224"), path=tmp_path)
+    empty = dataclasses.replace(NANO, path=tmp_path)
     with pytest.raises(UserError, match=r"nano-224 has no readable config\.json"):
         local_folder(empty)
 
@@ -89,6 +87,6 @@ def test_a_hub_checkpoint_comes_through_the_hub(monkeypatch, nano_checkpoint):
     monkeypatch.setattr(
         download, "fetch_codec", lambda status: nano_checkpoint.parent / "mask_codec.safetensors"
     )
-    loaded = Loader(torch.device("cpu")).load("3b-mix-224", "auto")
+    loaded = load("bf16", Catalog().find("3b-mix-224"))
     assert asked == [("google/paligemma2-3b-mix-224", 2 * 3_032_094_960)]
-    assert (loaded.name, loaded.dtype) == ("3b-mix-224", torch.bfloat16)
+    assert (loaded.checkpoint.name, loaded.dtype) == ("3b-mix-224", torch.bfloat16)

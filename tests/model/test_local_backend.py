@@ -12,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import NANO
+from models.catalog.model_key import ModelKey
+from models.engine.engine import Engine
 from models.hub.adapters import Selection
 from models.layers.decoder import Decoder
 from models.limits import MAX_DEADLINE_S, MAX_NEW_TOKENS
@@ -21,10 +24,11 @@ from models.masks import detections
 from models.masks.detections import detect
 from models.prompts.tokens import encode_codes
 from models.schema import Decoding, Result, StatusEvent, TokenEvent, UserError
-from models.serving import local_backend, model_pool, validation
+from models.serving import model_pool, validation
 from models.serving.local_backend import LocalBackend
 from models.serving.scheduler import Job
-from models.serving.validation import check, default_deadline_s
+from models.serving.validation import Offer, check, default_deadline_s
+from tests.choosing import nano_in
 
 SOON_S = 120.0
 LOCS = "<loc0256><loc0000><loc0767><loc0511>"
@@ -113,7 +117,7 @@ def test_too_large_a_picture_is_refused(ask, monkeypatch):
 
 def test_an_answer_may_take_as_long_as_its_choice_needs():
     def limit(name: str, device: str = "cpu", **decoding) -> float:
-        return default_deadline_s(lookup.find(name), Decoding(**decoding), device)
+        return default_deadline_s(Catalog().find(name), Decoding(**decoding), device)
 
     assert limit("nano-224") == 120
     assert 1000 < limit("3b-pt-896") < limit("10b-pt-896") == MAX_DEADLINE_S
@@ -125,14 +129,15 @@ def test_an_answer_may_take_as_long_as_its_choice_needs():
 @pytest.mark.parametrize("asked, allowed", [(None, 120), (7.0, 7.0)])
 def test_a_request_without_a_time_limit_gets_one(ask, monkeypatch, asked, allowed):
     seen = []
+    engine_answers = Engine.answer
 
-    def work(loaded, request, *arguments):
+    def answer(engine, request, *arguments):
         seen.append(request.deadline_s)
-        return iter(())
+        return engine_answers(engine, request, *arguments)
 
-    monkeypatch.setattr(local_backend, "answer_on_engine", work)
+    monkeypatch.setattr(Engine, "answer", answer)
     backend = LocalBackend()
-    list(backend.answer(ask(deadline_s=asked)))
+    list(backend.answer(ask(tokens=1, deadline_s=asked)))
     backend.close()
     assert seen == [allowed]
 
@@ -259,12 +264,10 @@ def test_a_remedy_names_first_what_is_possible_without_a_token(monkeypatch):
     assert "start again; then try " in remedy and "nf4 or" not in remedy
 
 
-def test_a_copy_without_weights_is_said(tmp_path, monkeypatch, ask, nano_checkpoint):
+def test_a_copy_without_weights_is_said(tmp_path, ask, nano_checkpoint):
     for file in nano_checkpoint.glob("*[!x].json"):  # all but the index of the weights
         shutil.copy(file, tmp_path)
-    nano = dataclasses.replace(lookup.find("nano-224"), path=tmp_path)
-    monkeypatch.setattr(lookup, "BUILT_IN", (nano,))
-    backend = LocalBackend()
+    backend = LocalBackend(Catalog(checkpoints=(nano_in(tmp_path),)))
     assert "weights of nano-224 are missing" in backend.missing("nano-224")
     with pytest.raises(UserError, match="weights of nano-224 are missing"):
         list(backend.answer(ask()))
@@ -278,8 +281,8 @@ def test_an_idle_model_makes_room_for_another(ask, monkeypatch):
     free = iter([0])  # too little until something was let go
     monkeypatch.setattr(model_pool, "available_bytes", lambda device: next(free, 10**12))
     answer(backend, ask(tokens=1, precision="bf16"))
-    assert held == [("nano-224", "fp32")]
-    assert [key for key, _ in backend._pool.items()] == [("nano-224", "bf16")]
+    assert held == [ModelKey(NANO, "fp32")]
+    assert [key for key, _ in backend._pool.items()] == [ModelKey(NANO, "bf16")]
     backend.close()
 
 
@@ -287,10 +290,10 @@ def test_one_model_is_loaded_at_a_time_and_the_wait_can_be_left(monkeypatch, nan
     backend = LocalBackend()
     loading, let_go, loaded = threading.Event(), threading.Event(), []
 
-    def load(loader, checkpoint, precision, status):
+    def load(loader, key, status):
         loading.set()
         assert let_go.wait(SOON_S)
-        loaded.append(precision)
+        loaded.append(key.precision)
         return nano
 
     def leave(event: StatusEvent) -> None:
@@ -298,20 +301,20 @@ def test_one_model_is_loaded_at_a_time_and_the_wait_can_be_left(monkeypatch, nan
         raise TimeoutError
 
     monkeypatch.setattr("models.loading.loader.Loader.load", load)
-    first = threading.Thread(target=backend._pool.load_for(("nano-224", "fp32")), args=(print,))
+    first = threading.Thread(target=backend._pool.load_for(ModelKey(NANO, "fp32")), args=(print,))
     first.start()
     assert loading.wait(SOON_S)
     with pytest.raises(TimeoutError):
-        backend._pool.load_for(("nano-224", "bf16"))(leave)
+        backend._pool.load_for(ModelKey(NANO, "bf16"))(leave)
     assert loaded == []
     let_go.set()
     first.join()
-    backend._pool.load_for(("nano-224", "bf16"))(leave)
+    backend._pool.load_for(ModelKey(NANO, "bf16"))(leave)
     assert loaded == ["fp32", "bf16"]
 
 
 def test_what_an_adapter_downloads_is_told(ask, monkeypatch):
-    def select(model, checkpoint, name, status):
+    def select(model, checkpoint, adapter, status):
         status(StatusEvent("Downloading an adapter …"))
         return Selection()
 
@@ -331,15 +334,17 @@ def test_no_room_is_refused_in_words(ask, monkeypatch):
 
 
 def test_what_would_fit_is_named():
-    chosen, offered = lookup.find("10b-pt-448"), ("bf16", "fp32", "nf4")
-    assert validation.smaller(chosen, "bf16", offered, 9 * 10**9, False) == (
-        "nf4",
-        "3b-pt-896",
-    )
-    assert validation.smaller(chosen, "bf16", offered, 76 * 10**8, False) == ("3b-pt-896",)
-    assert validation.smaller(chosen, "nf4", offered, 10**9, False) == ("nano-448",)
-    assert validation.smaller(chosen, "nf4", offered, 10**6, False) == ()
-    error = validation.too_little_memory(chosen, "bf16", offered, 76 * 10**8, False)
+    chosen = Catalog().find("10b-pt-448")
+    offer = Offer(Catalog().checkpoints, ("bf16", "fp32", "nf4"))
+
+    def smaller(precision: str, room: float) -> tuple[str, ...]:
+        return validation.smaller(ModelKey(chosen, precision), offer, int(room), False)
+
+    assert smaller("bf16", 9e9) == ("nf4", "3b-pt-896")
+    assert smaller("bf16", 7.6e9) == ("3b-pt-896",)
+    assert smaller("nf4", 1e9) == ("nano-448",)
+    assert smaller("nf4", 1e6) == ()
+    error = validation.too_little_memory(ModelKey(chosen, "bf16"), offer, 76 * 10**8, False)
     assert str(error).endswith("this machine has 7.6 GB free. Try 3b-pt-896.")
 
 
@@ -358,11 +363,11 @@ def test_when_memory_runs_out_it_is_said_and_others_make_room(ask, monkeypatch, 
     def fail(*arguments, **options):
         raise failure
 
-    ((_, light),) = [each for each in backend._pool.items() if each[0][1] == "bf16"]
+    ((_, light),) = [each for each in backend._pool.items() if each[0].precision == "bf16"]
     monkeypatch.setattr(light._engine._decoder, "prefill", fail)
     with pytest.raises(UserError, match=r"memory ran out.*Another model has made room; try again"):
         list(backend.answer(ask(precision="bf16")))
-    assert [key for key, _ in backend._pool.items()] == [("nano-224", "bf16")]
+    assert [key for key, _ in backend._pool.items()] == [ModelKey(NANO, "bf16")]
     with pytest.raises(UserError, match=r"memory ran out with nano-224 in bf16\. Choose "):
         list(backend.answer(ask(precision="bf16")))
     monkeypatch.undo()

@@ -13,7 +13,7 @@ from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from evaluation.compare.answers import Answerer
 from evaluation.nano.evaluate import opened
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import BUILT_IN
 
 NANOS = [each.name for each in BUILT_IN if each.size == "nano"]
@@ -37,7 +37,7 @@ PROMPTS = (
 
 @pytest.fixture(scope="module", params=NANOS)
 def answerer(request) -> Iterator[Answerer]:
-    with opened(request.param, "fp32") as found:
+    with opened(Catalog(), request.param, "fp32") as found:
         yield found
 
 
@@ -56,7 +56,7 @@ def test_every_answer_to_a_photograph_comes_to_an_end(answerer):
 
 @pytest.mark.parametrize("name", NANOS)
 def test_a_checkpoint_is_small_and_needs_no_large_file_storage(name):
-    sizes = [file.stat().st_size for file in lookup.find(name).path.iterdir() if file.is_file()]
+    sizes = [file.stat().st_size for file in Catalog().find(name).path.iterdir() if file.is_file()]
     assert sum(sizes) < 60_000_000
     assert max(sizes) < 10_000_000
 

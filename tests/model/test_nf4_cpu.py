@@ -7,9 +7,9 @@ import torch
 from bitsandbytes.functional import has_avx512bf16
 from bitsandbytes.nn import Linear4bit, LinearFP4
 
-from models.catalog.lookup import find
+from models.catalog.checkpoints import NANO
 from models.layers.nf4_cpu import FourBitLinear, is_packed, quantize, use_direct_kernel
-from models.loading.loader import Loader
+from tests.choosing import load
 
 pytestmark = pytest.mark.skipif(
     not has_avx512bf16(), reason="this processor has no fast kernels for 4 bits"
@@ -85,7 +85,7 @@ def test_what_is_not_packed_nf4_is_left_alone():
 
 
 def test_all_quantized_layers_of_a_loaded_model_call_the_kernel():
-    model = Loader(torch.device("cpu")).load("nano-224", "nf4").model
+    model = load("nf4").model
     layers = [each for each in model.modules() if isinstance(each, Linear4bit)]
-    assert len(layers) == 7 * find("nano-224").shape.text.layers
+    assert len(layers) == 7 * NANO.shape.text.layers
     assert all(type(each) is FourBitLinear for each in layers)

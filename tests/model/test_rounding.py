@@ -11,8 +11,8 @@ import torch
 
 from models.engine.engine import Engine
 from models.engine.inputs import prepare
-from models.loading.loader import LoadedModel, Loader
 from models.schema import Request, TokenEvent
+from tests.choosing import adapter_of, load
 from training.nano.scenes.scene import HELD_OUT, draw
 
 PROMPTS = (
@@ -33,16 +33,12 @@ def requests(ask) -> list[Request]:
     ]
 
 
-def load(precision: str) -> LoadedModel:
-    """nano of a test's own: adapters change it."""
-    return Loader(torch.device("cpu")).load("nano-224", precision)
-
-
 def scored(engine: Engine, request: Request) -> list[tuple[int, float | None]]:
     """The ids of an answer with their log-probabilities."""
     decoding = dataclasses.replace(request.decoding, logprobs=True)
     request = dataclasses.replace(request, decoding=decoding)
-    events = engine.run_alone(engine.answer(request, threading.Event()))
+    adapter = adapter_of(engine.loaded, request.adapter)
+    events = engine.run_alone(engine.answer(request, threading.Event(), adapter=adapter))
     return [(each.token_id, each.logprob) for each in events if isinstance(each, TokenEvent)]
 
 

@@ -13,13 +13,14 @@ import pytest
 import torch
 from transformers import LogitsProcessorList
 
-from models.catalog.lookup import find
+from models.catalog.checkpoints import NANO
 from models.engine.engine import MAX_PAUSE_S, Engine, generate, slots_that_fit
 from models.engine.inputs import pixel_values, prefix_ids, prepare
 from models.engine.sampling import logits_processors
 from models.layers.kv_cache import KeyValueCache
-from models.loading.loader import Loader, read_model
+from models.loading.loader import read_model
 from models.schema import Decoding, Request, TokenEvent
+from tests.choosing import load
 from training.nano.scenes.scene import HELD_OUT, draw
 
 PROMPTS = (
@@ -41,7 +42,7 @@ LONGEST = 24  # tokens of an answer
 @pytest.fixture(scope="module")
 def stock():
     """nano as transformers loads it."""
-    return read_model(find("nano-224").path, "fp32", CPU).eval()
+    return read_model(NANO.path, "fp32", CPU).eval()
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_after_beams_the_others_get_as_much_time(nano, ask, monkeypatch, clock):
 
 def test_eight_bit_sequences_step_one_by_one(ask, monkeypatch):
     """bitsandbytes looks for outliers in all sequences at once, so they would change each other."""
-    loaded = Loader(CPU).load("nano-224", "int8")
+    loaded = load("int8")
     engine, seen = Engine(loaded), []
     step = engine._decoder.step
     monkeypatch.setattr(

@@ -7,13 +7,14 @@ import torch
 from bitsandbytes.functional import has_avx512bf16
 from transformers import LogitsProcessorList
 
-from models.catalog.lookup import find
+from models.catalog.checkpoints import NANO
 from models.engine.engine import generate
 from models.engine.inputs import prepare
 from models.engine.sampling import logits_processors
 from models.layers import shortlist_head
 from models.layers.shortlist_head import MAX_STATES, SHORTLIST, ShortlistHead, use_shortlist
-from models.loading.loader import Loader, read_model
+from models.loading.loader import read_model
+from tests.choosing import load
 from training.nano.scenes.scene import HELD_OUT, draw
 
 CPU = torch.device("cpu")
@@ -67,8 +68,8 @@ def test_without_fast_kernels_or_sixteen_bits_nothing_changes(plain, monkeypatch
 @fast
 def test_in_four_bits_answers_are_those_of_transformers(ask):
     """Which reads all of the head in 16 bits."""
-    stock = read_model(find("nano-224").path, "nf4", CPU).eval()
-    nano = Loader(CPU).load("nano-224", "nf4")
+    stock = read_model(NANO.path, "nf4", CPU).eval()
+    nano = load("nf4")
     assert isinstance(nano.model.lm_head, ShortlistHead)
     for number, prompt in enumerate(("caption en", "describe en", "detect cat ; dog", "ocr")):
         for options in ({}, {"temperature": 1.0, "top_k": 20, "seed": number}):

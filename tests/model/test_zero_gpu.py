@@ -11,16 +11,21 @@ import types
 import pytest
 import torch
 
-from models.catalog import lookup, memory
+from models.catalog import memory
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import NANO
+from models.catalog.model_key import ModelKey
 from models.loading.loader import Loader
 from models.schema import Result, StatusEvent, TokenEvent, UserError
 from models.serving import validation
 from models.serving.local_backend import LocalBackend
+from models.serving.validation import Offer
 from models.serving.zero_gpu import ZeroGpu
 
 CPU = torch.device("cpu")
-PRECISIONS = ("bf16", "nf4")
-NANO = ("nano-224", "fp32")
+CATALOG = Catalog()
+OFFER = Offer(CATALOG.checkpoints, ("bf16", "nf4"))
+KEY = ModelKey(NANO, "fp32")
 
 
 class Refusal(Exception):
@@ -53,7 +58,7 @@ def asked(monkeypatch):
 
 
 def test_the_answer_comes_from_the_worker(asked, ask):
-    backend = LocalBackend(CPU)
+    backend = LocalBackend(device=CPU)
     events = list(backend.answer(ask("detect cat", tokens=4)))
     assert [size for size, _ in asked] == ["large"]
     assert any(isinstance(event, TokenEvent) for event in events)
@@ -64,8 +69,17 @@ def test_the_answer_comes_from_the_worker(asked, ask):
     assert again[-1].text == events[-1].text
 
 
+def test_an_adapter_goes_to_the_worker(asked, ask):
+    backend = LocalBackend(device=CPU)
+    texts = [
+        list(backend.answer(ask("answer en what color is the shape?", adapter=name)))[-1].text
+        for name in (None, "easy-vqa")
+    ]
+    assert texts[0] != texts[1]
+
+
 def test_each_gpu_size_has_a_function_of_its_own(asked):
-    zero = ZeroGpu(Loader(CPU), None)
+    zero = ZeroGpu(Loader(CPU), OFFER)
     assert zero._on_gpu["large"] is not zero._on_gpu["xlarge"]
 
 
@@ -74,9 +88,9 @@ def test_a_refused_request_stays_a_sentence(asked, ask):
         raise UserError("It does not fit.", "Choose another.")
         yield
 
-    zero = ZeroGpu(Loader(CPU), refuse)
+    zero = ZeroGpu(Loader(CPU), OFFER, refuse)
     with pytest.raises(UserError, match=r"It does not fit\. Choose another\."):
-        list(zero.answer(ask(), NANO))
+        list(zero.answer(ask(), KEY))
 
 
 def test_the_end_of_memory_in_the_worker_is_said(asked, ask):
@@ -85,28 +99,28 @@ def test_the_end_of_memory_in_the_worker_is_said(asked, ask):
         yield
 
     with pytest.raises(UserError, match="memory ran out with nano-224"):
-        list(ZeroGpu(Loader(CPU), fail).answer(ask(), NANO))
+        list(ZeroGpu(Loader(CPU), OFFER, fail).answer(ask(), KEY))
 
 
 @pytest.mark.parametrize("error, kind", [(Refusal(), UserError), (ValueError("a bug"), ValueError)])
 def test_a_used_up_quota_is_said_and_a_bug_is_not_hidden(asked, ask, error, kind):
-    zero = ZeroGpu(Loader(CPU), None)
+    zero = ZeroGpu(Loader(CPU), OFFER)
 
-    def on_gpu(request, key):
+    def on_gpu(request, key, adapter):
         raise error
         yield
 
     zero._on_gpu = {"large": on_gpu}
     with pytest.raises(kind) as caught:
-        list(zero.answer(ask(), NANO))
+        list(zero.answer(ask(), KEY))
     if kind is UserError:
         assert "exceeded your GPU quota. Sign in" in str(caught.value)
 
 
 def test_a_left_answer_leaves_the_worker(asked, ask):
-    zero, closed = ZeroGpu(Loader(CPU), None), []
+    zero, closed = ZeroGpu(Loader(CPU), OFFER), []
 
-    def on_gpu(request, key):
+    def on_gpu(request, key, adapter):
         try:
             yield StatusEvent("working")
             yield StatusEvent("still working")
@@ -114,7 +128,7 @@ def test_a_left_answer_leaves_the_worker(asked, ask):
             closed.append(request.prompt)
 
     zero._on_gpu = {"large": on_gpu}
-    events = zero.answer(ask("ocr"), NANO)
+    events = zero.answer(ask("ocr"), KEY)
     while next(events) != StatusEvent("working"):
         pass
     events.close()
@@ -125,26 +139,27 @@ def test_loaded_models_fit_together_and_the_least_recently_used_is_evicted(asked
     loaded = []
     loader = Loader(CPU)
     monkeypatch.setattr(loader, "fetch", lambda *arguments: None)
-    monkeypatch.setattr(loader, "load", lambda *arguments: loaded.append(arguments[:2]) or object())
-    zero = ZeroGpu(loader, None)
-    keys = [("10b-pt-224", "bf16"), ("10b-pt-448", "bf16"), ("10b-pt-896", "bf16")]
+    monkeypatch.setattr(loader, "load", lambda *arguments: loaded.append(arguments[0]) or object())
+    zero = ZeroGpu(loader, OFFER)
+    keys = [ModelKey(CATALOG.find(f"10b-pt-{side}"), "bf16") for side in (224, 448, 896)]
+    large = ModelKey(CATALOG.find("28b-pt-224"), "bf16")
     for key in (*keys[:2], keys[0], keys[2]):
         list(zero.load(key))
     assert loaded == keys
     assert zero.loaded == (keys[0], keys[2])
-    list(zero.load(("28b-pt-224", "bf16")))
-    assert zero.loaded == (("28b-pt-224", "bf16"),)
+    list(zero.load(large))
+    assert zero.loaded == (large,)
 
 
 def test_a_closed_answer_is_cancelled_in_the_worker(asked, ask):
     given = []
 
-    def work(loaded, request, cancelled, load_s):
+    def work(loaded, request, adapter, cancelled, load_s):
         given.append(cancelled)
         while True:
             yield StatusEvent("working")
 
-    events = ZeroGpu(Loader(CPU), work).answer(ask(), NANO)
+    events = ZeroGpu(Loader(CPU), OFFER, work).answer(ask(), KEY)
     while next(events) != StatusEvent("working"):
         pass
     assert not given[0].is_set()
@@ -174,25 +189,25 @@ def test_workers_of_the_real_package_are_reused_evict_and_are_cancelled():
 
 def test_the_larger_gpu_is_asked_for_where_it_is_needed():
     sizes = {
-        (each.name, precision): validation.gpu_size(each.name, precision, PRECISIONS)
-        for each in lookup.checkpoints()
-        for precision in PRECISIONS
+        (each.name, precision): validation.gpu_size(ModelKey(each, precision), OFFER)
+        for each in CATALOG.checkpoints
+        for precision in OFFER.precisions
     }
     assert {key for key, size in sizes.items() if size == "xlarge"} == {
         (f"28b-{rest}", "bf16") for rest in ("mix-224", "mix-448", "pt-224", "pt-448", "pt-896")
     }
     for (name, precision), size in sizes.items():
-        needed = memory.estimate(lookup.find(name), precision, False).total
+        needed = memory.estimate(CATALOG.find(name), precision, False).total
         assert needed < memory.ZERO_GPU_BYTES[size]
     with pytest.raises(UserError, match="Try bfloat16"):
-        validation.gpu_size("28b-pt-224", "fp32", PRECISIONS)
+        validation.gpu_size(ModelKey(CATALOG.find("28b-pt-224"), "fp32"), OFFER)
 
 
 def test_gpu_seconds_follow_the_catalog(ask):
     def seconds(name: str, precision: str = "bf16", **options) -> int:
-        return validation.gpu_seconds(ask(**options), (name, precision))
+        return validation.gpu_seconds(ask(**options), ModelKey(CATALOG.find(name), precision))
 
-    for each in lookup.checkpoints():
+    for each in CATALOG.checkpoints:
         few, many = seconds(each.name, tokens=16), seconds(each.name, tokens=256)
         assert 5 < few < many <= 120
         assert seconds(each.name, "nf4", tokens=16) >= few

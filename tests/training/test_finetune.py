@@ -19,18 +19,20 @@ from safetensors.torch import load_file
 from transformers import PaliGemmaForConditionalGeneration
 
 from data.sources import Source, read
-from models.catalog import deployment, lookup
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import NANO
 from models.engine.inputs import prepare
 from models.hub import adapter_config, adapters
-from models.loading.loader import Loader
 from models.schema import Request, UserError
 from models.serving.local_backend import LocalBackend
+from tests.choosing import load
 from training.finetune import adapt
 from training.finetune.cli import finetune, training_arguments
 from training.finetune.options import Options
 from training.finetune.states import last_state
 
 ROOT = Path(__file__).parents[2]
+CATALOG = Catalog()
 SHORT = Options(data="easy-vqa", limit=24, pack=1, batch=4, max_steps=3, log_steps=1, rank=4)
 
 pytestmark = pytest.mark.slow
@@ -39,25 +41,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """The folder of an adapter that was trained for three steps."""
-    return finetune(replace(SHORT, out=str(tmp_path_factory.mktemp("lora"))), "the command")
+    return finetune(
+        replace(SHORT, out=str(tmp_path_factory.mktemp("lora"))), CATALOG, "the command"
+    )
 
 
-@pytest.fixture
-def deployed(monkeypatch):
-    """Offers checkpoints and adapters as a Space's variables do."""
-
-    def offer(**variables: str) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(f"PALIGEMMA_{name.upper()}", value)
-        deployment.current.cache_clear()
-
-    yield offer
-    monkeypatch.undo()
-    deployment.current.cache_clear()
-
-
-def ask(checkpoint: str, prompt: str, adapter: str | None = None) -> str:
-    backend = LocalBackend()
+def ask(catalog: Catalog, checkpoint: str, prompt: str, adapter: str | None = None) -> str:
+    backend = LocalBackend(catalog)
     try:
         picture = read(Source("easy-vqa", "test", limit=1))[0].open()
         *_, result = backend.answer(Request(picture, prompt, checkpoint, adapter=adapter))
@@ -83,38 +73,35 @@ def test_an_adapter_is_a_plain_lora_of_the_base_with_a_card(trained):
 
 def test_a_finished_run_that_is_started_again_keeps_its_card_and_its_scores(tmp_path):
     options = replace(SHORT, max_steps=2, save_steps=1, out=str(tmp_path / "run"))
-    out = finetune(options)
+    out = finetune(options, CATALOG)
     weights, card = load_file(out / adapter_config.WEIGHTS), out / "README.md"
     card.write_text("measured")
-    finetune(replace(options, merge=True))
+    finetune(replace(options, merge=True), CATALOG)
     assert card.read_text() == "measured"
     assert (tmp_path / "run" / "merged" / "config.json").exists()
     # Stopped between the last state and its adapter, it makes the same one.
     shutil.rmtree(out)
-    again = load_file(finetune(options) / adapter_config.WEIGHTS)
+    again = load_file(finetune(options, CATALOG) / adapter_config.WEIGHTS)
     assert all(torch.equal(weights[key], again[key]) for key in weights)
 
 
-def test_the_page_lists_the_adapter_and_answers_with_it(trained, deployed):
-    deployed(adapters=f"{trained}=nano-224")
-    name = trained.parent.name
-    assert name in adapters.names("nano-224")
+def test_the_page_lists_the_adapter_and_answers_with_it(trained):
+    catalog, adapter = CATALOG.with_adapter(str(trained), NANO)
+    assert adapter.name == trained.parent.name
     question = "answer en what color is the shape?"
-    model = Loader().load("nano-224")
-    assert adapters.select(model.model, "nano-224", name)
+    model = load()
+    assert adapters.select(model.model, NANO, adapter)
     picture = read(Source("easy-vqa", "test", limit=1))[0].open()
     inputs = prepare(model, picture, question)
     out = model.model.generate(**inputs, do_sample=False, max_new_tokens=8)
     new = out[0, inputs["input_ids"].shape[1] :]
     text = model.processor.tokenizer.decode(new, skip_special_tokens=True).strip()
-    assert ask("nano-224", question, name) == text
+    assert ask(catalog, "nano-224", question, adapter.name) == text
 
 
 def test_a_merged_checkpoint_is_the_base_with_the_adapter(trained, tmp_path):
-    folder = lookup.find("nano-224").path
-    loaded = Loader().load("nano-224")
-    codec = lookup.find("nano-224").codec
-    adapt.merge(trained, loaded.processor, folder, codec, tmp_path / "merged")
+    loaded = load()
+    adapt.merge(trained, loaded.processor, NANO.path, NANO.codec, tmp_path / "merged")
     model = PaliGemmaForConditionalGeneration.from_pretrained(tmp_path / "merged")
     base = loaded.model.state_dict()
     config = json.loads((trained / "adapter_config.json").read_text())
@@ -128,22 +115,23 @@ def test_a_merged_checkpoint_is_the_base_with_the_adapter(trained, tmp_path):
 
 
 def test_even_a_single_step_learns(tmp_path):
-    out = finetune(replace(SHORT, limit=2, max_steps=1, out=str(tmp_path)))
+    out = finetune(replace(SHORT, limit=2, max_steps=1, out=str(tmp_path)), CATALOG)
     weights = load_file(out / adapter_config.WEIGHTS)
     assert any(bool(tensor.any()) for key, tensor in weights.items() if "lora_B" in key)
 
 
-def test_frozen_parts_get_no_matrices_and_still_load(tmp_path, deployed):
-    out = finetune(replace(SHORT, out=str(tmp_path / "run"), freeze=["vision_tower"], max_steps=1))
+def test_frozen_parts_get_no_matrices_and_still_load(tmp_path):
+    options = replace(SHORT, out=str(tmp_path / "run"), freeze=["vision_tower"], max_steps=1)
+    out = finetune(options, CATALOG)
     keys = load_file(out / adapter_config.WEIGHTS)
     assert not any("vision_tower" in key for key in keys)
     assert any("language_model" in key for key in keys)
     assert any("multi_modal_projector" in key for key in keys)
-    deployed(adapters=f"{out}=nano-224")
-    assert ask("nano-224", "answer en what color is the shape?", "run")
+    catalog, _ = CATALOG.with_adapter(str(out), NANO)
+    assert ask(catalog, "nano-224", "answer en what color is the shape?", "run")
 
 
-def test_a_full_fine_tune_is_a_checkpoint_whose_frozen_parts_are_the_bases(tmp_path, deployed):
+def test_a_full_fine_tune_is_a_checkpoint_whose_frozen_parts_are_the_bases(tmp_path):
     options = replace(
         SHORT,
         method="full",
@@ -152,20 +140,20 @@ def test_a_full_fine_tune_is_a_checkpoint_whose_frozen_parts_are_the_bases(tmp_p
         freeze=["vision_tower"],
         max_steps=2,
     )
-    out = finetune(options)
-    base = Loader().load("nano-224").model.state_dict()
-    deployed(checkpoints=f"{out}=nano-224")
-    tuned = Loader().load("tuned").model.state_dict()
+    out = finetune(options, CATALOG)
+    base = load().model.state_dict()
+    catalog, own = CATALOG.with_checkpoint(str(out), "nano-224")
+    tuned = load(checkpoint=own).model.state_dict()
     assert base.keys() == tuned.keys()
     same = {key for key in base if torch.allclose(base[key].float(), tuned[key].float(), atol=1e-7)}
     assert {key for key in base if "vision_tower" in key} <= same
     assert "model.language_model.layers.0.mlp.up_proj.weight" not in same
-    assert ask("tuned", "answer en what color is the shape?")
+    assert ask(catalog, "tuned", "answer en what color is the shape?")
 
 
 def test_qlora_learns_on_a_base_in_four_bits(tmp_path):
     options = replace(SHORT, method="qlora", out=str(tmp_path), max_steps=8, rate=5e-3)
-    out = finetune(options)
+    out = finetune(options, CATALOG)
     states = json.loads((Path(last_state(tmp_path)) / "trainer_state.json").read_text())
     losses = [each["loss"] for each in states["log_history"] if "loss" in each]
     assert losses[-1] < losses[0] - 0.5
@@ -176,7 +164,9 @@ def test_a_checkpointed_and_accumulated_step_is_the_plain_one(tmp_path):
     """Same weights to rounding: four at once, or two twice with activations computed again."""
     plain = replace(SHORT, max_steps=2, autocast=False, out=str(tmp_path / "plain"))
     folded = replace(plain, batch=2, accumulate=2, checkpointing=True, out=str(tmp_path / "folded"))
-    first, second = (load_file(finetune(each) / adapter_config.WEIGHTS) for each in (plain, folded))
+    first, second = (
+        load_file(finetune(each, CATALOG) / adapter_config.WEIGHTS) for each in (plain, folded)
+    )
     for key in first:
         assert torch.allclose(first[key], second[key], atol=2e-4), key
 
@@ -184,7 +174,7 @@ def test_a_checkpointed_and_accumulated_step_is_the_plain_one(tmp_path):
 def test_steps_and_items_are_counted_where_batches_do_not_divide(tmp_path, capsys):
     """Five items in batches of two and steps of two batches: two steps each time through."""
     options = replace(SHORT, limit=5, batch=2, accumulate=2, epochs=2, max_steps=0)
-    out = finetune(replace(options, out=str(tmp_path)))
+    out = finetune(replace(options, out=str(tmp_path)), CATALOG)
     told = capsys.readouterr().out
     assert "5 items, 4 steps of 4;" in told
     assert "step 4/4" in told
@@ -280,7 +270,7 @@ def test_data_and_checkpoint_are_looked_at_before_a_run_begins(tmp_path):
         ({"data": str(tmp_path / "gone.jsonl")}, "cannot be read"),
     ):
         with pytest.raises(UserError, match=word):
-            finetune(replace(SHORT, out=str(tmp_path / "run"), **given))
+            finetune(replace(SHORT, out=str(tmp_path / "run"), **given), CATALOG)
         assert not (tmp_path / "run").exists()
 
 
@@ -307,7 +297,7 @@ def test_boxes_and_masks_of_a_coco_file_are_learnt(tmp_path):
         options = replace(
             SHORT, data=str(tmp_path / "slabs.json"), task=task, out=str(tmp_path / task)
         )
-        out = finetune(replace(options, limit=0, batch=1, max_steps=12, save_steps=12))
+        out = finetune(replace(options, limit=0, batch=1, max_steps=12, save_steps=12), CATALOG)
         assert str(tmp_path) not in (out / "README.md").read_text()
         state = Path(last_state(tmp_path / task)) / "trainer_state.json"
         losses = [e["loss"] for e in json.loads(state.read_text())["log_history"] if "loss" in e]

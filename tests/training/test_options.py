@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from models.catalog.catalog import Catalog
 from models.schema import UserError
 from training.finetune.cli import main
 from training.finetune.options import EASY_VQA_EPOCHS, Options
+
+
+def check(options: Options) -> None:
+    options.check(Catalog().find(options.checkpoint))
+
+
+def settled(**given) -> Options:
+    """Options with what suits their checkpoint filled in."""
+    options = Options(**given)
+    return options.settled(Catalog().find(options.checkpoint))
 
 
 @pytest.mark.parametrize(
@@ -39,29 +50,29 @@ from training.finetune.options import EASY_VQA_EPOCHS, Options
 )
 def test_contradictions_and_values_out_of_range_are_refused_in_words(given, word):
     with pytest.raises(UserError, match=word):
-        Options(**given).check()
+        check(Options(**given))
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora", "full"])
 @pytest.mark.parametrize("freeze", [[], ["vision_tower"], ["vision_tower", "projector"]])
 def test_every_method_goes_with_every_part_frozen_but_the_last(method, freeze):
-    Options(method=method, freeze=freeze).check()
+    check(Options(method=method, freeze=freeze))
 
 
 def test_the_rate_suits_method_and_size_unless_it_is_given():
     rates = [
-        Options(method=method, checkpoint=checkpoint).learning_rate
+        settled(method=method, checkpoint=checkpoint).rate
         for checkpoint in ("nano-224", "3b-pt-224")
         for method in ("lora", "full")
     ]
     assert rates == [2e-3, 3e-4, 2e-4, 2e-5]
-    assert Options(rate=0.5).learning_rate == 0.5
+    assert settled(rate=0.5).rate == 0.5
 
 
 def test_the_rank_suits_the_size_and_alpha_the_rank_unless_they_are_given():
-    assert (Options().lora_rank, Options(checkpoint="3b-pt-224").lora_rank) == (16, 8)
-    assert (Options(rank=4).lora_rank, Options(rank=4).scale) == (4, 4.0)
-    assert Options(rank=4, alpha=8.0).scale == 8.0
+    assert (settled().rank, settled(checkpoint="3b-pt-224").rank) == (16, 8)
+    assert (settled(rank=4).rank, settled(rank=4).alpha) == (4, 4.0)
+    assert settled(rank=4, alpha=8.0).alpha == 8.0
 
 
 @pytest.mark.parametrize(
@@ -76,8 +87,8 @@ def test_the_rank_suits_the_size_and_alpha_the_rank_unless_they_are_given():
     ],
 )
 def test_rows_and_epochs_suit_checkpoint_and_data_unless_they_are_given(given, wanted):
-    options = Options(**given)
-    assert (options.most_in_row, options.rows_at_once, options.times(1000)) == wanted
+    options = settled(**given)
+    assert (options.pack, options.batch, options.times(1000)) == wanted
 
 
 def test_a_folder_keeps_to_the_options_of_its_run(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from models.catalog.catalog import Catalog
 from models.schema import UserError
 from training.finetune.cli import finetune
 from training.finetune.optimizers import check_optimizer
@@ -81,5 +82,5 @@ def test_a_run_that_cannot_be_made_here_leaves_no_folder(tmp_path, monkeypatch, 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     out = tmp_path / "run"
     with pytest.raises(UserError, match=words):
-        finetune(Options(data="easy-vqa", out=str(out), **options))
+        finetune(Options(data="easy-vqa", out=str(out), **options), Catalog())
     assert not out.exists()

@@ -7,25 +7,27 @@ import shutil
 
 import pytest
 
-from models.catalog import deployment, lookup
-from models.catalog.checkpoints import NANO
+from models.catalog.adapter import ANNOUNCED
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import BUILT_IN, NANO
 from models.hub import adapters
 from models.schema import UserError
+from models.serving.local_backend import LocalBackend
 
 
-@pytest.fixture
-def deploy(monkeypatch):
-    """Sets the variables, as at the start of a process: `deploy(CHECKPOINTS="…")`."""
+def deploy(**variables: str) -> Catalog:
+    """The catalog of a process with these variables: `deploy(CHECKPOINTS="…")`."""
+    return Catalog.from_environment({f"PALIGEMMA_{name}": text for name, text in variables.items()})
 
-    def set_(**variables: str) -> deployment.Deployment:
-        for name, value in variables.items():
-            monkeypatch.setenv(f"PALIGEMMA_{name}", value)
-        deployment.current.cache_clear()
-        return deployment.current()
 
-    yield set_
-    monkeypatch.undo()
-    deployment.current.cache_clear()
+def own(catalog: Catalog) -> list:
+    """The checkpoints that the variables add."""
+    return list(catalog.checkpoints[len(BUILT_IN) :])
+
+
+def names(catalog: Catalog, checkpoint: str) -> list[str]:
+    """The names of a checkpoint's adapters."""
+    return [each.name for each in catalog.adapters_of(catalog.find(checkpoint))]
 
 
 @pytest.fixture
@@ -47,49 +49,55 @@ def change(folder, part=None, **values) -> None:
     path.write_text(json.dumps(config))
 
 
-def test_nothing_listed_leaves_the_built_in_ones(deploy):
-    assert deploy() == deployment.Deployment()
-    assert len(lookup.checkpoints()) == 19
-    assert lookup.default().name == "nano-224"
+def test_nothing_listed_leaves_the_built_in_ones():
+    assert deploy() == Catalog()
+    assert Catalog().checkpoints == BUILT_IN and len(BUILT_IN) == 19
+    assert Catalog().default_checkpoint.name == "nano-224"
 
 
-def test_a_fine_tune_on_the_hub_is_chosen_like_any_other(deploy):
-    deploy(CHECKPOINTS="me/my-vqa@v1.0=3b-pt-448", DEFAULT="my-vqa")
-    own = lookup.default()
+def test_a_fine_tune_on_the_hub_is_chosen_like_any_other():
+    catalog = deploy(CHECKPOINTS="me/my-vqa@v1.0=3b-pt-448", DEFAULT="my-vqa")
+    own = catalog.default_checkpoint
     assert (own.hub_id, own.revision, own.size, own.resolution) == (
         "me/my-vqa", "v1.0", "3B", 448,
     )  # fmt: skip
     assert own.licence_url == "https://huggingface.co/me/my-vqa"
-    assert own.parameters == lookup.find("3b-pt-448").parameters
-    assert "my-vqa" in lookup.variants("3B")
-    assert lookup.resolutions("3B", "my-vqa") == (448,)
+    assert own.parameters == catalog.find("3b-pt-448").parameters
+    assert "my-vqa" in catalog.variants("3B")
+    assert catalog.resolutions("3B", "my-vqa") == (448,)
 
 
-def test_a_public_fine_tune_needs_no_token(deploy, backend, monkeypatch):
-    deploy(CHECKPOINTS="me/my-nano=nano-224")
+def test_a_public_fine_tune_needs_no_token(monkeypatch):
+    backend = LocalBackend(deploy(CHECKPOINTS="me/my-nano=nano-224"))
     monkeypatch.setattr("models.hub.download.has_token", lambda: False)
     monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
     assert backend.missing("my-nano") is None
     assert "no Hugging Face token" in backend.missing("3b-mix-224")
 
 
-def test_a_folder_is_local(deploy, folder):
-    deploy(CHECKPOINTS=f"{folder}=nano-224,\n me/other=10b-pt-224")
-    own = lookup.find("my-nano")
+def test_a_folder_is_local(folder):
+    catalog = deploy(CHECKPOINTS=f"{folder}=nano-224,\n me/other=10b-pt-224")
+    own = catalog.find("my-nano")
     assert (own.path, own.is_local, own.download_bytes) == (folder, True, 0)
-    assert lookup.find("other").size == "10B"
+    assert catalog.find("other").size == "10B"
 
 
-def test_adapters_are_offered_for_their_checkpoint(deploy, folder):
+def test_adapters_are_offered_for_their_checkpoint(folder):
     (folder / "adapter_config.json").write_text("{}")
-    deploy(
+    catalog = deploy(
         CHECKPOINTS="me/my-vqa=3b-pt-448",
         ADAPTERS=f"you/lora@main=my-vqa, {folder}=nano-224",
     )
-    assert adapters.names("my-vqa") == ("you/lora",)
-    assert adapters.listed("my-vqa")["you/lora"].revision == "main"
-    assert "my-nano" in adapters.names("nano-224")
-    assert adapters.names("3b-pt-448") == ("merve/paligemma2-3b-vqav2",)
+    assert names(catalog, "my-vqa") == ["you/lora"]
+    assert catalog.find_adapter(catalog.find("my-vqa"), "you/lora").revision == "main"
+    assert "my-nano" in names(catalog, "nano-224")
+    assert names(catalog, "3b-pt-448") == ["merve/paligemma2-3b-vqav2"]
+
+
+@pytest.mark.parametrize("text, is_on", [("1", True), ("True", True), ("0", False), ("", False)])
+def test_what_visitors_may_is_switched_on(text, is_on):
+    catalog = deploy(ANY_ADAPTER=text, METRICS=text)
+    assert (catalog.any_adapter, catalog.metrics) == (is_on, is_on)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +112,10 @@ def test_adapters_are_offered_for_their_checkpoint(deploy, folder):
         ({"ADAPTERS": "/tmp=nano-224"}, "no adapter_config.json"),
         ({"ADAPTERS": "me/lora=nano-224,me/lora@v2=nano-224"}, "the name of another"),
         ({"DEFAULT": "3b-mix-896"}, "there is no such checkpoint"),
+        ({"METRICS": "yes"}, "neither 1 nor 0"),
     ],
 )
-def test_a_bad_entry_is_an_error_that_names_it(deploy, variables, what):
+def test_a_bad_entry_is_an_error_that_names_it(variables, what):
     with pytest.raises(UserError) as caught:
         deploy(**variables)
     ((name, value),) = variables.items()
@@ -115,7 +124,7 @@ def test_a_bad_entry_is_an_error_that_names_it(deploy, variables, what):
     assert value.split(",")[-1] in caught.value.problem
 
 
-def test_a_folder_of_another_architecture_is_refused_by_name(deploy, folder):
+def test_a_folder_of_another_architecture_is_refused_by_name(folder):
     with pytest.raises(UserError) as caught:
         deploy(CHECKPOINTS=f"{folder}=3b-pt-448")
     for words in (
@@ -158,14 +167,14 @@ def test_a_folder_of_another_architecture_is_refused_by_name(deploy, folder):
         (None, {"model_type": "llava"}, "it is a llava and not a PaliGemma 2"),
     ],
 )
-def test_each_difference_of_a_folder_is_named(deploy, folder, part, values, words):
+def test_each_difference_of_a_folder_is_named(folder, part, values, words):
     change(folder, part, **values)
     with pytest.raises(UserError, match=words):
         deploy(CHECKPOINTS=f"{folder}=nano-224")
 
 
 @pytest.mark.parametrize("vocabulary", [257_152, 257_216])
-def test_the_published_configuration_fits_its_own_checkpoint(deploy, tmp_path, vocabulary):
+def test_the_published_configuration_fits_its_own_checkpoint(tmp_path, vocabulary):
     """What the family's config.json says of the 3B at 224 px, and no more."""
     text = {
         "model_type": "gemma2",
@@ -187,8 +196,8 @@ def test_the_published_configuration_fits_its_own_checkpoint(deploy, tmp_path, v
     config = {"model_type": "paligemma", "projection_dim": 2304, "hidden_size": 2048}
     config |= {"text_config": text, "vision_config": vision}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    (own,) = deploy(CHECKPOINTS=f"{tmp_path}=3b-pt-224").checkpoints
-    assert own.path == tmp_path
+    (found,) = own(deploy(CHECKPOINTS=f"{tmp_path}=3b-pt-224"))
+    assert found.path == tmp_path
     with pytest.raises(UserError, match="architecture of 10b-pt-224: it has decoder layers 26"):
         deploy(CHECKPOINTS=f"{tmp_path}=10b-pt-224")
 
@@ -208,9 +217,9 @@ def test_a_checkpoint_in_a_folder_gets_a_plain_name(folder, written, name):
     renamed = folder.rename(folder.parent / written)
     text = f"{renamed} = nano-448, me/other=3b-pt-224"
     with pytest.raises(UserError, match="resolution 224 px and not 448 px"):
-        deployment.read({deployment.CHECKPOINTS: text})
+        deploy(CHECKPOINTS=text)
     text = f"me/other=3b-pt-224, {renamed} = nano-224, me/more=3b-pt-448"
-    found = deployment.read({deployment.CHECKPOINTS: text}).checkpoints
+    found = own(deploy(CHECKPOINTS=text))
     assert [each.name for each in found] == ["other", name, "more"]
     assert found[1].path == renamed
 
@@ -218,25 +227,44 @@ def test_a_checkpoint_in_a_folder_gets_a_plain_name(folder, written, name):
 def test_a_folder_without_a_latin_letter_is_refused_in_words(folder):
     renamed = folder.rename(folder.parent / "模型")
     with pytest.raises(UserError, match=r"'模型' has no letter of the Latin alphabet.*Rename it"):
-        deployment.read({deployment.CHECKPOINTS: f"{renamed}=nano-224"})
+        deploy(CHECKPOINTS=f"{renamed}=nano-224")
 
 
-def test_an_own_adapter_named_as_a_shipped_one_is_offered_beside_it(deploy, tmp_path):
+def test_an_own_adapter_named_as_a_shipped_one_is_offered_beside_it(tmp_path):
     own = tmp_path / "easy-vqa"
     own.mkdir()
     (own / "adapter_config.json").write_text("{}")
-    deploy(ADAPTERS=f"{own}=nano-224, merve/paligemma2-3b-vqav2=3b-pt-448")
-    listed = adapters.listed("nano-224")
-    assert listed["easy-vqa"].path == NANO.path / "adapters" / "easy-vqa"
-    assert listed["easy-vqa-own"].path == own
-    assert adapters.fetch("nano-224", "easy-vqa-own") == own
-    assert adapters.names("3b-pt-448") == ("merve/paligemma2-3b-vqav2",)
-    (first, second) = deployment.current().adapters
-    assert adapters.name_of(first) == "easy-vqa-own"
-    assert adapters.name_of(second) == second.name
+    catalog = deploy(ADAPTERS=f"{own}=nano-224, merve/paligemma2-3b-vqav2=3b-pt-448")
+    shipped, added = (catalog.find_adapter(NANO, name) for name in ("easy-vqa", "easy-vqa-own"))
+    assert adapters.fetch(shipped) == NANO.path / "adapters" / "easy-vqa"
+    assert adapters.fetch(added) == own
+    assert names(catalog, "3b-pt-448") == ["merve/paligemma2-3b-vqav2"]
 
 
-def test_a_folder_that_is_written_as_a_name_is_recognised(deploy, tmp_path, monkeypatch):
+def test_what_is_added_by_hand_is_offered_and_leaves_the_catalog_as_it_was(folder):
+    (folder / "adapter_config.json").write_text("{}")
+    catalog, checkpoint = Catalog().with_checkpoint(str(folder), "nano-224")
+    assert catalog.find("my-nano") == checkpoint and checkpoint.path == folder
+    catalog, adapter = catalog.with_adapter(str(folder), checkpoint)
+    assert (adapter.name, adapter.path) == ("my-nano", folder)
+    assert adapter in catalog.adapters_of(checkpoint)
+    again, same = catalog.with_adapter(str(folder), checkpoint)
+    assert same == adapter and names(again, "my-nano") == ["my-nano"]
+    assert Catalog().checkpoints == BUILT_IN and Catalog().adapters == (ANNOUNCED,)
+
+
+def test_what_cannot_be_added_by_hand_is_named_without_a_variable(folder):
+    for add in (
+        lambda: Catalog().with_adapter(str(folder), NANO),
+        lambda: Catalog().with_checkpoint(str(folder), "3b-pt-448"),
+        lambda: Catalog().with_checkpoint(str(folder), "nano-1000"),
+    ):
+        with pytest.raises(UserError, match=f"^{folder} cannot be used: ") as caught:
+            add()
+        assert "PALIGEMMA" not in str(caught.value)
+
+
+def test_a_folder_that_is_written_as_a_name_is_recognised(tmp_path, monkeypatch):
     (tmp_path / "runs" / "mine" / "adapter").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as caught:
@@ -251,25 +279,29 @@ def test_a_folder_of_an_adapter_may_have_any_name(name, tmp_path):
         folder.mkdir()
         (folder / "adapter_config.json").write_text("{}")
     text = ", ".join(f"{folder}=nano-224" for folder in folders)
-    found = deployment.read({deployment.ADAPTERS: text}).adapters
+    found = deploy(ADAPTERS=text).adapters[1:]
     assert [(each.name, each.path) for each in found] == [(each.name, each) for each in folders]
 
 
-def test_an_own_checkpoint_called_as_a_built_in_one_is_offered_beside_it(deploy):
-    (own,) = deploy(CHECKPOINTS="a/nano-224=nano-224").checkpoints
-    assert (own.name, own.variant, own.hub_id) == ("nano-224-own", "nano-224-own", "a/nano-224")
+def test_an_own_checkpoint_called_as_a_built_in_one_is_offered_beside_it():
+    (found,) = own(deploy(CHECKPOINTS="a/nano-224=nano-224"))
+    assert (found.name, found.variant, found.hub_id) == (
+        "nano-224-own",
+        "nano-224-own",
+        "a/nano-224",
+    )
 
 
 @pytest.mark.parametrize("variable", ["CHECKPOINTS", "ADAPTERS"])
 @pytest.mark.parametrize(
     "source", ["~no-such-user/folder", "/" + "x" * 5000, "x" * 5000, "", "~/" + "x" * 300]
 )
-def test_a_source_that_can_be_no_path_is_named(deploy, variable, source):
+def test_a_source_that_can_be_no_path_is_named(variable, source):
     with pytest.raises(UserError, match=f"PALIGEMMA_{variable} has a bad entry"):
         deploy(**{variable: f"{source}=nano-224"})
 
 
-def test_brackets_without_end_are_no_configuration(deploy, folder):
+def test_brackets_without_end_are_no_configuration(folder):
     (folder / "config.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match=r"no readable config\.json"):
         deploy(CHECKPOINTS=f"{folder}=nano-224")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.catalog.lookup import find
+from models.catalog.catalog import Catalog
 from models.loading import precision
 from models.schema import UserError
 
+find = Catalog().find
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 

@@ -1,7 +1,6 @@
 """One thread owns a model; jobs end alone.
 
-The failures here cannot be had from a model on demand, so plain functions stand for loading and
-answering.
+The failures here cannot be had from a model on demand, so tiny engines answer as a function says.
 """
 
 from __future__ import annotations
@@ -11,30 +10,40 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import torch
 
+from models.catalog.checkpoints import NANO
+from models.catalog.model_key import ModelKey
+from models.engine.image_cache import ImageFeatureCache
 from models.schema import StatusEvent, TokenEvent, UserError
 from models.serving.scheduler import Scheduler
 
 SOON_S = 20.0
 
 
-class Engine(str):
+class Engine:
     """Stands for an engine: one job at a time unless told otherwise, and it counts its steps."""
 
     has_room = is_due = False
     steps = 0
 
+    def __init__(self, work):
+        self.features = ImageFeatureCache()
+        self._work = work
+
+    def answer(self, request, cancelled, status, adapter):
+        yield from self._work(request, cancelled, status)
+
     def step(self) -> None:
         self.steps += 1
 
 
-def load(status):
-    status(StatusEvent("Loading …"))
-    return Engine("model")
+def echo(request, cancelled, status) -> Iterator[str]:
+    yield f"model {request}"
 
 
-def echo(loaded, request, cancelled, load_s, status) -> Iterator[str]:
-    yield f"{loaded} {request}"
+def no_memory() -> UserError:
+    return UserError("The memory ran out.", "Choose less.")
 
 
 def take(job) -> list:
@@ -46,8 +55,12 @@ def take(job) -> list:
 def make():
     made = []
 
-    def scheduler(work=echo, loader=load, **options) -> Scheduler:
-        made.append(Scheduler("nano", "fp32", loader, work, **options))
+    def scheduler(work=echo, loader=None, **options) -> Scheduler:
+        def load(status):
+            status(StatusEvent("Loading …"))
+            return Engine(work)
+
+        made.append(Scheduler(ModelKey(NANO, "fp32"), loader or load, no_memory, **options))
         return made[-1]
 
     yield scheduler
@@ -64,7 +77,7 @@ class Gate:
         self.threads: set[str] = set()
         self.ended: list[str] = []
 
-    def __call__(self, loaded, request, cancelled, load_s, status):
+    def __call__(self, request, cancelled, status):
         self.threads.add(threading.current_thread().name)
         self.started.set()
         yield "begun"
@@ -105,21 +118,22 @@ def test_jobs_run_in_order_in_one_thread(make):
     for job in jobs:
         take(job)
     assert gate.ended == ["a", "b", "c"]
-    assert gate.threads == {"owner-nano"}
+    assert gate.threads == {"owner-nano-224"}
 
 
 def test_jobs_share_the_steps_of_the_engine(make):
     """Three jobs that take four steps each, side by side, take four steps or few more."""
-    engine, all_here = Engine("model"), threading.Event()
-    engine.has_room = True
+    all_here = threading.Event()
 
-    def work(loaded, request, cancelled, load_s, status):
+    def work(request, cancelled, status):
         assert all_here.wait(SOON_S)
         for step in range(4):
             yield f"{request}{step}"
             yield None
 
-    scheduler = make(work, lambda status: engine)
+    engine = Engine(work)
+    engine.has_room = True
+    scheduler = make(loader=lambda status: engine)
     jobs = [scheduler.submit(name) for name in "abc"]
     all_here.set()
     assert [take(job) for job in jobs] == [[f"{name}{step}" for step in range(4)] for name in "abc"]
@@ -127,15 +141,16 @@ def test_jobs_share_the_steps_of_the_engine(make):
 
 
 def test_a_job_that_waits_too_long_keeps_others_from_joining(make):
-    engine, seen = Engine("model"), []
-    engine.has_room = engine.is_due = True
+    seen = []
 
-    def work(loaded, request, cancelled, load_s, status):
+    def work(request, cancelled, status):
         for _ in range(2):
             seen.append(request)
             yield None
 
-    scheduler = make(work, lambda status: engine)
+    engine = Engine(work)
+    engine.has_room = engine.is_due = True
+    scheduler = make(loader=lambda status: engine)
     for job in [scheduler.submit(name) for name in "ab"]:
         take(job)
     assert seen == ["a", "a", "b", "b"]
@@ -158,17 +173,17 @@ def test_the_thread_ends_with_the_last_job_and_the_model_stays(make):
 def test_a_thread_that_ended_is_started_again(make):
     loads = []
 
-    def loader(status):
-        loads.append(1)
-        return Engine("model")
-
-    def work(loaded, request, cancelled, load_s, status):
+    def work(request, cancelled, status):
         yield "begun"
         if request == "deadly":
             raise SystemExit
         yield request
 
-    scheduler = make(work, loader)
+    def loader(status):
+        loads.append(1)
+        return Engine(work)
+
+    scheduler = make(loader=loader)
     with pytest.raises(RuntimeError, match="thread that owns the model has ended"):
         take(scheduler.submit("deadly"))
     assert take(scheduler.submit("a"))[-1] == "a"
@@ -178,7 +193,7 @@ def test_a_thread_that_ended_is_started_again(make):
 def test_a_thread_that_ends_with_a_full_queue_refuses_those_that_wait_and_no_others(make):
     started, go_on = threading.Event(), threading.Event()
 
-    def work(loaded, request, cancelled, load_s, status):
+    def work(request, cancelled, status):
         started.set()
         assert go_on.wait(SOON_S)
         if request == "deadly":
@@ -200,7 +215,7 @@ def test_a_thread_that_ends_with_a_full_queue_refuses_those_that_wait_and_no_oth
 def test_what_was_written_is_counted_also_where_it_comes_at_once(make):
     """Beams write all of their tokens in one event."""
 
-    def work(loaded, request, cancelled, load_s, status):
+    def work(request, cancelled, status):
         for index in request:
             yield TokenEvent("", "", 7, index, 0.1)
 
@@ -217,7 +232,7 @@ def test_what_was_written_is_counted_also_where_it_comes_at_once(make):
 
 
 def test_a_failed_job_fails_alone(make):
-    def work(loaded, request, cancelled, load_s, status):
+    def work(request, cancelled, status):
         yield "begun"
         if request == "bad":
             raise ZeroDivisionError("of this job")
@@ -231,6 +246,20 @@ def test_a_failed_job_fails_alone(make):
     assert take(next_one)[-1] == "next"
 
 
+def test_the_end_of_memory_is_said_and_ends_no_other_job(make):
+    def work(request, cancelled, status):
+        yield "begun"
+        if request == "large":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        yield request
+
+    scheduler = make(work)
+    large, small = (scheduler.submit(name) for name in ("large", "small"))
+    with pytest.raises(UserError, match=r"memory ran out\. Choose less"):
+        take(large)
+    assert take(small)[-1] == "small"
+
+
 def test_a_failed_load_is_tried_again(make):
     attempts = []
 
@@ -238,7 +267,7 @@ def test_a_failed_load_is_tried_again(make):
         attempts.append(1)
         if len(attempts) == 1:
             raise UserError("There is no network.")
-        return Engine("model")
+        return Engine(echo)
 
     scheduler = make(loader=loader)
     with pytest.raises(UserError, match="no network"):
@@ -306,7 +335,7 @@ def test_leaving_during_a_download_of_the_work_ends_it(make):
     begun, left = threading.Event(), threading.Event()
     went_on = []
 
-    def work(loaded, request, cancelled, load_s, status):
+    def work(request, cancelled, status):
         status(StatusEvent("Downloading …"))
         begun.set()
         assert left.wait(SOON_S)

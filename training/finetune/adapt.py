@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
-from models.catalog import lookup
+from models.catalog.checkpoints import Checkpoint
 from models.hub.adapter_config import MODULES
 from models.loading.loader import CODEC_FILE, quantization, read_checked
 from models.loading.precision import dtype_of, resolve_precision
@@ -28,22 +28,24 @@ PLACES = {
 }
 
 
-def prepare(options: Options, folder: Path, device: torch.device) -> nn.Module:
-    """The model in `folder` on `device`, with LoRA matrices where the method has them.
+def prepare(
+    options: Options, checkpoint: Checkpoint, folder: Path, device: torch.device
+) -> nn.Module:
+    """The checkpoint, whose files are in `folder`, as a model on `device`, with LoRA matrices where
+    the method has them.
 
     Weights that learn are float32, all others in the precision of the options; with "qlora" the
     text model's are in 4 bits and computed with in that precision. UserError where nothing would
     learn or the precision cannot be had.
     """
-    chosen = lookup.find(options.checkpoint)
     kept = "fp32" if options.method == "full" else options.precision
-    dtype = dtype_of(resolve_precision(chosen, kept, device), device)
+    dtype = dtype_of(resolve_precision(checkpoint, kept, device), device)
     precision = "nf4" if options.method == "qlora" else kept
     if precision == "nf4":
-        resolve_precision(chosen, precision, device)  # whether it can be had
+        resolve_precision(checkpoint, precision, device)  # whether it can be had
     model = read_checked(
         folder,
-        chosen.name,
+        checkpoint.name,
         dtype=dtype,
         device_map={"": device} if device.type == "cuda" or precision == "nf4" else None,
         quantization_config=quantization(precision, dtype),
@@ -73,9 +75,9 @@ def lora_config(options: Options, model: nn.Module) -> LoraConfig:
         raise UserError("No layer is left to learn.", "Freeze fewer parts.")
     names = sorted({name.rsplit(".", 1)[-1] for name in layers})
     return LoraConfig(
-        r=options.lora_rank,
+        r=options.rank,
         # PEFT only divides it by the rank: a fraction is as good as the integer of its types.
-        lora_alpha=options.scale,  # type: ignore[arg-type]
+        lora_alpha=options.alpha,  # type: ignore[arg-type]
         lora_dropout=options.dropout,
         # Whole names where a part is frozen: the towers' layers are called alike.
         target_modules=chosen if frozen else names,
@@ -95,16 +97,20 @@ def counts(model: nn.Module) -> tuple[int, int]:
 
 
 def save(
-    model: nn.Module, processor: PaliGemmaProcessor, options: Options, codec: Path | None, out: Path
+    model: nn.Module,
+    processor: PaliGemmaProcessor,
+    checkpoint: Checkpoint,
+    codec: Path | None,
+    out: Path,
 ) -> None:
-    """Write an adapter, or a whole checkpoint with its processor and mask codec, into `out`.
+    """Write an adapter of a checkpoint, or a whole one with its processor and mask codec, to `out`.
 
     `codec` None, as the published checkpoints have it, writes none.
     """
     if isinstance(model, PeftModel):
         # PEFT puts the folder there that the base was read from, which is nobody else's.
-        chosen = lookup.find(options.checkpoint)
-        model.peft_config["default"].base_model_name_or_path = chosen.hub_id or chosen.name
+        base = checkpoint.hub_id or checkpoint.name
+        model.peft_config["default"].base_model_name_or_path = base
         # False: it would ask the Hub whether the vocabulary was changed.
         model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
         (out / "README.md").unlink(missing_ok=True)  # PEFT's template; the card is written after

@@ -19,7 +19,7 @@ import torch
 import transformers
 
 from data import documents
-from models.catalog import lookup
+from models.catalog.checkpoints import Checkpoint
 from training.finetune.options import Options
 
 # What says nothing about the result.
@@ -69,27 +69,24 @@ def peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def write(options: Options, outcome: Outcome, folder: Path, command: str) -> None:
+def write(
+    options: Options, checkpoint: Checkpoint, outcome: Outcome, folder: Path, command: str
+) -> None:
     """`README.md` in `folder`, with the metadata that the Hub reads."""
-    chosen = lookup.find(options.checkpoint)
     is_adapter = options.method != "full"
-    base = [f"base_model: {chosen.hub_id}"] if chosen.hub_id else []
+    base = [f"base_model: {checkpoint.hub_id}"] if checkpoint.hub_id else []
     library = "peft" if is_adapter else "transformers"
     front = ["---", *base, f"library_name: {library}", "pipeline_tag: image-text-to-text"]
     front += ["tags:", "  - paligemma2", *(["  - lora"] if is_adapter else []), "---"]
     name = documents.data_name(options.data)
     mark = documents.scores_mark(options.data, options.task)
-    what = f"A {_METHOD[options.method]} of {chosen.name} on {name}"
+    what = f"A {_METHOD[options.method]} of {checkpoint.name} on {name}"
     changed = {
         field.name: getattr(options, field.name)
         for field in dataclasses.fields(options)
         if field.name not in _LEFT_OUT
     }
-    changed |= {"rate": options.learning_rate}
-    changed |= {"batch": options.rows_at_once, "pack": options.most_in_row}
-    if is_adapter:
-        changed |= {"rank": options.lora_rank, "alpha": options.scale}
-    else:
+    if not is_adapter:
         changed.pop("dropout")
     if not options.limit:
         changed.pop("limit")

@@ -14,6 +14,7 @@ and ends, on a CPU, with the weights that it would have had.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sys
 import time
@@ -37,7 +38,7 @@ from transformers import (
 from data import documents
 from data.items import checked
 from data.sources import read
-from models.catalog import lookup
+from models.catalog.catalog import Catalog
 from models.loading.device import memory_watched
 from models.loading.loader import Loader, find_codec, local_codec
 from models.loading.precision import resolve_precision
@@ -52,38 +53,40 @@ from training.finetune.progress import Progress, Stopping
 from training.finetune.states import check_state, last_state, step_of
 
 
-def finetune(options: Options, command: str = "") -> Path:
-    """Run a fine-tune, or go on with it; the folder of what came of it.
+def finetune(given: Options, catalog: Catalog, command: str = "") -> Path:
+    """Run a fine-tune of a checkpoint of the catalog, or go on with it; the folder of what came of
+    it.
 
     Under `accelerate launch` every process calls this, each on its own GPU.
 
     UserError where the options contradict each other, the data cannot be read, or the checkpoint
     cannot be had; all of that before a step is made. `command` is shown in the card.
     """
-    options.check()
+    checkpoint = catalog.find(given.checkpoint)
+    given.check(checkpoint)
+    options = given.settled(checkpoint)
     check_optimizer(options.optimizer)
     _check_push(options)
     arguments = training_arguments(options)
-    resolve_precision(lookup.find(options.checkpoint), options.precision, arguments.device)
+    resolve_precision(checkpoint, options.precision, arguments.device)
     device, is_first = arguments.device, arguments.process_index == 0
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one a process: several are for `accelerate launch`
     tell = _tell if is_first else _keep_quiet
-    folder = Loader(device).fetch(options.checkpoint, tell)
-    chosen = lookup.find(options.checkpoint)
-    codec = local_codec(chosen, folder)
+    folder = Loader(device).fetch(checkpoint, tell)
+    codec = local_codec(checkpoint, folder)
     if options.task == "segment":  # whose masks have to be written as codes
-        codec = find_codec(chosen, folder, tell)
+        codec = find_codec(checkpoint, folder, tell)
     items = read(options.source(codec))
     digest = checked(items)
-    is_packed = options.most_in_row > 1
-    made = in_rows(items, options.most_in_row) if is_packed else items
+    is_packed = options.pack > 1
+    made = in_rows(items, options.pack) if is_packed else items
     if is_first:
-        options.keep(digest, arguments.world_size)
+        given.keep(digest, arguments.world_size)
     set_seed(options.seed)
     processor = PaliGemmaProcessor.from_pretrained(folder, local_files_only=True)
-    model = adapt.prepare(options, folder, device)
+    model = adapt.prepare(options, checkpoint, folder, device)
     learnt, parameters = adapt.counts(model)
-    at_once = options.rows_at_once * options.accumulate * arguments.world_size
+    at_once = options.batch * options.accumulate * arguments.world_size
     steps = _plan(options, arguments, len(made))
     what = f"{len(items):,} items" + (f" in {len(made):,} rows" if is_packed else "")
     about = f"{what}, {steps:,} steps of {at_once}; {learnt:,} of {parameters:,} learn"
@@ -134,8 +137,9 @@ def finetune(options: Options, command: str = "") -> Path:
         )
         aside = out.with_name(out.name + ".part")
         shutil.rmtree(aside, ignore_errors=True)
-        adapt.save(model, processor, options, codec, aside)
-        card.write(replace(options, epochs=arguments.num_train_epochs), outcome, aside, command)
+        adapt.save(model, processor, checkpoint, codec, aside)
+        shown = replace(options, epochs=arguments.num_train_epochs)
+        card.write(shown, checkpoint, outcome, aside, command)
         shutil.rmtree(out, ignore_errors=True)
         aside.rename(out)
     if is_first and options.merge:
@@ -155,9 +159,9 @@ def training_arguments(options: Options) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(options.folder / "states"),
         max_steps=options.max_steps or -1,
-        per_device_train_batch_size=options.rows_at_once,
+        per_device_train_batch_size=options.batch,
         gradient_accumulation_steps=options.accumulate,
-        learning_rate=options.learning_rate,
+        learning_rate=options.rate,
         lr_scheduler_type=options.schedule,
         weight_decay=options.weight_decay,
         optim=options.optimizer,
@@ -186,7 +190,7 @@ def _plan(options: Options, arguments: TrainingArguments, rows: int) -> int:
 
     Like the Trainer's, a part of a batch or of a step at the end of the data is one.
     """
-    batches = math.ceil(math.ceil(rows / options.rows_at_once) / arguments.world_size)
+    batches = math.ceil(math.ceil(rows / options.batch) / arguments.world_size)
     once = math.ceil(batches / options.accumulate)
     arguments.num_train_epochs = options.times(once)
     steps = options.max_steps or math.ceil(arguments.num_train_epochs * once)
@@ -264,7 +268,7 @@ def main(given: Sequence[str] | None = None) -> int:
         return 2
     command = documents.command("training.finetune", given)
     try:
-        out = finetune(options, command)
+        out = finetune(options, Catalog.from_environment(os.environ), command)
     except UserError as error:
         # One of a process that reads pictures comes with that process's traceback before it.
         print(str(error).rpartition("UserError: ")[2].strip(), file=sys.stderr)

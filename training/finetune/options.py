@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.sources import Source, has_columns, refused, source
-from models.catalog import lookup
+from models.catalog.checkpoints import Checkpoint
 from models.schema import UserError
 
 METHODS = ("lora", "qlora", "full")
@@ -102,46 +102,27 @@ class Options:
         """Where states and result go."""
         return Path(self.out or f"runs/{self.method}-{Path(self.data).stem}")
 
-    @property
-    def is_nano(self) -> bool:
-        """Whether the checkpoint is of nano's shape; UserError where there is none of its name."""
-        return lookup.find(self.checkpoint).size == "nano"
-
-    @property
-    def _pixels(self) -> int:
-        return lookup.find(self.checkpoint).resolution
-
-    @property
-    def lora_rank(self) -> int:
-        """The rank of LoRA's matrices: the given one, or one that suits the size."""
-        return self.rank or (16 if self.is_nano else 8)
-
-    @property
-    def scale(self) -> float:
-        """LoRA's alpha."""
-        return self.alpha or float(self.lora_rank)
-
-    @property
-    def learning_rate(self) -> float:
-        """The highest rate: the given one, or one that suits the method and size."""
-        rates = (3e-4, 2e-5) if self.method == "full" else (2e-3, 2e-4)
-        return self.rate or rates[0 if self.is_nano else 1]
+    def settled(self, checkpoint: Checkpoint) -> Options:
+        """With what was left to the size, method and data filled in: rank, alpha, rate, pack and
+        batch. `checkpoint` is the one that is named."""
+        is_nano, is_full = checkpoint.size == "nano", self.method == "full"
+        rank = self.rank if is_full else self.rank or (16 if is_nano else 8)
+        rates = (3e-4, 2e-5) if is_full else (2e-3, 2e-4)
+        is_short = self.data == "easy-vqa" or self.data.endswith(".jsonl")
+        pack = self.pack or (16 if is_short and is_nano else 1)
+        return dataclasses.replace(
+            self,
+            rank=rank,
+            alpha=self.alpha or float(rank),
+            rate=self.rate or rates[0 if is_nano else 1],
+            pack=pack,
+            batch=self.batch or (16 if pack == 1 else 4),
+        )
 
     @property
     def is_hub(self) -> bool:
         """Whether the data are a dataset with columns."""
         return has_columns(self.data)
-
-    @property
-    def most_in_row(self) -> int:
-        """Questions about a picture in a row: the given ones, or what suits checkpoint and data."""
-        is_short = self.data == "easy-vqa" or self.data.endswith(".jsonl")
-        return self.pack or (16 if is_short and self.is_nano else 1)
-
-    @property
-    def rows_at_once(self) -> int:
-        """Rows at once on a device: the given ones, or what suits their length."""
-        return self.batch or (16 if self.most_in_row == 1 else 4)
 
     def times(self, steps: int) -> float:
         """Times through data that are `steps` steps: the given ones, or what suits them."""
@@ -163,12 +144,13 @@ class Options:
             limit=self.limit or None,
         )
 
-    def check(self) -> None:
-        """UserError for a value out of range or two that contradict each other."""
-        for problem, remedy in self._problems():
+    def check(self, checkpoint: Checkpoint) -> None:
+        """UserError for a value out of range or two that contradict each other, or the checkpoint
+        that is named."""
+        for problem, remedy in self._problems(checkpoint):
             raise UserError(problem, remedy)
 
-    def _problems(self) -> list[tuple[str, str]]:
+    def _problems(self, checkpoint: Checkpoint) -> list[tuple[str, str]]:
         found = []
 
         def refuse(when: bool, problem: str, remedy: str) -> None:
@@ -225,7 +207,7 @@ class Options:
             "Leave out --pack.",
         )
         refuse(
-            self.pack > 1 and self._pixels == 896,
+            self.pack > 1 and checkpoint.resolution == 896,
             "A picture of 896 pixels fills the 4,096 tokens that every second layer looks back.",
             "Leave out --pack.",
         )

@@ -1,0 +1,45 @@
+"""Names as tests write them -> the values that loading and answering take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.catalog.adapter import Adapter
+from models.catalog.catalog import Catalog
+from models.catalog.checkpoints import NANO, Checkpoint
+from models.catalog.model_key import ModelKey
+from models.engine.engine import generate
+from models.engine.sequence import Finished
+from models.hub import adapters
+from models.hub.adapters import Selection
+from models.loading.loader import LoadedModel, Loader
+from models.schema import Request, TokenEvent
+
+
+def nano_in(folder: Path) -> Checkpoint:
+    """nano with its weights, and its adapters, in another folder."""
+    return replace(NANO, path=folder)
+
+
+def load(precision: str = "fp32", checkpoint: Checkpoint = NANO) -> LoadedModel:
+    """A model of the caller's own on the CPU: nano unless told otherwise."""
+    return Loader(torch.device("cpu")).load(ModelKey(checkpoint, precision))
+
+
+def adapter_of(loaded: LoadedModel, name: str | None) -> Adapter | None:
+    """The adapter that a model's checkpoint has under a name."""
+    return None if name is None else Catalog().find_adapter(loaded.checkpoint, name)
+
+
+def select(loaded: LoadedModel, name: str | None) -> Selection:
+    """Make a model answer with an adapter of its checkpoint, or with none."""
+    return adapters.select(loaded.model, loaded.checkpoint, adapter_of(loaded, name))
+
+
+def answer(loaded: LoadedModel, request: Request) -> Iterator[TokenEvent | Finished]:
+    """As `generate`, with the adapter that the request names."""
+    return generate(loaded, request, adapter=adapter_of(loaded, request.adapter))
