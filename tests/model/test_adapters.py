@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,13 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from evaluation.load import interleave
 from models.catalog.catalog import Catalog
 from models.engine.engine import generate
 from models.engine.inputs import prepare
 from models.hub import adapter_config, adapters
 from models.schema import UserError
-from tests.choosing import adapter_of, answer, load, nano_in, select
+from tests.choosing import adapter_of, load, nano_in, select
 
 TARGETS = ["q_proj", "v_proj"]  # of the text model and of the tower
 
@@ -46,53 +44,6 @@ def broken(folder):
     shutil.copytree(folder / "adapters" / "first", copy)
     yield copy
     shutil.rmtree(copy)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bf16", "nf4", "int8"])
-def test_off_again_an_adapter_leaves_other_precisions_as_they_were(precision, folder, picture):
-    loaded = load(precision, nano_in(folder))
-    inputs = prepare(loaded, picture, "caption en")
-
-    @torch.inference_mode()
-    def logits() -> torch.Tensor:
-        return loaded.model(**inputs).logits[0, -1]
-
-    before = logits()
-    for name in ("first", "second"):
-        select(loaded, name)
-        assert not torch.equal(logits(), before)
-    select(loaded, None)
-    assert torch.equal(logits(), before)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "nf4"])  # how bfloat16 rounds: test_rounding
-def test_an_adapter_on_every_layer_answers_as_in_transformers(precision, folder, ask):
-    """The engine does together what follows a product only where no LoRA stands between."""
-    from peft import LoraConfig, get_peft_model
-
-    everywhere = folder / "adapters" / "everywhere"
-    torch.manual_seed(2)
-    base = load().model
-    names = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj out_proj fc1 fc2".split()
-    config = LoraConfig(r=4, lora_alpha=16, target_modules=names, init_lora_weights=False)
-    get_peft_model(base, config).save_pretrained(everywhere)
-    try:
-        loaded = load(precision, nano_in(folder))
-        request = ask("describe en", tokens=12)
-        without = [each.token_id for each in list(answer(loaded, request))[:-1]]
-        request = dataclasses.replace(request, adapter="everywhere")
-        *tokens, _ = answer(loaded, request)
-    finally:
-        shutil.rmtree(everywhere)
-    inputs = prepare(loaded, request.image, request.prompt)
-    with torch.inference_mode():
-        output = loaded.model.generate(**inputs, max_new_tokens=12, do_sample=False)
-    expected = output[0, inputs["input_ids"].shape[1] :].tolist()
-    found = [each.token_id for each in tokens]
-    assert found == expected[: len(found)]
-    assert found != without
 
 
 @pytest.fixture(scope="module")
@@ -342,9 +293,3 @@ def test_visitors_may_name_adapters_only_where_the_owner_lets_them(folder):
     for name in ("../lora", "someone", "a/b/c", "some one/lora", "someone/..", "https://x/y"):
         with pytest.raises(UserError, match="owner/name"):
             free.find_adapter(nano, name)
-
-
-@pytest.mark.slow
-def test_requests_with_different_adapters_do_not_disturb_each_other(tmp_path):
-    catalog = interleave.with_adapters(tmp_path)
-    assert interleave.wrong_answers(catalog, requests=90, threads=8) == []
