@@ -34,9 +34,11 @@ _RESOLUTION_DEFAULT = 224
 _PADDED_VOCABULARIES = {257_152: (257_152, 257_216)}
 
 
-def mismatch(config: dict[str, Any], like: Checkpoint) -> str | None:
+def mismatch(config: dict[str, Any], like: Checkpoint, called: str = "") -> str | None:
     """What keeps a configuration from being of `like`'s architecture, naming each difference with
     the value found and the one expected; None where nothing does.
+
+    `called` is that architecture in words, by default that of `like`'s name.
 
     TypeError or AttributeError where `config` is no configuration at all.
     """
@@ -62,7 +64,8 @@ def mismatch(config: dict[str, Any], like: Checkpoint) -> str | None:
         differences.append(f"resolution {resolution} px and not {like.resolution} px")
     if not differences:
         return None
-    return f"it is not of the architecture of {like.name}: it has {', '.join(differences)}"
+    called = called or f"the architecture of {like.name}"
+    return f"it is not of {called}: it has {', '.join(differences)}"
 
 
 def _foreign_model(kind: Any, text: dict[str, Any], vision: dict[str, Any]) -> str | None:

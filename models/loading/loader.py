@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from transformers import BitsAndBytesConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
-from models.catalog import memory
-from models.catalog.checkpoints import Checkpoint
+from models.catalog import folder_architecture, memory
+from models.catalog.checkpoints import BUILT_IN, Checkpoint
 from models.catalog.model_key import ModelKey
 from models.hub import download
 from models.layers.onednn import use_onednn
@@ -78,8 +78,11 @@ class Loader:
             status,
             size_bytes=checkpoint.download_bytes,
             revision=checkpoint.revision,
+            is_gated=checkpoint.is_gated,
         )
         check_files(folder, checkpoint.name)
+        if checkpoint not in BUILT_IN:
+            _check_architecture(folder, checkpoint)
         return folder
 
     def load(self, key: ModelKey, status: Status = lambda event: None) -> LoadedModel:
@@ -108,6 +111,20 @@ class Loader:
             lazy_codec=LazyCodec(lambda: find_codec(checkpoint, folder)),
             device=self.device,
             dtype=dtype,
+        )
+
+
+def _check_architecture(folder: Path, checkpoint: Checkpoint) -> None:
+    """UserError where what came from the Hub is of another architecture than its owner said.
+
+    Of a folder that is known at the start, before anything is downloaded.
+    """
+    name, listed = checkpoint.name, "the architecture that it was listed with"
+    reason = folder_architecture.mismatch(read_config(folder, name), checkpoint, listed)
+    if reason:
+        raise UserError(
+            f"{name} cannot be used: {reason}.",
+            "Write in PALIGEMMA_CHECKPOINTS the built-in checkpoint whose architecture it has.",
         )
 
 

@@ -66,6 +66,22 @@ def test_a_checkpoint_is_downloaded_and_answers_like_the_one_at_hand(run, nano_c
     assert texts[0] == texts[1] == texts[2] != ""
 
 
+def test_a_download_of_another_architecture_than_it_was_listed_with_is_refused(
+    run, nano_checkpoint
+):
+    picture = str(ROOT / "examples" / "caption.png")
+    ask = ("-m", "models.generate", "--image", picture, "--prompt", "caption en")
+    with stand_in_hub({"me/tuned": Repository.of(nano_checkpoint)}) as hub:
+        listed = {"PALIGEMMA_CHECKPOINTS": "me/tuned=nano-448"}
+        found = run(hub, *ask, "--checkpoint", "tuned", **listed)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == (
+        "error: tuned cannot be used: it is not of the architecture that it was listed with: it "
+        "has resolution 224 px and not 448 px. Write in PALIGEMMA_CHECKPOINTS the built-in "
+        "checkpoint whose architecture it has.\n"
+    )
+
+
 @pytest.mark.parametrize(
     "options, repo, revision, token, said",
     [
