@@ -249,13 +249,24 @@ class Engine:
         if selection.notice:
             self._notices[name] = selection.notice
 
+    def _not_finite(self, adapter: str | None) -> UserError:
+        """What to say where the likeliest token has no finite score."""
+        name, save = self.loaded.checkpoint.name, "fetch or save them again"
+        wider = "" if self.loaded.dtype == torch.float32 else ", or choose fp32"
+        if adapter is None:
+            return UserError(
+                f"{name} computes numbers that are not finite.",
+                f"Its weights are damaged: {save}{wider}.",
+            )
+        return UserError(
+            f"{name} with the adapter {adapter} computes numbers that are not finite.",
+            f"Its weights or the adapter's are damaged: {save}, leave the adapter out{wider}.",
+        )
+
     def _append_token(self, sequence: Sequence, logits: torch.Tensor, best: int) -> None:
         """A sequence's next token, from logits (vocabulary,) of which `best` is the largest."""
         if not math.isfinite(float(logits[best])):
-            raise UserError(
-                f"{self.loaded.checkpoint.name} computes numbers that are not finite.",
-                "Its weights or its adapter are damaged; fetch or save them again, or choose fp32.",
-            )
+            raise self._not_finite(sequence.request.adapter)
         token_id = sample(logits, sequence.processors) if sequence.processors else best
         sequence.ids.append(token_id)
         if sequence.request.decoding.logprobs:

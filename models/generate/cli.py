@@ -113,6 +113,7 @@ def _answer_one(
                 _write("\n")
                 for each in event.notes:
                     note(each)
+                _say_what_tokens_are(event)
                 _say_why_it_ended(event)
         elif isinstance(event, TokenEvent) and not options.json:
             _write(event.piece)
@@ -196,6 +197,13 @@ def _request(
         full_size=opened.full_size,
         is_streamed=options.jsonl is None,
     )
+
+
+def _say_what_tokens_are(result: Result) -> None:
+    if any(each.mask is not None for each in result.detections):
+        note("The tokens are boxes and masks; --json gives them in pixels of the picture.")
+    elif result.detections:
+        note("The tokens are boxes; --json gives them in pixels of the picture.")
 
 
 def _say_why_it_ended(result: Result) -> None:

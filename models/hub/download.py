@@ -25,6 +25,7 @@ CHECKPOINT_FILES = ("*.json", "*.safetensors", "tokenizer.model")
 CODEC_SPACE, CODEC_FILE = "google/paligemma-hf", "vae-oid.npz"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_TOKENS = "https://huggingface.co/settings/tokens"
 _SPARE_BYTES = 500_000_000
 _REPORT_EVERY_S = 0.5
 _CONTINUES = "Try again; it goes on where it stopped."
@@ -75,12 +76,14 @@ def fetch(
     probe: str = "config.json",
     revision: str | None = None,
     is_public: bool = False,
+    is_gated: bool = False,
 ) -> Path:
     """The folder with a repository's files, downloaded unless it is here already.
 
     `status` gets a sentence with the bytes so far, about twice a second; what it raises ends the
     download. `size_bytes` is the expected size. The token stays here where `is_public`: the name is
-    a visitor's, who must not read with the owner's rights. UserError where the download fails.
+    a visitor's, who must not read with the owner's rights. `is_gated` says that the repository has
+    a licence to be accepted. UserError where the download fails.
     """
     found = local_folder(repo_id, files, probe, revision)
     if found:
@@ -101,7 +104,7 @@ def fetch(
             )
         )
     except failures as error:
-        raise explain(error, repo_id, is_public) from None
+        raise explain(error, repo_id, is_public, is_gated) from None
     status(StatusEvent(f"Checking {repo_id} …"))
     for file in sorted(found.glob("*.safetensors")):
         _check_hash(file, repo_id)
@@ -133,11 +136,21 @@ def fetch_codec(status: Status) -> Path:
     return found
 
 
-def explain(error: BaseException, repo_id: str, is_public: bool = False) -> UserError:
-    """What went wrong in a download, without the token where `is_public`, and a remedy."""
+def explain(
+    error: BaseException, repo_id: str, is_public: bool = False, is_gated: bool = False
+) -> UserError:
+    """What went wrong in a download, without the token where `is_public`, and a remedy.
+
+    Where it `is_gated` and no token is set, the remedy for a missing network says that too.
+    """
     from huggingface_hub import errors
 
     page = f"https://huggingface.co/{repo_id}"
+    access = (
+        f"accept the licence at {page}, create a token with read access at {_TOKENS} and set "
+        "HF_TOKEN"
+    )
+    then = f", then {access}" if is_gated and not has_token() else ""
     cause = error
     while isinstance(cause, errors.LocalEntryNotFoundError) and cause.__cause__ is not None:
         cause = cause.__cause__
@@ -146,7 +159,7 @@ def explain(error: BaseException, repo_id: str, is_public: bool = False) -> User
     if isinstance(cause, errors.OfflineModeIsEnabled):
         return UserError(
             f"{repo_id} is not on this machine and HF_HUB_OFFLINE forbids downloads.",
-            "Unset HF_HUB_OFFLINE, or choose nano.",
+            f"Choose nano, or unset HF_HUB_OFFLINE{then}.",
         )
     if is_public and (code in (401, 403) or isinstance(cause, errors.RepositoryNotFoundError)):
         return UserError(
@@ -162,14 +175,12 @@ def explain(error: BaseException, repo_id: str, is_public: bool = False) -> User
     if code == 401 and not has_token():
         return UserError(
             f"{repo_id} needs a Hugging Face token and none is set.",
-            f"Accept the licence at {page}, create a token with read access at "
-            "https://huggingface.co/settings/tokens and set HF_TOKEN.",
+            f"{access[0].upper()}{access[1:]}.",
         )
     if code == 401:
         return UserError(
             f"Hugging Face did not accept the token for {repo_id}.",
-            "Create a new one with read access at https://huggingface.co/settings/tokens and set "
-            "HF_TOKEN.",
+            f"Create a new one with read access at {_TOKENS} and set HF_TOKEN.",
         )
     if isinstance(cause, errors.DisabledRepoError):
         return UserError(f"{repo_id} has been disabled on Hugging Face.", "Choose another.")
@@ -201,7 +212,7 @@ def explain(error: BaseException, repo_id: str, is_public: bool = False) -> User
     if isinstance(cause, errors.LocalEntryNotFoundError) or _is_unreachable(cause):
         return UserError(
             f"{repo_id} is not on this machine and Hugging Face could not be reached.",
-            "Check the network connection, or choose nano.",
+            f"Choose nano, or check the network connection{then}.",
         )
     return UserError(f"The download of {repo_id} was interrupted.", _CONTINUES)
 

@@ -115,15 +115,20 @@ def missing_download(
     then = f"; then {fit}" if fit else ""
     if fit.startswith(("try nano", "use ")):
         then = " on a machine with more memory"
+    steps = []
+    if checkpoint.is_gated and not download.has_token():
+        reason = f"{about} and no Hugging Face token is set"
+        steps = [
+            f"accept the Gemma licence at {checkpoint.licence_url}",
+            "create a token with read access",
+            "set HF_TOKEN",
+        ]
     if download.is_offline():
-        reasons.append(f"{about} and HF_HUB_OFFLINE forbids downloads")
-        remedy = f"Choose nano, or unset HF_HUB_OFFLINE{then}"
-    elif checkpoint.is_gated and not download.has_token():
-        reasons.append(f"{about} and no Hugging Face token is set")
-        remedy = (
-            f"Choose nano, or accept the Gemma licence at {checkpoint.licence_url}, create a token "
-            f"with read access, set HF_TOKEN and start again{then}"
-        )
+        reason = f"{about} and HF_HUB_OFFLINE forbids downloads"
+        steps = ["unset HF_HUB_OFFLINE", *steps]
+    if steps:
+        reasons.append(reason)
+        remedy = f"Choose nano, or {', '.join(steps)} and start again{then}"
     if not reasons:
         return None
     return f"{'; '.join(reasons)}. {remedy}."

@@ -20,7 +20,7 @@ from models.engine.sampling import GumbelNoise
 from models.engine.sequence import Finished
 from models.layers.decoder import Decoder
 from models.schema import Timings, TokenEvent, UserError
-from tests.choosing import load
+from tests.choosing import answer, load
 
 SOON_S = 120.0
 
@@ -319,5 +319,15 @@ def test_numbers_that_are_not_finite_end_an_answer_in_words(ask, run_all):
     with torch.no_grad():
         damaged.model.model.language_model.layers[2].mlp.up_proj.weight[0, 0] = float("nan")
     for options in ({}, {"temperature": 1.0}):
-        with pytest.raises(UserError, match="not finite"):
+        with pytest.raises(UserError, match="nano-224 computes numbers that are not finite") as end:
             run_all(Engine(damaged, max_slots=1), [ask("caption en", **options)])
+        assert end.value.remedy == "Its weights are damaged: fetch or save them again."
+
+
+def test_an_adapter_is_named_where_numbers_are_not_finite_and_a_wider_precision_if_there_is(ask):
+    damaged = load("bf16")
+    with torch.no_grad():
+        damaged.model.model.language_model.layers[2].mlp.up_proj.weight[0, 0] = float("nan")
+    with pytest.raises(UserError, match="nano-224 with the adapter easy-vqa computes") as end:
+        list(answer(damaged, ask("caption en", adapter="easy-vqa")))
+    assert "leave the adapter out, or choose fp32" in end.value.remedy

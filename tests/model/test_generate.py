@@ -63,6 +63,17 @@ def test_the_text_is_printed(png, backend, ask, capsys):
     assert capsys.readouterr() == (f"{result.text}\n", said)
 
 
+@pytest.mark.parametrize("task, words", [("segment", "boxes and masks"), ("detect", "boxes")])
+def test_what_tokens_of_an_answer_mean_is_said(run, task, words):
+    asked = json.loads((EXAMPLES / "examples.json").read_text("utf-8"))
+    example = next(each for each in asked if each["task"] == task)
+    options = ("--image", str(EXAMPLES / example["image"]), "--prompt", example["prompt"])
+    code, (line,), error = run(*options)
+    assert code == 0 and line.startswith("<loc")
+    assert error == f"note: The tokens are {words}; --json gives them in pixels of the picture.\n"
+    assert run(*options, "--json")[2] == ""
+
+
 def test_the_result_as_json(run, png):
     code, lines, _ = run(
         "--checkpoint", "nano-224", "--image", png, "--prompt", "detect cat", "--json",

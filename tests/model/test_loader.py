@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from huggingface_hub import errors
 
 from models.catalog import memory
 from models.catalog.catalog import Catalog
@@ -75,11 +76,27 @@ def test_a_folder_that_is_empty_or_gone_is_refused(tmp_path):
         local_folder(empty)
 
 
+@pytest.mark.parametrize("name, needs_licence", [("3b-mix-224", True), ("mine", False)])
+def test_what_is_not_here_without_a_network_says_all_that_it_needs(
+    name, needs_licence, monkeypatch
+):
+    def fail(*arguments, **options):
+        raise errors.LocalEntryNotFoundError("not here") from errors.OfflineModeIsEnabled("offline")
+
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    gated = Catalog().find("3b-mix-224")
+    own = dataclasses.replace(gated, name="mine", hub_id="me/mine", is_gated=False)
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE forbids downloads") as caught:
+        Loader().fetch(gated if name == gated.name else own)
+    assert ("accept the licence at" in caught.value.remedy) == needs_licence
+
+
 def test_a_hub_checkpoint_comes_through_the_hub(monkeypatch, nano_checkpoint):
     """The path of a real checkpoint, with nano's files in the place of a download."""
     asked = []
 
-    def fetch(repo_id, status, size_bytes, revision):
+    def fetch(repo_id, status, size_bytes, revision, is_gated):
         asked.append((repo_id, size_bytes))
         return nano_checkpoint
 

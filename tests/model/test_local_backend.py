@@ -239,7 +239,13 @@ def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
 def test_offline_is_said(backend, monkeypatch):
     monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: None)
     monkeypatch.setattr("models.hub.download.is_offline", lambda: True)
-    assert "HF_HUB_OFFLINE" in backend.missing("3b-mix-448")
+    monkeypatch.setattr("models.hub.download.has_token", lambda: True)
+    missing = backend.missing("3b-mix-448")
+    assert missing.endswith("Choose nano, or unset HF_HUB_OFFLINE and start again.")
+    monkeypatch.setattr("models.hub.download.has_token", lambda: False)
+    missing = backend.missing("3b-mix-448")
+    assert "unset HF_HUB_OFFLINE, accept the Gemma licence at https://" in missing
+    assert missing.endswith("set HF_TOKEN and start again.")
 
 
 def test_too_little_memory_is_said(monkeypatch):

@@ -106,6 +106,15 @@ def test_every_failure_has_a_sentence_and_a_remedy(make, words, token):
         raise error
 
 
+@pytest.mark.parametrize("cause", [errors.OfflineModeIsEnabled("offline"), connect_error()])
+def test_without_a_network_a_gated_repository_says_all_that_it_needs(cause, token):
+    error = download.explain(wrapped(cause), REPO, is_gated=True)
+    assert "choose nano" in error.remedy.lower()
+    lacks_token = f"accept the licence at https://huggingface.co/{REPO}, create a token"
+    assert (lacks_token in error.remedy) == (token is None)
+    assert "licence" not in download.explain(wrapped(cause), REPO).remedy
+
+
 def test_a_failed_download_is_explained(no_local_copy, monkeypatch):
     def fail(*arguments, **options):
         raise wrapped(connect_error())
