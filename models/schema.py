@@ -7,15 +7,17 @@ in their name: `box_yxyx_norm` is (y_min, x_min, y_max, x_max) as fractions of t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
 FINISH_REASONS = ("eos", "length", "cancelled", "deadline")
+LONGEST_QUOTE = 40  # characters of a value that a sentence repeats
 
 
 class UserError(Exception):
@@ -25,6 +27,16 @@ class UserError(Exception):
         self.problem = problem
         self.remedy = remedy
         super().__init__(f"{problem} {remedy}".strip())
+
+
+def quoted(value: Any) -> str:
+    """A value of a JSON request for a sentence: as its sender wrote it, cut at LONGEST_QUOTE."""
+    try:
+        written = json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes
+        return "a value too long to repeat"
+    written = written.encode("utf-8", "backslashreplace").decode()
+    return written if len(written) <= LONGEST_QUOTE else f"{written[:LONGEST_QUOTE]} …"
 
 
 @dataclass(frozen=True)

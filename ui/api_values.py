@@ -14,10 +14,9 @@ import gradio as gr
 from gradio.data_classes import ImageData
 from pydantic import ValidationError
 
-from models.schema import UserError
+from models.schema import UserError, quoted
 from ui.components import SafeImage
 
-LONGEST_QUOTE = 40  # characters of a value that a sentence repeats
 TEXTS = (gr.Textbox, gr.Radio, gr.Dropdown)
 NUMBERS = (gr.Number, gr.Slider)
 
@@ -31,12 +30,12 @@ def check_names(given: Mapping[str, Any], parameters: Sequence[Mapping[str, Any]
     for name in given:
         if name not in known:
             raise UserError(
-                f"There is no argument {_quote(name)}.", f"Use some of {', '.join(known)}."
+                f"There is no argument {quoted(name)}.", f"Use some of {', '.join(known)}."
             )
     for parameter in parameters:
         name = parameter["parameter_name"]
         if name not in given and not parameter["parameter_has_default"]:
-            raise UserError(f"The argument {name!r} is missing.", "Send it too.")
+            raise UserError(f"The argument {quoted(name)} is missing.", "Send it too.")
 
 
 def check_values(
@@ -61,17 +60,17 @@ def check_value(name: str, value: Any, field: gr.blocks.Block) -> None:
     if isinstance(field, gr.Image):
         if not isinstance(value, dict):
             raise UserError(
-                f"{name} is {_quote(value)}.",
+                f"{name} is {quoted(value)}.",
                 'Upload the file, then send {"path": "…", "meta": {"_type": "gradio.FileData"}}.',
             )
         _check_picture(value, field)
     elif isinstance(field, NUMBERS):
         if isinstance(value, bool | list | dict) or _is_endless(value):
-            raise UserError(f"{name} is {_quote(value)}.", "Send a number.")
+            raise UserError(f"{name} is {quoted(value)}.", "Send a number.")
     elif isinstance(field, TEXTS):
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if not isinstance(value, str) and not is_number:
-            raise UserError(f"{name} is {_quote(value)}.", "Send a text.")
+            raise UserError(f"{name} is {quoted(value)}.", "Send a text.")
         if isinstance(value, str) and not value.isprintable():
             try:
                 value.encode()
@@ -98,12 +97,3 @@ def _is_endless(value: Any) -> bool:
         return isinstance(value, int | float) and not math.isfinite(value)
     except OverflowError:
         return True
-
-
-def _quote(value: Any) -> str:
-    try:
-        given = repr(value)
-    except ValueError:  # an integer of more digits than Python writes
-        given = "a number of thousands of digits"
-    given = given.encode("ascii", "backslashreplace").decode()
-    return given if len(given) <= LONGEST_QUOTE else f"{given[:LONGEST_QUOTE]} …"

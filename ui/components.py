@@ -14,7 +14,7 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 
 from models.images import OpenedImage, open_image
-from models.schema import UserError
+from models.schema import UserError, quoted
 
 
 def as_error(error: UserError) -> gr.Error:
@@ -153,7 +153,5 @@ class Number(gr.Number):
 
 
 def _no_number(field: gr.Slider | gr.Number, payload: Any) -> gr.Error:
-    given = repr(payload)
-    given = given if len(given) <= 40 else f"{given[:40]} …"
     limits = "" if field.minimum is None else f" from {field.minimum:g} to {field.maximum:g}"
-    return as_error(UserError(f"{field.label} is {given}.", f"Use a number{limits}."))
+    return as_error(UserError(f"{field.label} is {quoted(payload)}.", f"Use a number{limits}."))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import codecs
 import json
-import reprlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from models.schema import UserError
+from models.schema import UserError, quoted
 
 MAX_LINE_BYTES = 1_000_000
 STANDARD_INPUT = "-"
@@ -26,6 +25,11 @@ _OPTIONAL: dict[str, type | tuple[type, ...]] = {
     "id": (str, int),
     "max_new_tokens": int,
     "adapter": str,
+}
+_KIND_NAMES: dict[type | tuple[type, ...], str] = {
+    str: "a text",
+    int: "a whole number",
+    (str, int): "a text or a whole number",
 }
 
 
@@ -70,16 +74,18 @@ def parse(line: Line) -> LineRequest:
     kinds = _REQUIRED | _OPTIONAL
     for name in fields:
         if name not in kinds:
-            shown = reprlib.repr(name)
-            raise UserError(f"The line has an unknown field {shown}.", f"Use {', '.join(kinds)}.")
+            raise UserError(
+                f"The line has an unknown field {quoted(name)}.", f"Use {', '.join(kinds)}."
+            )
     given = {name: value for name, value in fields.items() if value is not None}
     for name in _REQUIRED:
         if name not in given:
-            raise UserError(f"The line has no {name!r}.", _HOW)
+            raise UserError(f"The line has no {quoted(name)}.", _HOW)
     for name, value in given.items():
         if not isinstance(value, kinds[name]) or isinstance(value, bool):
-            shown = reprlib.repr(value)
-            raise UserError(f"{name!r} is {shown}, which is of the wrong type.", "Correct it.")
+            raise UserError(
+                f"{quoted(name)} is {quoted(value)}.", f"Use {_KIND_NAMES[kinds[name]]}."
+            )
     return LineRequest(**given)
 
 

@@ -5,6 +5,9 @@ This module knows files, and nothing of what a picture is to become.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import io
 import random
 import struct
@@ -13,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, _imaging
 
 from models.schema import UserError
 
@@ -40,6 +43,22 @@ _START_OF_SCAN = 0xDA
 _FRAMES = (0xC0, 0xC1, 0xC2)
 _NO_SEGMENT = (0x00, 0x01, *range(0xD0, 0xD9), 0xFF)  # stuffing, restarts, start of image, fill
 _FILLER = random.Random(0).randbytes(4096).replace(b"\xff", b"\x5a")
+
+
+@functools.cache
+def silence_libtiff() -> None:
+    """Keep libtiff from writing what it thinks of a file to the process's standard error.
+
+    Its handlers are the library's own, for the whole process, and Pillow does not offer them. They
+    are found through the extension module that is linked against it; a Pillow that has it built in
+    goes on as before. What is wrong with a file is told by Pillow's exceptions all the same.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            handler = getattr(library, name)
+            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            handler(None)
 
 
 def damaged(name: str, error: BaseException) -> UserError:

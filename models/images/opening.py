@@ -21,6 +21,7 @@ from models.images.damage import (
     complete_jpeg,
     damaged,
     reason,
+    silence_libtiff,
 )
 from models.schema import UserError
 
@@ -218,6 +219,8 @@ def _loaded(
         if not check_png(file):
             notes.append("The end of the file is missing, but no part of the picture.")
         file.seek(at)
+    if image.format == "TIFF":
+        silence_libtiff()
     if image.format not in ("JPEG", "MPO"):
         image.load()
         return image

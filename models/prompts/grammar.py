@@ -199,7 +199,8 @@ def normalize(prompt: str) -> str:
 
 
 def check(prompt: str) -> None:
-    """UserError where a prompt is empty, too long, or has what the processor adds itself."""
+    """UserError where a prompt is empty, too long, asks for no object by name, or has what the
+    processor adds itself."""
     if not isinstance(prompt, str) or not prompt.strip():
         raise UserError("The prompt is empty.", 'Type one, such as "caption en".')
     if len(prompt) > MAX_PROMPT_CHARACTERS:
@@ -213,6 +214,9 @@ def check(prompt: str) -> None:
         raise UserError(
             "The prompt has a line break or another control character.", "Write it on one line."
         )
+    first, *rest = prompt.split(maxsplit=1)
+    if first.lower() in _ASKING_FOR_OBJECTS:
+        _names("".join(rest))
 
 
 def parse(prompt: str) -> ParsedPrompt:
@@ -249,7 +253,7 @@ def _filled(value: str, name: str, remedy: str) -> str:
 
 
 def _names(objects: str) -> str:
-    """Object names as the grammar separates them, each once."""
+    """Object names as the grammar separates them, each once; UserError where there is none."""
     names = (" ".join(name.split()) for name in re.split(r"[;,\n]", objects.lower()))
     wanted = list(dict.fromkeys(name for name in names if name))
     if not wanted:

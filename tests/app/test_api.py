@@ -149,10 +149,10 @@ def test_an_upload_over_the_limit_is_refused(served):
         ({"precision": "fp8"}, "bf16"),
         ({"max_new_tokens": 5000}, "1024"),
         ({"max_new_tokens": 2.5}, "whole number"),
-        ({"temperature": "hot"}, "Temperature is 'hot'. Use a number from 0 to 2."),
-        ({"top_p": None}, "Top-p is None"),
-        ({"seed": "abc"}, "Seed is 'abc'. Use a number."),
-        ({"box_left": "x", "task": "caption box"}, "Left % is 'x'"),
+        ({"temperature": "hot"}, 'Temperature is "hot". Use a number from 0 to 2.'),
+        ({"top_p": None}, "Top-p is null"),
+        ({"seed": "abc"}, 'Seed is "abc". Use a number.'),
+        ({"box_left": "x", "task": "caption box"}, 'Left % is "x"'),
     ],
 )
 def test_a_bad_request_is_answered_with_the_remedy(client, scene_png, given, sentence):

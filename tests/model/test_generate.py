@@ -128,6 +128,24 @@ def test_a_file_of_requests_goes_on_after_bad_lines(run, png, tmp_path):
     assert results[7]["prompt"] == "detect cat"
 
 
+@pytest.mark.parametrize(
+    "field, sentence",
+    [
+        ('"max_new_tokens": true', '"max_new_tokens" is true. Use a whole number.'),
+        ('"adapter": [null, false]', '"adapter" is [null, false]. Use a text.'),
+        ('"id": {"é": 1.5}', '"id" is {"é": 1.5}. Use a text or a whole number.'),
+        ('"größe": 3', 'The line has an unknown field "größe".'),
+        ('"prompt": "detect ;;;"', "There is no object to look for yet."),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_quoted_as_it_was_written(run, png, tmp_path, field, sentence):
+    file = tmp_path / "requests.jsonl"
+    file.write_text(f'{{"image": {json.dumps(png)}, "prompt": "ocr", {field}}}', "utf-8")
+    code, (answer,), _ = run("--jsonl", str(file))
+    assert code == FAILED
+    assert json.loads(answer)["error"].startswith(sentence)
+
+
 def test_answers_come_in_the_order_of_their_lines_with_their_ids(run, png, tmp_path):
     tokens = [40, 1, 12, 2, 30, 1] * 5
     lines = [

@@ -104,12 +104,24 @@ def test_prompts_that_would_break_the_sequence_are_refused(prompt):
         check(prompt)
 
 
+@pytest.mark.parametrize("prompt", ["detect ;;;", "Segment , ;", "detect", "segment  "])
+def test_a_prompt_without_a_name_to_look_for_is_refused_wherever_it_is_written(prompt):
+    with pytest.raises(UserError, match="no object to look for yet") as written:
+        check(prompt)
+    task, _, objects = prompt.lower().partition(" ")
+    with pytest.raises(UserError) as built:
+        build(Task(task), objects=objects)
+    with pytest.raises(UserError) as free:
+        build(Task.FREE, text=prompt)
+    assert str(written.value) == str(built.value) == str(free.value)
+
+
 def test_a_prompt_at_the_limit_passes():
     check("ж" * MAX_PROMPT_CHARACTERS)
     check("इस चित्र में क्या है?\u200d")
 
 
-@pytest.mark.parametrize("prompt", ["answer en", "caption xx", "detect", "hello there", "ocr this"])
+@pytest.mark.parametrize("prompt", ["answer en", "caption xx", "hello there", "ocr this"])
 def test_what_follows_no_rule_is_free_text(prompt):
     assert parse(prompt).task is Task.FREE
     assert parse(prompt).text == prompt

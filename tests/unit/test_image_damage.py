@@ -173,3 +173,18 @@ def test_a_file_that_the_system_cannot_read_is_refused():
 def test_a_path_that_is_none_is_shown_as_it_was_written(source, words):
     with pytest.raises(UserError, match=words):
         open_image(source)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg", "group4"])
+def test_a_broken_tiff_is_told_in_one_sentence_and_nowhere_else(compression, capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80), np.uint8)
+    image = Image.fromarray(noise)
+    image = image.convert("1") if compression == "group4" else image
+    data = bytearray(encoded(image, "TIFF", compression=compression))
+    at = len(data) // 3
+    data[at : at + 60] = bytes(each ^ 0xFF for each in data[at : at + 60])
+    try:
+        open_image(bytes(data))
+    except UserError as error:
+        assert "damaged" in error.problem
+    assert capfd.readouterr() == ("", "")
