@@ -145,13 +145,13 @@ def main() -> None:
     try:
         catalog = Catalog.from_environment(os.environ)
         host, port = server_address()
+        use_own_folder()
     except UserError as error:
         sys.exit(str(error))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     silence_libraries()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_memory_together()
-    use_own_folder()
     sweep(older_than_s=DELETE_CACHE_S[1])
     backend = LocalBackend(catalog)
     page = create_app(backend)

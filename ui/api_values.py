@@ -15,7 +15,7 @@ from gradio.data_classes import ImageData
 from pydantic import ValidationError
 
 from models.schema import UserError, quoted
-from ui.components import SafeImage
+from ui.components import OpenRadio, SafeImage
 
 TEXTS = (gr.Textbox, gr.Radio, gr.Dropdown)
 NUMBERS = (gr.Number, gr.Slider)
@@ -76,6 +76,17 @@ def check_value(name: str, value: Any, field: gr.blocks.Block) -> None:
                 value.encode()
             except UnicodeEncodeError:
                 raise UserError(f"{name} is no text in Unicode.", "Send a text.") from None
+        _check_choice(name, value, field)
+
+
+def _check_choice(name: str, value: Any, field: gr.blocks.Block) -> None:
+    """UserError where a field whose choices never change does not have this one."""
+    is_open = isinstance(field, OpenRadio) or getattr(field, "allow_custom_value", False)
+    if is_open or not isinstance(field, gr.Radio | gr.Dropdown):
+        return
+    choices = [str(each) for _, each in field.choices]
+    if value not in choices:
+        raise UserError(f"{name} is {quoted(value)}.", f"Use one of {', '.join(choices)}.")
 
 
 def _check_picture(value: Mapping[str, Any], field: gr.Image) -> None:

@@ -16,6 +16,8 @@ from gradio.utils import get_upload_folder
 from models.images import OpenedImage, open_image
 from models.schema import UserError, quoted
 
+EXAMPLE = Path(__file__).parents[1] / "examples" / "caption.png"  # of the API's samples
+
 
 def as_error(error: UserError) -> gr.Error:
     """The failure for API callers: what is wrong, then what to do. The page says it in its status,
@@ -63,12 +65,29 @@ class SafeImage(gr.Image):
         return super().move_resource_to_block_cache(url_or_file_path)
 
     def example_payload(self) -> Any:
-        """A picture that exists wherever Gradio does, for the API page's code samples."""
-        return None
+        """A picture of this server's own, which is accepted as it stands."""
+        path = super().move_resource_to_block_cache(str(EXAMPLE))
+        if path:
+            self.keep_in_cache.add(path)
+        return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
     def example_value(self) -> Any:
-        """No sample value: the API page then shows a plain parameter."""
-        return None
+        """The file of that picture."""
+        return str(EXAMPLE)
+
+    def api_info(self) -> dict[str, Any]:
+        """What is accepted: an uploaded file. (Gradio's own offers addresses and base64 too.)"""
+        kind = {"type": "string", "const": "gradio.FileData"}
+        return {
+            "title": "UploadedPicture",
+            "type": "object",
+            "description": "A picture that was uploaded to /gradio_api/upload as field `files`.",
+            "properties": {
+                "path": {"type": "string", "description": "as the upload returned it"},
+                "meta": {"type": "object", "properties": {"_type": kind}},
+            },
+            "required": ["path"],
+        }
 
     def uploaded_path(self, payload: ImageData) -> Path:
         """The posted path with links resolved, if it lies in the cache; UserError otherwise."""

@@ -1,7 +1,7 @@
 """The outermost layer of the server: what it refuses, what it says of failures, what may be cached.
 
 An ASGI middleware inside Gradio's app. Bodies of JSON are read, judged and handed on as they came;
-uploads and streams pass through.
+uploads and streams pass through, and what tells a failure in them gets a sentence.
 """
 
 from __future__ import annotations
@@ -11,12 +11,28 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
+from gradio.route_utils import get_root_url
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.schema import UserError
+from models.schema import UserError, quoted
+from ui.addresses import VARIES_WITH, with_checked_headers
+from ui.api_samples import EXAMPLE_PATH, with_own_samples
 from ui.api_values import check_names, check_values
+from ui.components import EXAMPLE
+from ui.refusals import (
+    NO_FILE,
+    NO_SUCH_ANSWER,
+    OWN_FAILURE,
+    Refusal,
+    is_unknown_answer,
+    say,
+    worded,
+    worded_event,
+    worded_message,
+)
 from ui.social import PREVIEW, PREVIEW_PATH, with_own_tags
 
 logger = logging.getLogger(__name__)
@@ -34,19 +50,11 @@ CACHED = {
     f"{API}/theme.css": "no-cache",
     "/config": "no-cache",
 }
-OWN_FAILURE = UserError(
-    "The server could not answer because of an error of its own.",
-    "Try again, or look at the server's log.",
-)
-NO_FILE = UserError("There is no file in the upload.", "Send it as multipart field `files`.")
-
-
-class Refusal(Exception):
-    """A request that is answered with a status and a sentence."""
-
-    def __init__(self, status: int, error: UserError) -> None:
-        super().__init__(str(error))
-        self.status = status
+FILES = {PREVIEW_PATH: PREVIEW, EXAMPLE_PATH: EXAMPLE}
+INFO = f"{API}/info"
+# Gradio's functions for components that this page does not have.
+CLOSED = tuple(f"{API}/{name}" for name in ("component_server", "stream/", "process_recording"))
+NAMING_THE_SERVER = ("/", "/config", INFO)  # in addresses, so that each reply is for one asker
 
 
 class Edge:
@@ -60,32 +68,34 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        if path == PREVIEW_PATH and scope["method"] in ("GET", "HEAD"):
+        scope = with_checked_headers(scope)
+        path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
+        if path in FILES and scope["method"] in ("GET", "HEAD"):
             headers = {"cache-control": A_DAY}
-            await FileResponse(PREVIEW, headers=headers)(scope, receive, send)
+            await FileResponse(FILES[path], headers=headers)(scope, receive, send)
             return
+        if path == INFO and not scope["query_string"]:
+            # Without a page's name Gradio keeps the first asker's address for all later ones.
+            scope["query_string"] = b"page="
         reply = _Reply(scope, path, send)
         try:
+            if path.startswith(CLOSED):
+                raise Refusal(404, UserError("The page has no such function.", f"See {INFO}."))
             if scope["method"] == "POST" and _takes_json(path):
                 receive = await _judged(scope, path, receive)
             await self._app(scope, receive, reply.send)
         except Refusal as refusal:
-            await _say(str(refusal), refusal.status)(scope, receive, send)
+            await say(str(refusal), refusal.status)(scope, receive, send)
         except Exception as error:
+            if reply.is_over:  # the failure was told, as an event or a status
+                return
             if path == UPLOAD and isinstance(error, TypeError) and "UploadFile" in str(error):
-                await _say(str(NO_FILE), 400)(scope, receive, send)  # a text in place of the file
+                await say(str(NO_FILE), 400)(scope, receive, send)  # a text in place of the file
                 return
             if reply.has_started:
                 raise
             logger.exception("%s %s failed", scope["method"], path)
-            await _say(str(OWN_FAILURE), 500)(scope, receive, send)
-
-
-def _say(sentence: str, status: int) -> JSONResponse:
-    # In `detail` as Gradio's clients look for it, in `error` for all others.
-    detail = [{"__type__": "validate", "is_valid": False, "message": sentence}]
-    return JSONResponse({"error": sentence, "detail": detail}, status)
+            await say(str(OWN_FAILURE), 500)(scope, receive, send)
 
 
 def _takes_json(path: str) -> bool:
@@ -106,6 +116,15 @@ async def _judged(scope: Scope, path: str, receive: Receive) -> Receive:
         _check(scope["app"].get_blocks(), path, given)
     except UserError as error:
         raise Refusal(422, error) from None
+    kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refusal(
+            415,
+            UserError(
+                f"The request's type is {quoted(kind)}." if kind else "The request has no type.",
+                "Send the header Content-Type: application/json.",
+            ),
+        )
     is_sent = False
 
     async def again() -> Message:
@@ -143,7 +162,7 @@ def _check(blocks: Any, path: str, given: Mapping[str, Any]) -> None:
         if name not in by_name:
             known = ", ".join(f"/{each}" for each in by_name)
             raise Refusal(
-                404, UserError(f"There is no endpoint {name[:40]!r}.", f"Use one of {known}.")
+                404, UserError(f"There is no endpoint {quoted(name)}.", f"Use one of {known}.")
             )
         fn = by_name[name]
         parameters = _parameters(blocks, name)
@@ -162,11 +181,15 @@ def _check(blocks: Any, path: str, given: Mapping[str, Any]) -> None:
         raise Refusal(
             404, UserError("This way past the queue is closed.", f"Post to {API}/call/{rest[0]}.")
         )
-    if not isinstance(index, int) or index not in blocks.fns:
+    fn = blocks.fns.get(index) if isinstance(index, int) else None
+    if fn is None or fn.fn is None:  # the browser's own have none
         raise Refusal(
             404, UserError("The page has no such function.", f"Post to {API}/call/answer.")
         )
-    fn = blocks.fns[index]
+    if kind != "queue" and fn.queue:
+        raise Refusal(
+            404, UserError("This way past the queue is closed.", f"Post to {API}/queue/join.")
+        )
     if fn.api_visibility == "public":
         check_values(given.get("data"), fn.inputs, _parameters(blocks, fn.api_name))
     elif not isinstance(given.get("data"), list) or (
@@ -180,34 +203,52 @@ def _parameters(blocks: Any, name: str) -> list[dict[str, Any]]:
 
 
 class _Reply:
-    """Hands a response on, with headers for caches and, on the page itself, tags of its own."""
+    """Hands a response on, with headers for caches, tags and samples of the page's own, and a
+    sentence in whatever refuses."""
 
     def __init__(self, scope: Scope, path: str, send: Send) -> None:
         self._scope, self._path, self._send = scope, path, send
         self._held: Message | None = None  # the start of a response whose body is to be seen first
         self._body = b""
+        self._is_stream = False
+        self._is_answer = path.startswith(f"{API}/call/")
         self.has_started = False
+        self.is_over = False
 
     async def send(self, message: Message) -> None:
         """One message of the response."""
+        if self.is_over:
+            return
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(raw=message["headers"])
-            is_page = self._path == "/" and "text/html" in headers.get("content-type", "")
-            if is_page:
-                headers["cache-control"] = "no-cache"
-            elif message["status"] in (200, 304):
-                self._let_cache(headers)
-            is_upload = self._path == UPLOAD and message["status"] == 200
-            if is_upload or (is_page and self._scope["method"] == "GET"):
-                self._held = message
-                return
-            self.has_started = True
+            await self._start(message)
+        elif self._is_stream:
+            await self._send_event(message)
         elif self._held is not None:
             self._body += message.get("body", b"")
-            if message.get("more_body"):
-                return
-            await self._send_held()
+            if not message.get("more_body"):
+                await self._send_held(self._held)
+        else:
+            await self._send(message)
+
+    async def _start(self, message: Message) -> None:
+        status, headers = message["status"], MutableHeaders(raw=message["headers"])
+        kind = headers.get("content-type", "")
+        is_page = self._path == "/" and "text/html" in kind
+        if self._path in NAMING_THE_SERVER:
+            headers["vary"] = VARIES_WITH
+        if is_page or self._path == INFO:
+            headers["cache-control"] = "no-cache"
+        elif status in (200, 304):
+            self._let_cache(headers)
+        self._is_stream = kind.startswith("text/event-stream") and (
+            self._is_answer or self._path == f"{API}/queue/data"
+        )
+        is_seen = status == 200 and (is_page or self._path in (UPLOAD, INFO))
+        is_seen = (is_seen or status >= 400) and self._scope["method"] != "HEAD"
+        if is_seen or (self._is_stream and self._is_answer):
+            self._held = message
             return
+        self.has_started = True
         await self._send(message)
 
     def _let_cache(self, headers: MutableHeaders) -> None:
@@ -217,16 +258,45 @@ class _Reply:
             if self._path.startswith(start):
                 headers["cache-control"] = directive
 
-    async def _send_held(self) -> None:
-        assert self._held is not None
-        start, body = self._held, self._body
-        self.has_started = True
-        if self._path != UPLOAD:
+    async def _send_event(self, message: Message) -> None:
+        """One event of a stream; Gradio sends each as a message."""
+        event = message.get("body", b"")
+        if self._held is not None:
+            start, self._held, self.has_started = self._held, None, True
+            if is_unknown_answer(event):
+                self.is_over = True
+                await say(str(NO_SUCH_ANSWER), 404)(self._scope, _nothing, self._send)
+                return
+            await self._send(start)
+        said = worded_event(event) if self._is_answer else worded_message(event)
+        # Gradio raises what it has just told.
+        self.is_over = b'"msg": "unexpected_error"' in said
+        await self._send({**message, "body": said, "more_body": message.get("more_body", False)})
+        if self.is_over:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_held(self, start: Message) -> None:
+        body, self.has_started = self._body, True
+        headers = MutableHeaders(raw=start["headers"])
+        if start["status"] >= 400:
+            body = worded(start["status"], body, self._path == UPLOAD)
+            headers["content-type"] = "application/json"
+        elif self._path == INFO:
+            body = self._with_own_samples(body)
+        elif self._path != UPLOAD:
             body = with_own_tags(body.decode(), self._scope).encode()
         elif body == b"[]":
-            refusal = _say(str(NO_FILE), 400)
             start = {**start, "status": 400}
-            body = bytes(refusal.body)
-        MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
+            body = bytes(say(str(NO_FILE), 400).body)
+        headers["content-length"] = str(len(body))
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
+
+    def _with_own_samples(self, body: bytes) -> bytes:
+        app = self._scope["app"]
+        address = get_root_url(Request(self._scope), INFO, app.root_path)
+        return with_own_samples(body.decode(), address, app.get_blocks().space_id).encode()
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}

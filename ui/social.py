@@ -6,8 +6,9 @@ import html
 import re
 from pathlib import Path
 
-from starlette.requests import Request
 from starlette.types import Scope
+
+from ui.addresses import own_address
 
 TITLE = "PaliGemma 2"
 DESCRIPTION = (
@@ -23,28 +24,23 @@ def with_own_tags(page: str, scope: Scope) -> str:
     """The page's HTML with Gradio's tags for other sites replaced by its own.
 
     `scope` is the request's, from which the page's address is taken, as such tags need whole
-    addresses.
+    addresses; those that need one are left out where the request names none.
     """
-    request = Request(scope)
-    forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()
-    base = request.base_url
-    if forwarded in ("http", "https"):
-        base = base.replace(scheme=forwarded)
-    address = str(base).rstrip("/")
+    address = own_address(scope)
     properties = {
         "og:type": "website",
         "og:title": TITLE,
         "og:description": DESCRIPTION,
-        "og:url": f"{address}/",
-        "og:image": f"{address}{PREVIEW_PATH}",
     }
     names = {
         "description": DESCRIPTION,
         "twitter:card": "summary_large_image",
         "twitter:title": TITLE,
         "twitter:description": DESCRIPTION,
-        "twitter:image": f"{address}{PREVIEW_PATH}",
     }
+    if address:
+        properties |= {"og:url": f"{address}/", "og:image": f"{address}{PREVIEW_PATH}"}
+        names["twitter:image"] = f"{address}{PREVIEW_PATH}"
     tags = [_tag("property", *each) for each in properties.items()]
     tags += [_tag("name", *each) for each in names.items()]
     head, start, rest = page.partition("<head>")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import time
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
 
-from tests.serving import app_process
 from ui.edge import A_YEAR
 from ui.social import DESCRIPTION
-from ui.uploads import sweep, use_own_folder
 
 CALL, QUEUE = "/gradio_api/call", "/gradio_api/queue/join"
 
@@ -36,11 +31,16 @@ def refused(reply: httpx.Response, status: int, sentence: str) -> None:
         (f"{CALL}/answer", [1], 422, "no JSON object"),
         (f"{CALL}/v2/answer", {}, 422, '"image" is missing'),
         (f"{CALL}/v2/answer", {"image": None, "foo": 1}, 422, 'no argument "foo"'),
-        (f"{CALL}/nothing", {"data": []}, 404, "no endpoint 'nothing'. Use one of /answer"),
-        (f"{CALL}/v2/nothing", {}, 404, "no endpoint 'nothing'"),
+        (f"{CALL}/nothing", {"data": []}, 404, 'no endpoint "nothing". Use one of /answer'),
+        (f"{CALL}/v2/nothing", {}, 404, 'no endpoint "nothing"'),
         (QUEUE, {"data": [], "session_hash": "a", "fn_index": 999}, 404, "no such function"),
         (QUEUE, {"data": [], "session_hash": "a", "fn_index": 0}, 422, "not those of the page"),
-        ("/gradio_api/run/x", {"data": [], "fn_index": 0}, 422, "not those of the page"),
+        ("/gradio_api/run/x", {"data": [], "fn_index": 0}, 404, "past the queue is closed"),
+        ("/gradio_api/run/x", {"data": [], "fn_index": 2}, 422, "not those of the page"),
+        ("/gradio_api/component_server", {"component_id": 1}, 404, "no such function"),
+        ("/gradio_api/cancel", {}, 422, "session_hash is missing"),
+        ("/gradio_api/nothing", {}, 404, "nothing at this address"),
+        ("/gradio_api/info", {}, 405, "does not take this method"),
     ],
 )
 def test_a_request_of_the_wrong_form_is_refused(served, path, body, status, sentence):
@@ -52,6 +52,17 @@ def test_what_is_not_json_or_too_much_of_it_is_refused(served):
     refused(httpx.post(address, content=b"\xff\xfe"), 400, "not JSON")
     refused(httpx.post(address, content=b"[" * 100_000), 400, "not JSON")
     refused(httpx.post(address, content=b" " * (1 << 21)), 413, "Upload the picture")
+    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+        named = f"{served.url}{CALL}/v2/answer"
+        reply = httpx.post(named, content='{"image": null}', headers={"content-type": kind})
+        refused(reply, 415, f'type is "{kind}". Send the header Content-Type')
+
+
+def test_an_upload_that_is_no_form_or_too_large_is_refused(served):
+    address = f"{served.url}/gradio_api/upload"
+    refused(httpx.post(address, content=b"x"), 400, "not a form with a file")
+    large = b"\x89PNG" + bytes(21 * 1024 * 1024)
+    refused(httpx.post(address, files={"files": ("a.png", large)}), 413, "larger than 20 MB")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +82,9 @@ def test_an_upload_without_a_file_is_refused(served, sent):
     [
         ('"question": ["en"]', 'question is ["en"]. Send a text.'),
         ('"question": {"a": 1}', 'question is {"a": 1}'),
+        ('"task": "paint"', 'task is "paint". Use one of caption, answer'),
+        ('"language": "xx"', 'language is "xx". Use one of '),
+        ('"size": "4B"', 'size is "4B". Use one of nano, 3B'),
         ('"objects": true', "objects is true"),
         ('"adapter": false', "adapter is false"),
         ('"temperature": true', "temperature is true. Send a number."),
@@ -159,45 +173,45 @@ def test_closing_a_stream_cancels_its_answer(served, page_backend, scene_png):
     assert page_backend.finished == finished
 
 
-def test_uploads_of_a_former_process_are_swept(tmp_path, monkeypatch):
-    folder = tmp_path / "gradio"
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    long_ago = time.time() - 7200
-    files = {
-        "old": folder / ("a" * 64) / "old.png",
-        "new": folder / ("b" * 64) / "new.png",
-        "foreign": folder / "notes" / "old.txt",
-        "beyond": elsewhere / "old.png",
-    }
-    for name, file in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(json.dumps(name).encode())
-        if name != "new":
-            os.utime(file, (long_ago, long_ago))
-    (folder / ("c" * 64)).symlink_to(elsewhere)
-    assert sweep(older_than_s=3600) == 1
-    assert {name for name, file in files.items() if file.exists()} == {"new", "foreign", "beyond"}
-    assert not files["old"].parent.exists()
+def tags_of(page: str) -> dict[str, str]:
+    """The page's tags for other sites."""
+    tag = r'<meta (?:property|name)="((?:og|twitter):\w+)" content="([^"]*)"'
+    return dict(re.findall(tag, page))
 
 
-def test_the_app_sweeps_its_folder_at_start(tmp_path):
-    old = tmp_path / "gradio" / ("a" * 64) / "old.png"
-    old.parent.mkdir(parents=True)
-    old.write_bytes(b"x")
-    os.utime(old, (time.time() - 7200,) * 2)
-    with app_process(tmp_path):
-        assert not old.exists()
+@pytest.mark.parametrize("header", ["host", "x-forwarded-host"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        'evil.example"><script>alert(1)</script>',
+        "evil.example/path",
+        "user@evil.example",
+        "evil.example:99999",
+        "[::1",
+        "a" * 300,
+        "evil example",
+    ],
+)
+def test_what_has_not_the_form_of_a_host_gets_into_no_address(served, header, said):
+    reply = httpx.get(served.url, headers={header: said})
+    assert reply.status_code == 200
+    assert "evil" not in reply.text and "a" * 300 not in reply.text
+    assert ("og:url" in tags_of(reply.text)) == (header != "host")
+    info = httpx.get(f"{served.url}/gradio_api/info", headers={header: said})
+    assert info.status_code == 200
+    assert "evil" not in info.text and "a" * 300 not in info.text
 
 
-def test_uploads_lie_in_a_folder_of_their_own_unless_one_is_named(tmp_path, monkeypatch):
-    from gradio.utils import get_upload_folder
+@pytest.mark.parametrize("host", ["example.org", "example.org:8080", "[2001:db8::1]:7860"])
+def test_addresses_are_those_under_which_the_page_was_asked_for(served, host):
+    headers = {"host": host, "x-forwarded-proto": "https"}
+    assert tags_of(httpx.get(served.url, headers=headers).text)["og:url"] == f"https://{host}/"
 
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    use_own_folder()
-    assert get_upload_folder() == str(tmp_path)
-    monkeypatch.delenv("GRADIO_TEMP_DIR")
-    shared = get_upload_folder()
-    use_own_folder()
-    assert get_upload_folder() != shared
+
+def test_one_visitors_address_is_not_given_to_the_next(served):
+    address = f"{served.url}/gradio_api/info"
+    for name in ("x-forwarded-host", "x-gradio-server"):
+        asked = httpx.get(address, headers={name: "evil.example"})
+        assert "x-forwarded-host" in asked.headers["vary"].lower()
+        assert "evil.example" not in httpx.get(address).text
+        assert "evil.example" not in httpx.get(f"{served.url}/config").text

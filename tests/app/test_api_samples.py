@@ -1,0 +1,91 @@
+"""What the "Use via API" view prints runs as it stands, and what /info promises is accepted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+
+from ui.api_samples import samples
+
+
+def printed(url: str) -> dict[str, str]:
+    """The samples by language, as the view gets them."""
+    return httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"]["/answer"]["code_snippets"]
+
+
+def output_of(folder: Path, *command: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def caption(served) -> str:
+    """What is answered to the samples' picture."""
+    example = handle_file(f"{Path(__file__).parents[2]}/examples/caption.png")
+    *_, result = Client(served.url, verbose=False).predict(image=example, api_name="/answer")
+    return result["text"]
+
+
+def test_the_python_sample_runs(served, page_backend, caption, tmp_path):
+    said = output_of(tmp_path, sys.executable, "-c", printed(served.url)["python"])
+    assert said.splitlines()[-1] == caption
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_the_curl_sample_runs(served, page_backend, caption, tmp_path, shell):
+    said = output_of(tmp_path, shell, "-c", printed(served.url)["bash"])
+    name, data = said.strip().splitlines()[-2:]
+    assert name == "event: complete"
+    assert json.loads(data.removeprefix("data: "))[-1]["text"] == caption
+
+
+def test_the_sample_for_gradios_command_runs(served, page_backend, caption, tmp_path):
+    command = printed(served.url)["cli"].replace("{command}", "gradio")
+    assert json.dumps(caption) in output_of(tmp_path, "sh", "-c", command)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_the_javascript_sample_parses(served, tmp_path):
+    (tmp_path / "sample.mjs").write_text(printed(served.url)["javascript"], "utf-8")
+    output_of(tmp_path, "node", "--check", "sample.mjs")
+
+
+def test_no_sample_names_another_site(served):
+    for sample in printed(served.url).values():
+        found = re.findall(r"https?://[^/\s\"')]+", sample)
+        assert found and set(found) == {served.url}
+
+
+def test_on_a_space_the_samples_name_it():
+    for language, sample in samples("https://me-demo.hf.space", "me/demo").items():
+        assert ("me/demo" in sample) == (language != "bash")
+
+
+def test_the_example_values_of_the_description_are_answered(served, page_backend):
+    described = httpx.get(f"{served.url}/gradio_api/info").json()["named_endpoints"]["/answer"]
+    image, *_ = described["parameters"]
+    assert set(image["type"]["properties"]) == {"path", "meta"}, "no address, no base64"
+    values = {"image": image["example_input"]}
+    sent = httpx.post(f"{served.url}/gradio_api/call/v2/answer", json=values)
+    address = f"{served.url}/gradio_api/call/answer/{sent.json()['event_id']}"
+    assert "event: complete" in httpx.get(address, timeout=60).text
+
+
+def test_the_python_client_reads_the_description(served):
+    (image, *_) = Client(served.url, verbose=False).view_api(return_format="dict")[
+        "named_endpoints"
+    ]["/answer"]["parameters"]
+    assert (image["parameter_name"], image["python_type"]["type"]) == ("image", "filepath")
