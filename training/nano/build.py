@@ -75,7 +75,12 @@ def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace)
     else:
         exact_every = getattr(arguments, f"{stage.name}_exact_every")
         make = rows.Maker(
-            nano.processor.tokenizer, str(arguments.codec), arguments.text_budget, 3, exact_every
+            nano.processor.tokenizer,
+            str(arguments.codec),
+            arguments.text_budget,
+            3,
+            exact_every,
+            not_known=arguments.wide_share > 0,
         )
     offset = STAGES.index(stage.name) * 100_000_000 + arguments.skip_scenes
     source = Batches(
@@ -86,6 +91,7 @@ def batches(stage: Stage, nano: Nano, first: int, arguments: argparse.Namespace)
         arguments.resolution,
         offset,
         arguments.fine_share,
+        arguments.wide_share,
     )
     return load(source, arguments.workers)
 
@@ -104,7 +110,8 @@ def run(stage: Stage, nano: Nano, state: dict, arguments: argparse.Namespace) ->
     began = saved = time.time()
     for step, batch in enumerate(batches(stage, nano, first, arguments), start=first):
         if stage.name == "look":
-            loss, report = look.loss(nano.model, nano.heads, batch, bells)
+            frozen = step < arguments.look_freeze_steps
+            loss, report = look.loss(nano.model, nano.heads, batch, bells, frozen)
         else:
             loss, report = answer.loss(
                 nano.model, nano.heads, batch, ids, arguments.dense_share, stage.spread, bells,
@@ -165,6 +172,13 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--fine-share", type=float, default=0.0, help="share of scenes of small things and print"
     )
     parser.add_argument(
+        "--wide-share",
+        type=float,
+        default=0.0,
+        help="share of scenes of the wide world; with some, pictures of nothing known are answered "
+        "so, and --fine-share is of the rest",
+    )
+    parser.add_argument(
         "--skip-scenes", type=int, default=0, help="with --init: how many a stage has had before"
     )
     parser.add_argument("--look-steps", type=int, default=1600, help="steps of the first stage")
@@ -181,6 +195,12 @@ def read_arguments(given: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--freeze-steps", type=int, default=1200, help="steps of answer before the tower learns too"
+    )
+    parser.add_argument(
+        "--look-freeze-steps",
+        type=int,
+        default=0,
+        help="steps of look in which only the heads learn: with --init, where they are new",
     )
     parser.add_argument(
         "--vision-share", type=float, default=0.35, help="the tower's part of the rates later on"

@@ -27,11 +27,13 @@ from training.nano import tokenizer
 from training.nano.grow import grow
 from training.nano.model import PATCH, config, new
 from training.nano.scenes import sprites
-from training.nano.scenes.scene import BACKGROUNDS, CHARACTERS, draw
+from training.nano.scenes.scene import GROUNDS, LETTERS, draw
+from training.nano.scenes.wide import WIDE
 from training.nano.stages import dense, rows
 from training.nano.stages.batches import pixels_of
 from training.nano.tasks.empty import NOTHING
 from training.nano.tasks.questions import examples, vocabulary
+from training.nano.tasks.unknown import NOT_KNOWN, UNKNOWN
 from training.nano.tasks.wordings import Asker
 
 HEADS_FILE = "dense_heads.safetensors"  # in a work folder: only training reads it
@@ -53,9 +55,9 @@ class Nano:
 
 def corpus(scenes: int) -> list[str]:
     """Prompts and answers of `scenes` scenes, and every word there is."""
-    texts = [*vocabulary(), *NOTHING.values()] * 8
+    texts = [*vocabulary(), *NOTHING.values(), *NOT_KNOWN.values(), UNKNOWN, *GROUNDS] * 8
     for seed in range(scenes):
-        scene = draw(seed)
+        scene = draw(seed, world=WIDE) if seed % 4 == 0 else draw(seed)
         if scene.objects:
             rng = np.random.default_rng(seed)
             for example in examples(scene, rng, None, Asker(rng)):
@@ -76,8 +78,8 @@ def new_heads(pieces: PreTrainedTokenizerBase, ids: rows.Vocabulary) -> dense.He
 
     return dense.Heads(
         [tokens(f" {noun.name}") for noun in sprites.nouns()],
-        [letter(each) for each in CHARACTERS],
-        [tokens(f" {colour}")[0] for colour in BACKGROUNDS],
+        [letter(each) for each in LETTERS],
+        [tokens(f" {colour}")[0] for colour in GROUNDS],
         list(ids.locations),
         list(ids.codes),
     )

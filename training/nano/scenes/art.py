@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,9 +20,10 @@ from typing import Any
 
 from PIL import Image
 
-from training.nano.scenes.sprites import HELD_OUT_STYLE, SHEETS, SPRITE_PX, VOCABULARY
+from training.nano.scenes import outsiders
+from training.nano.scenes.sprites import HELD_OUT_STYLE, SHEETS, SPRITE_PX, STYLES, VOCABULARY
 
-STYLES = {
+SETS = {
     "noto": "noto",
     "fluent-flat": "fluent-emoji-flat",
     "fluent-3d": "fluent-emoji",
@@ -53,7 +55,7 @@ OBJECTS = (
 
 def install_art(folder: Path) -> Path:
     """Fetches the art and the names with npm into `folder`; returns its node_modules."""
-    packages = [f"@iconify-json/{name}" for name in STYLES.values()] + ["cldr-annotations-full"]
+    packages = [f"@iconify-json/{name}" for name in SETS.values()] + ["cldr-annotations-full"]
     subprocess.run(["npm", "install", "--silent", "--prefix", str(folder), *packages], check=True)
     return folder / "node_modules"
 
@@ -84,19 +86,19 @@ def read_svg(icons: dict, name: str) -> str:
     )
 
 
-def render(svg: str) -> Image.Image:
-    """RGBA sprite of SPRITE_PX squared, the drawing scaled until its longer side fits."""
+def render(svg: str, side: int = SPRITE_PX) -> Image.Image:
+    """RGBA sprite of `side` squared, the drawing scaled until its longer side fits."""
     import resvg_py
 
     png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=400, height=400))
     big = Image.open(io.BytesIO(png)).convert("RGBA")
     big = big.crop(big.getchannel("A").point(lambda a: 255 * (a > 24)).getbbox())
-    scale = SPRITE_PX / max(big.size)
+    scale = side / max(big.size)
     size = (max(1, round(big.width * scale)), max(1, round(big.height * scale)))
-    sprite = Image.new("RGBA", (SPRITE_PX, SPRITE_PX))
+    sprite = Image.new("RGBA", (side, side))
     sprite.paste(
         big.resize(size, Image.Resampling.LANCZOS),
-        ((SPRITE_PX - size[0]) // 2, (SPRITE_PX - size[1]) // 2),
+        ((side - size[0]) // 2, (side - size[1]) // 2),
     )
     return sprite
 
@@ -109,7 +111,7 @@ def build(modules: Path) -> None:
     columns = 12
     rows = -(-len(entries) // columns)
     SHEETS.mkdir(exist_ok=True)
-    for style, package in STYLES.items():
+    for style, package in SETS.items():
         folder = modules / "@iconify-json" / package
         icons = json.loads((folder / "icons.json").read_text())
         sheet = Image.new("RGBA", (columns * SPRITE_PX, rows * SPRITE_PX))
@@ -124,16 +126,52 @@ def build(modules: Path) -> None:
         sheet.save(SHEETS / f"{style}.webp", quality=90, method=6)
 
 
+def build_outsiders(modules: Path) -> None:
+    """Writes the drawings that have no word: one sheet per trained style, and their index."""
+    path = modules / "cldr-annotations-full" / "annotations" / "en" / "annotations.json"
+    annotations = json.loads(path.read_text())["annotations"]["annotations"]
+    icons = {
+        style: json.loads((modules / "@iconify-json" / SETS[style] / "icons.json").read_text())
+        for style in STYLES
+    }
+    entries = []
+    for emoji in (*outsiders.TRAINED, *outsiders.KEPT):
+        name = annotations[emoji]["tts"][0]
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower().replace("’", "")).strip("-")
+        if emoji not in OBJECTS and all(_has(each, slug) for each in icons.values()):
+            kept = emoji in outsiders.KEPT
+            entries.append({"emoji": emoji, "name": name, "kept": kept, "slug": slug})
+    side, columns = outsiders.SIDE_PX, outsiders.COLUMNS
+    for style, found in icons.items():
+        sheet = Image.new("RGBA", (columns * side, -(-len(entries) // columns) * side))
+        for index, entry in enumerate(entries):
+            drawing = render(read_svg(found, entry["slug"]), side)
+            sheet.paste(drawing, (index % columns * side, index // columns * side))
+        sheet.save(SHEETS / outsiders.sheet_of(style), quality=74, method=6)
+    lines = (
+        json.dumps({key: entry[key] for key in ("emoji", "name", "kept")}, ensure_ascii=False)
+        for entry in entries
+    )
+    outsiders.INDEX.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def _has(icons: dict, name: str) -> bool:
+    return name in icons["icons"] or name in icons.get("aliases", {})
+
+
 def main() -> None:
     """Command line: fetch the art (or use a node_modules that is there) and render it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--modules", type=Path, help="an existing node_modules with the art")
+    parser.add_argument(
+        "--outsiders", action="store_true", help="only the drawings that have no word"
+    )
     arguments = parser.parse_args()
-    if arguments.modules:
-        build(arguments.modules)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            build(install_art(Path(folder)))
+    steps = [build_outsiders] if arguments.outsiders else [build, build_outsiders]
+    with tempfile.TemporaryDirectory() as folder:
+        modules = arguments.modules or install_art(Path(folder))
+        for step in steps:
+            step(modules)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 A scene holds a few objects in one of four art styles each, on a background of a named colour,
 often with a printed word or code; how many and how small, its `World` says. `draw` is
-deterministic: the same seed and options give the same pixels. Seeds from HELD_OUT on are for tests
-and tables and are never trained on.
+deterministic: the same seed and options give the same pixels. The worlds here have plain grounds
+and square pictures; `training.nano.scenes.wide` draws a wider one. Seeds from HELD_OUT on are for
+tests and tables and are never trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -17,6 +18,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from training.nano.scenes import sprites
+from training.nano.scenes.traits import OWN, Traits
+from training.nano.scenes.words import WORDS
 
 T = TypeVar("T")
 
@@ -43,16 +46,10 @@ INKS = {
     "yellow": (255, 228, 40),
 }
 FONTS = ("roboto", "lora", "oswald", "source-code-pro", "merriweather", "nunito")
+MIXED = "mixed"  # a ground of no single colour
+GROUNDS = (*BACKGROUNDS, "black", MIXED)  # what the ground of any world is called
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-WORDS = (
-    "APPLE BAKERY BEACH BIRD BOOK BREAD BRIDGE CAFE CANDY CHAIR CITY CLOUD COFFEE CORNER DANCE "
-    "DINER DOOR DREAM EARTH EXIT FARM FIRE FLOWER FOREST FRESH FRUIT GAME GARDEN GLASS GOLD GREEN "
-    "HAPPY HEART HELLO HOME HOTEL HOUSE ICE ISLAND JAZZ JUICE JUMP KING KITCHEN LAKE LEMON LIGHT "
-    "LOVE LUCKY MAGIC MAIN MARKET MILK MONEY MOON MUSIC NIGHT NORTH OCEAN OPEN ORANGE PAPER PARK "
-    "PARTY PEACE PHOTO PIZZA PLAY QUEEN QUICK QUIET RADIO RAIN RIVER ROAD ROSE SALE SCHOOL SHOP "
-    "SILVER SMILE SNOW SOUTH SPRING STAR STOP STREET SUGAR SUMMER SUN TABLE TAXI TEA TIGER TIME "
-    "TOWN TRAIN TREE VALLEY VIDEO WATER WEST WILD WINDOW WINTER WORLD YELLOW YOUNG ZEBRA ZERO ZONE"
-).split()
+LETTERS = CHARACTERS + "abcdefghijklmnopqrstuvwxyz"  # of the prints of any world
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,10 @@ class World:
     def largest_of(self, count: int) -> float:
         """The longest side where there are `count` objects."""
         return next(side for most, side in self.largest if count <= most)
+
+    def draw(self, seed: int, resolution: int, styles: tuple[str, ...]) -> Scene:
+        """The scene of `seed` in this world."""
+        return _draw(self, seed, resolution, styles)
 
 
 USUAL = World(
@@ -118,24 +119,40 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Print:
-    """A printed word: its text, letter height in pixels and one (char, x_min, x_max) per letter."""
+    """A printed word: its text, letter height in pixels and one (char, x_min, x_max) per letter.
+
+    `heights` are (y_min, y_max) of each letter where the word is turned, else those of the box.
+    """
 
     text: str
     ink: str
     height_px: int
     box_xyxy_px: tuple[int, int, int, int]
     letters: tuple[tuple[str, float, float], ...]
+    heights: tuple[tuple[float, float], ...] = ()
+
+    def placed(self) -> Iterator[tuple[str, float, float, float, float]]:
+        """(char, x_min, y_min, x_max, y_max) of each letter."""
+        _, top, _, bottom = self.box_xyxy_px
+        heights = self.heights or ((top, bottom),) * len(self.letters)
+        for (char, left, right), (low, high) in zip(self.letters, heights, strict=True):
+            yield char, left, low, right, high
 
 
 @dataclass(frozen=True)
 class Scene:
-    """`image` is RGB of `resolution` squared; objects stand in reading order of their centers."""
+    """`image` is RGB; objects stand in reading order of their centers.
+
+    `background` is one of GROUNDS. Other canvases than square ones are squashed to a square before
+    anything is trained on them, as the processor does it, and masks and boxes with them.
+    """
 
     seed: int
     image: Image.Image
     objects: tuple[SceneObject, ...]
     background: str
     print: Print | None
+    traits: Traits = OWN
 
 
 @dataclass
@@ -295,6 +312,10 @@ def draw(
     world: World = USUAL,
 ) -> Scene:
     """The scene of `seed` in a world: `resolution` pixels a side, objects drawn in `styles`."""
+    return world.draw(seed, resolution, styles)
+
+
+def _draw(world: World, seed: int, resolution: int, styles: tuple[str, ...]) -> Scene:
     rng = np.random.default_rng(seed)
     unit = resolution / RESOLUTION
     colour = _pick(rng, list(BACKGROUNDS))

@@ -13,8 +13,10 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from training.nano.scenes.scene import BARE, FINE, USUAL, Scene, draw
+from training.nano.scenes.wide import OTHER, WIDE
 
 BARE_SHARE = 0.03  # of the scenes
+OTHER_SHARE = 0.12  # of those of the wide world show nothing that is known
 
 
 def pixels_of(scene: Scene) -> np.ndarray:
@@ -33,7 +35,8 @@ def _end_with_parent() -> None:
 class Batches(IterableDataset):
     """`count` batches of consecutive seeds from number `first` on; `make(scenes)` shapes one.
 
-    A share `fine` of the scenes is of the FINE world, BARE_SHARE are bare.
+    A share `wide` of the scenes is of the WIDE world, OTHER_SHARE of these of nothing known; of the
+    rest a share `fine` is of the FINE world, and BARE_SHARE are bare.
     """
 
     def __init__(
@@ -45,13 +48,19 @@ class Batches(IterableDataset):
         resolution: int,
         offset: int,
         fine: float = 0.0,
+        wide: float = 0.0,
     ):
         self.make, self.size, self.first, self.count = make, size, first, count
-        self.resolution, self.offset, self.fine = resolution, offset, fine
+        self.resolution, self.offset = resolution, offset
+        self.fine, self.wide = fine, wide
 
     def scene(self, seed: int) -> Scene:
         """The scene of `seed`, in one of the worlds."""
-        fine, bare = np.random.default_rng((seed, 1)).random(2) < (self.fine, BARE_SHARE)
+        fine, bare, wide, other = np.random.default_rng((seed, 1)).random(4) < (
+            self.fine, BARE_SHARE, self.wide, OTHER_SHARE,
+        )  # fmt: skip
+        if wide:
+            return draw(seed, self.resolution, world=OTHER if other else WIDE)
         return draw(seed, self.resolution, world=BARE if bare else FINE if fine else USUAL)
 
     def __iter__(self) -> Iterator[dict]:

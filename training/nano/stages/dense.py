@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from models.masks.codec import GRID as CODE_GRID
 from training.nano.model import PATCH, WIDTH
-from training.nano.scenes.scene import BACKGROUNDS, CHARACTERS, Scene
+from training.nano.scenes.scene import GROUNDS, LETTERS, Scene
 
 CELLS = 4  # a patch is CELLS × CELLS cells in the occupancy target
 EDGE_BINS = 128
@@ -63,7 +63,7 @@ def targets(scene: Scene, codes: np.ndarray) -> dict[str, np.ndarray]:
         "codes": _codes(codes[owner], boxes[owner], side),
         "center": center,
         "letters": _letters(scene, side),
-        "background": np.array([list(BACKGROUNDS).index(scene.background)]),
+        "background": np.array([GROUNDS.index(scene.background)]),
         "count": np.array([min(len(scene.objects), MOST_COUNTED)]),
     }
 
@@ -83,13 +83,12 @@ def _letters(scene: Scene, side: int) -> np.ndarray:
     found = np.zeros((side, side, 2), np.int64)
     if scene.print is None:
         return found.reshape(-1, 2)
-    _, top, _, bottom = scene.print.box_xyxy_px
     middle = (np.arange(side) + 0.5) * PATCH
-    rows = np.flatnonzero((middle > top - PATCH / 4) & (middle < bottom + PATCH / 4))
     halves = (np.arange(2 * side) + 0.5) * PATCH / 2
-    for char, left, right in scene.print.letters:
+    for char, left, top, right, bottom in scene.print.placed():
+        rows = np.flatnonzero((middle > top - PATCH / 4) & (middle < bottom + PATCH / 4))
         for half in np.flatnonzero((halves >= left) & (halves < right)):
-            found[rows, half // 2, half % 2] = 1 + CHARACTERS.index(char)
+            found[rows, half // 2, half % 2] = 1 + LETTERS.index(char)
     return found.reshape(-1, 2)
 
 
@@ -137,7 +136,7 @@ class Heads(nn.Module):
         return {
             "noun": torch.cat([self.none(plain), nouns], -1),  # (B, P, 1 + nouns)
             "edges": edges @ table[self.locations].T * self.scale[2],  # (B, P, 4, EDGE_BINS)
-            "letters": torch.cat([self.no_letter(plain)[..., None], letters], -1),  # (B, P, 2, 37)
+            "letters": torch.cat([self.no_letter(plain)[..., None], letters], -1),  # (B, P, 2, 63)
             "cells": self.cells(plain),
             "codes": drawn @ table[self.codes].T * self.scale[3],  # (B, P, 4, 128)
             "center": self.center(plain)[..., 0],

@@ -37,11 +37,13 @@ def loss(
     heads: dense.Heads,
     batch: dict[str, torch.Tensor],
     bells: torch.Tensor,
+    frozen: bool = False,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Dense loss of a batch and what to log."""
+    """Dense loss of a batch and what to log; where `frozen`, only the heads learn."""
     device = model.device
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
     with bf16_autocast(device):
-        features = model.get_image_features(batch["pixels"]).pooler_output
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            features = model.get_image_features(batch["pixels"]).pooler_output
         logits = heads(features, model.model.language_model.embed_tokens.weight)
     return dense.loss(logits, batch, bells)

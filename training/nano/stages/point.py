@@ -19,6 +19,7 @@ from training.nano.model import PATCH
 from training.nano.scenes.scene import Scene, SceneObject
 from training.nano.tasks import questions
 from training.nano.tasks.questions import Example
+from training.nano.tasks.unknown import SENTENCE
 
 CODE_GRID = 4  # mask tokens are this many rows and columns of a box
 _CODE = re.compile(r"<seg\d{3}>")
@@ -64,6 +65,14 @@ class Pointer:
             return np.maximum(overlap, 0) / (high - low)
 
         return np.outer(share(y_min, y_max), share(x_min, x_max)).ravel().astype(np.float32)
+
+    def printed(self, example: Example) -> range:
+        """The characters of a suffix that are the print."""
+        word = self.scene.print
+        if word is None or not (example.task == "ocr" or example.kind == "describe"):
+            return range(0)
+        start = example.suffix.rfind(word.text)
+        return range(start, start + len(word.text)) if start >= 0 else range(0)
 
     def asked(self, prefix: str) -> Iterator[Span]:
         """Names of objects that are there, in a prefix; and its box."""
@@ -121,13 +130,14 @@ class Pointer:
     def _print(self, suffix: str, start: int) -> Iterator[Span]:
         if self.scene.print is None:
             return
-        _, top, _, bottom = self.scene.print.box_xyxy_px
-        for char, left, right in self.scene.print.letters:
+        for char, left, top, right, bottom in self.scene.print.placed():
             start = suffix.index(char, start)
             yield Span(start, start + 1, self.rectangle(left, top, right, bottom))
             start += 1
 
     def _described(self, suffix: str) -> Iterator[Span]:
+        if suffix == SENTENCE:
+            return
         start = suffix.index(".") + 2
         for number in range(len(self.scene.objects)):
             end = suffix.find(".", start) + 1

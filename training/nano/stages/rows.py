@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from training.nano.codec.codes import SceneCodes, writer
 from training.nano.scenes.scene import Scene
 from training.nano.stages import look
 from training.nano.stages.point import Pointer, Span
-from training.nano.tasks import empty
+from training.nano.tasks import empty, unknown
 from training.nano.tasks.questions import LANGUAGES, Example, examples
 from training.nano.tasks.wordings import Asker
 
@@ -73,14 +73,19 @@ class Maker:
         text_budget: int,
         exact_prompts: int,
         exact_every: int,
+        not_known: bool = False,
     ):
-        """Each `exact_every`-th batch has exact rows (1 = all), `exact_prompts` of a scene."""
+        """Each `exact_every`-th batch has exact rows (1 = all), `exact_prompts` of a scene.
+
+        Scenes without objects are answered as pictures of nothing known where `not_known`.
+        """
         self.tokenizer, self.codes_of = tokenizer, SceneCodes(codec_path)
         self.text_budget, self.exact_prompts, self.exact_every = (
             text_budget,
             exact_prompts,
             exact_every,
         )
+        self.not_known = not_known
         self.vocabulary = Vocabulary.of(tokenizer)
         self.share = np.ones(len(tokenizer))
         self.share[list(self.vocabulary.locations)] = LOCATION_SHARE
@@ -90,7 +95,7 @@ class Maker:
         """The tokens of an example, and where to look for them."""
         (prefix, asked), (suffix, said) = (
             self._tokens(example.prefix + "\n", pointer.asked(example.prefix)),
-            self._tokens(example.suffix, pointer.said(example)),
+            self._tokens(example.suffix, pointer.said(example), pointer.printed(example)),
         )
         before = len(prefix)  # what predicts the first suffix token: BOS moves all by one
         points = [(last + 1, span.on) for _, last, span in asked]
@@ -100,25 +105,38 @@ class Maker:
         return Prompt(tuple(prefix), (*suffix, self.vocabulary.eos), tuple(points))
 
     def _tokens(
-        self, text: str, spans: Iterable[Span]
+        self, text: str, spans: Iterable[Span], spelled: range = range(0)
     ) -> tuple[list[int], list[tuple[int, int, Span]]]:
-        """Ids of a text, and of each span the numbers of its first and last token."""
-        read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        """Ids of a text, and of each span the numbers of its first and last token.
+
+        The characters that are `spelled` are a token each, as reading letters asks: pieces of more
+        than one letter are learned far later.
+        """
+        ids: list[int] = []
+        places: list[tuple[int, int]] = []
+        for start, end in pairwise([0, *spelled, spelled.stop, len(text)]):
+            part = text[start:end]
+            if part:
+                read = self.tokenizer(part, add_special_tokens=False, return_offsets_mapping=True)
+                ids += read["input_ids"]
+                places += [(start + a, start + b) for a, b in read["offset_mapping"]]
         found = []
         for span in spans:
             inside = [
                 number
-                for number, (start, end) in enumerate(read["offset_mapping"])
+                for number, (start, end) in enumerate(places)
                 if start < span.end and end > span.start
             ]
             found.append((inside[0], inside[-1], span))
-        return read["input_ids"], found
+        return ids, found
 
     def choose(self, scene: Scene, codes: np.ndarray, rng: np.random.Generator) -> Iterator[Prompt]:
         """Prompts of a scene in random order, kinds of more weight earlier."""
         put = Asker(rng)
         if scene.objects:
             found = examples(scene, rng, writer(codes), put)
+        elif self.not_known:
+            found = unknown.examples(scene, rng, put)
         else:
             found = empty.examples(scene, rng, put)
         kinds: dict[str, int] = {}

@@ -19,7 +19,7 @@ from babel.lists import format_list
 from models.prompts.tokens import encode_box
 from models.schema import Box
 from training.nano.scenes import sprites
-from training.nano.scenes.scene import BACKGROUNDS, Scene, SceneObject
+from training.nano.scenes.scene import BACKGROUNDS, MIXED, Scene, SceneObject
 from training.nano.tasks.lookalikes import LOOKALIKES
 from training.nano.tasks.wordings import Asker
 
@@ -97,10 +97,13 @@ def tally(scene: Scene) -> dict[str, int]:
 def position(scene: Scene, item: SceneObject, margin: float = 0.0) -> str | None:
     """The ninth that holds the center, as "top left"; None within `margin` of a line."""
     words = []
-    for value, ends in zip(
-        reversed(item.center), (("top", "bottom"), ("left", "right")), strict=True
+    for value, whole, ends in zip(
+        reversed(item.center),
+        reversed(scene.image.size),
+        (("top", "bottom"), ("left", "right")),
+        strict=True,
     ):
-        third = value / scene.image.width * 3
+        third = value / whole * 3
         if margin and min(abs(third - 1), abs(third - 2)) < margin:
             return None
         words.append(ends[0] if third < 1 else ends[1] if third > 2 else "")
@@ -169,9 +172,9 @@ def _ask(kind: str, question: str, answer: str) -> Example:
 def _extremes(scene: Scene) -> dict[str, str]:
     """Which object is the outermost on each side, where one leads by a margin."""
     found = {}
-    margin = scene.image.width / 16
     for side, axis, sign in (("left", 0, 1), ("right", 0, -1), ("top", 1, 1), ("bottom", 1, -1)):
         ranked = sorted(scene.objects, key=lambda o: sign * o.center[axis])
+        margin = scene.image.size[axis] / 16
         if len(ranked) == 1 or sign * (ranked[1].center[axis] - ranked[0].center[axis]) > margin:
             found[side] = ranked[0].name
     return found
@@ -202,7 +205,9 @@ def how_many(scene: Scene, put: Asker = USUAL) -> list[Example]:
 
 
 def background(scene: Scene, put: Asker = USUAL) -> list[Example]:
-    """The colour of the ground."""
+    """The colour of the ground, where it has one."""
+    if scene.background == MIXED:
+        return []
     return [_ask("background", put("background"), scene.background)]
 
 
@@ -241,11 +246,10 @@ def relation(scene: Scene, rng: np.random.Generator, put: Asker = USUAL) -> list
     if len(single) < 2:
         return []
     first, second = (single[i] for i in rng.permutation(len(single))[:2])
-    margin = scene.image.width / 14
     found = []
     for axis, before, after in ((0, "left of", "right of"), (1, "above", "below")):
         gap = second.center[axis] - first.center[axis]
-        if abs(gap) < margin:
+        if abs(gap) < scene.image.size[axis] / 14:
             continue
         asked_before = rng.random() < 0.5
         word = before if asked_before else after
@@ -297,9 +301,9 @@ def ocr(scene: Scene) -> list[Example]:
 
 def box_norm(scene: Scene, item: SceneObject) -> Box:
     """The visible box as fractions of the image."""
-    size = scene.image.width
-    x_min, y_min, x_max, y_max = (v / size for v in item.box_xyxy_px)
-    return Box(y_min, x_min, y_max, x_max)
+    width, height = scene.image.size
+    x_min, y_min, x_max, y_max = item.box_xyxy_px
+    return Box(y_min / height, x_min / width, y_max / height, x_max / width)
 
 
 Codes = Callable[[Scene, SceneObject], str]
