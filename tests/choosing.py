@@ -25,6 +25,17 @@ def nano_in(folder: Path) -> Checkpoint:
     return replace(NANO, path=folder)
 
 
+def beside_nano(folder: Path) -> Path:
+    """A new folder of nano's files, as links, in `folder`: for adapters beside them."""
+    root = folder / NANO.name
+    (root / "adapters").mkdir(parents=True)
+    assert NANO.path is not None
+    for each in NANO.path.iterdir():
+        if each.is_file():
+            (root / each.name).symlink_to(each)
+    return root
+
+
 def load(precision: str = "fp32", checkpoint: Checkpoint = NANO) -> LoadedModel:
     """A model of the caller's own on the CPU: nano unless told otherwise."""
     return Loader(torch.device("cpu")).load(ModelKey(checkpoint, precision))

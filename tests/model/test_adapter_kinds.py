@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from models.engine.engine import Engine
 from models.engine.inputs import prepare
-from tests.choosing import adapter_of, answer, load, nano_in
+from tests.choosing import adapter_of, answer, beside_nano, load, nano_in
 
 NANO = "nano-224"
 PROMPT = "describe en"
@@ -72,14 +72,9 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory, nano_checkpoint) -> Path:
+def root(tmp_path_factory) -> Path:
     """A folder of nano's weights beside adapters."""
-    root = tmp_path_factory.mktemp("kinds") / NANO
-    root.mkdir()
-    for each in nano_checkpoint.iterdir():
-        if each.is_file():
-            (root / each.name).symlink_to(each)
-    return root
+    return beside_nano(tmp_path_factory.mktemp("kinds"))
 
 
 @pytest.fixture(scope="module")

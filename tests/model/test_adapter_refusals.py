@@ -18,7 +18,7 @@ from models.catalog.adapter import ANNOUNCED
 from models.catalog.catalog import Catalog
 from models.hub import adapter_config, adapters
 from models.schema import UserError
-from tests.choosing import answer, load, nano_in, select
+from tests.choosing import answer, beside_nano, load, nano_in, select
 
 NANO = "nano-224"
 QV = ["q_proj", "v_proj"]
@@ -26,14 +26,9 @@ Q0 = "base_model.model.model.language_model.layers.0.self_attn.q_proj"
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory, nano_checkpoint) -> Path:
+def root(tmp_path_factory) -> Path:
     """A folder of nano's weights, for adapters beside them."""
-    root = tmp_path_factory.mktemp("refusals") / NANO
-    (root / "adapters").mkdir(parents=True)
-    for each in nano_checkpoint.iterdir():
-        if each.is_file():
-            (root / each.name).symlink_to(each)
-    return root
+    return beside_nano(tmp_path_factory.mktemp("refusals"))
 
 
 @pytest.fixture(scope="module")

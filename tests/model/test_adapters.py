@@ -15,20 +15,17 @@ from models.engine.engine import generate
 from models.engine.inputs import prepare
 from models.hub import adapter_config, adapters
 from models.schema import UserError
-from tests.choosing import adapter_of, load, nano_in, select
+from tests.choosing import adapter_of, beside_nano, load, nano_in, select
 
 TARGETS = ["q_proj", "v_proj"]  # of the text model and of the tower
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, nano_checkpoint) -> Path:
+def folder(tmp_path_factory) -> Path:
     """A copy of nano's folder with two adapters that change its answers."""
     from peft import LoraConfig, get_peft_model
 
-    root = tmp_path_factory.mktemp("nano")
-    for each in nano_checkpoint.iterdir():
-        if each.is_file():
-            (root / each.name).symlink_to(each)
+    root = beside_nano(tmp_path_factory.mktemp("adapters"))
     for seed, name in enumerate(("first", "second")):
         torch.manual_seed(seed)
         model = load().model

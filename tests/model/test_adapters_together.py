@@ -15,7 +15,7 @@ from models.engine.inputs import prepare
 from models.hub import adapters
 from models.loading.loader import LoadedModel
 from models.schema import Request, TokenEvent
-from tests.choosing import adapter_of, load, nano_in, select
+from tests.choosing import adapter_of, beside_nano, load, nano_in, select
 
 ALL = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj out_proj fc1 fc2".split()
 # Layers of the text model and of the tower.
@@ -25,14 +25,11 @@ LARGEST_GAP = {"bf16": 0.125}  # a step of bfloat16 between 16 and 32, where the
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, nano_checkpoint) -> Path:
+def folder(tmp_path_factory) -> Path:
     """A copy of nano's folder with two adapters, of few layers and of all."""
     from peft import LoraConfig, get_peft_model
 
-    root = tmp_path_factory.mktemp("nano")
-    for each in nano_checkpoint.iterdir():
-        if each.is_file():
-            (root / each.name).symlink_to(each)
+    root = beside_nano(tmp_path_factory.mktemp("adapters"))
     for seed, (name, modules) in enumerate(TARGETS.items()):
         torch.manual_seed(seed)
         config = LoraConfig(r=4, lora_alpha=16, target_modules=modules, init_lora_weights=False)
