@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -63,3 +65,24 @@ def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
     """A PNG with a further chunk behind its header."""
     crc = struct.pack(">I", zlib.crc32(kind + data))
     return png[:33] + struct.pack(">I", len(data)) + kind + data + crc + png[33:]
+
+
+def save_kinds(folder: Path, picture: Image.Image) -> dict[str, Path]:
+    """The same picture in every form that has to be read."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    deep = Image.fromarray(np.asarray(picture.convert("L"), np.uint16) << 8)
+    frames = {"save_all": True, "append_images": [picture.rotate(90)], "duration": 50}
+    forms = {
+        "a.png": (picture, {}),
+        "a.jpg": (picture, {}),
+        "a.webp": (picture, {}),
+        "rotated.jpg": (picture, {"exif": exif}),
+        "deep.png": (deep, {}),
+        "cmyk.jpg": (picture.convert("CMYK"), {}),
+        "clear.png": (picture.convert("RGBA"), {}),
+        "moving.gif": (picture, frames),
+    }
+    for name, (image, options) in forms.items():
+        image.save(folder / name, **options)
+    return {name: folder / name for name in forms}
