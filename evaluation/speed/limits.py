@@ -19,7 +19,7 @@ from models.catalog.memory import BYTES_PER_PARAMETER
 
 TIMES = 7
 NUMBERS = 2**28  # float32 numbers, a gigabyte: more than any cache holds
-_SIDE = 4096
+SIDE = 4096  # of a product, so large that its speed is that of the arithmetic
 _PACKED = 0.5 + 2 / 64  # bytes per 4-bit parameter as bitsandbytes packs it for a CPU
 
 
@@ -37,9 +37,9 @@ def measure(device: torch.device, dtypes: dict[str, torch.dtype]) -> Limits:
     read_s = _median(numbers.sum, device)
     rates = {}
     for name, dtype in dtypes.items():
-        square = torch.randn(_SIDE, _SIDE, device=device).to(dtype)
+        square = torch.randn(SIDE, SIDE, device=device).to(dtype)
         product_s = _median(partial(_product, square), device)
-        rates[name] = 2 * _SIDE**3 / product_s
+        rates[name] = 2 * SIDE**3 / product_s
     return Limits(numbers.nbytes / read_s, rates)
 
 

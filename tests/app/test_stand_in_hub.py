@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from evaluation.load import interleave
 from models.catalog.checkpoints import NANO
+from models.generate import main
 from tests.stand_in_hub import STRANGER, TOKEN, Hub, Repository, stand_in_hub
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,9 @@ def run(tmp_path):
     return start
 
 
-def test_a_checkpoint_is_downloaded_and_answers_like_the_one_at_hand(run, nano_checkpoint):
+def test_a_checkpoint_is_downloaded_and_answers_like_the_one_at_hand(
+    run, nano_checkpoint, backend, capsys
+):
     codec = NANO.codec.read_bytes()
     own = Repository.of(nano_checkpoint)
     own.files["mask_codec.safetensors"] = codec
@@ -60,9 +63,10 @@ def test_a_checkpoint_is_downloaded_and_answers_like_the_one_at_hand(run, nano_c
         calls = len(hub.asked)
         offline = run(hub, *ask, "--checkpoint", "tuned", HF_HUB_OFFLINE="1", **listed)
         assert len(hub.asked) == calls
-        embedded = run(hub, *ask, "--checkpoint", "nano-224")
     assert first.returncode == 0, first.stderr
-    texts = [json.loads(each.stdout)["text"] for each in (first, offline, embedded)]
+    assert main([*ask[2:], "--checkpoint", "nano-224"], backend) == 0
+    said = (first.stdout, offline.stdout, capsys.readouterr().out)
+    texts = [json.loads(each)["text"] for each in said]
     assert texts[0] == texts[1] == texts[2] != ""
 
 
@@ -148,12 +152,13 @@ def test_damaged_weights_are_refused_and_fetched_anew(run):
 CODEC = """
 import sys
 from models.hub import download
-from models.masks.codec import MaskCodec
 from models.schema import UserError
 try:
-    print(MaskCodec.load(download.fetch_codec(print)).codebook.shape)
+    file = download.fetch_codec(print)
 except UserError as error:
     sys.exit(str(error))
+from models.masks.codec import MaskCodec
+print(MaskCodec.load(file).codebook.shape)
 """
 
 
@@ -173,22 +178,25 @@ def test_an_adapter_that_a_visitor_names_is_read_without_the_token(run, tmp_path
     interleave.make_adapters(tmp_path)
     files = {each.name: each.read_bytes() for each in (tmp_path / "first").iterdir()}
     served = {"someone/lora": Repository(files), "me/secret": Repository(files, gated=True)}
-    ask = ("-m", "models.generate", "--image", str(ROOT / "examples" / "caption.png"))
-    ask += ("--prompt", "caption en", "--max-new-tokens", "4", "--json", "--adapter")
-    allowed = {"PALIGEMMA_ANY_ADAPTER": "1", "HF_TOKEN": TOKEN}
+    line = {"image": str(ROOT / "examples" / "caption.png"), "prompt": "caption en"}
+    line["max_new_tokens"] = 4
+    lines = [line | {"adapter": each} for each in (None, "someone/lora", "me/secret")]
+    file = tmp_path / "requests.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    ask = ("-m", "models.generate", "--jsonl", str(file))
     with stand_in_hub(served) as hub:
-        refused = run(hub, *ask, "someone/lora", HF_TOKEN=TOKEN)
+        refused = run(hub, *ask, HF_TOKEN=TOKEN)
         assert not hub.asked
-        plain = run(hub, *ask[:-1], **allowed)
-        adapted = run(hub, *ask, "someone/lora", **allowed)
-        secret = run(hub, *ask, "me/secret", **allowed)
-    assert "has no adapter" in refused.stderr
-    texts = [json.loads(each.stdout)["text"] for each in (plain, adapted)]
-    assert texts[0] != texts[1]
-    assert "me/secret is no public repository" in secret.stderr
+        allowed = run(hub, *ask, PALIGEMMA_ANY_ADAPTER="1", HF_TOKEN=TOKEN)
+    _, *others = map(json.loads, refused.stdout.splitlines())
+    assert all("has no adapter" in each["error"] for each in others)
+    plain, adapted, secret = map(json.loads, allowed.stdout.splitlines())
+    assert plain["text"] != adapted["text"]
+    assert "me/secret is no public repository" in secret["error"]
     assert hub.asked and {sent for _, _, sent in hub.asked} == {None}
 
 
+@pytest.mark.slow
 def test_a_fine_tune_is_pushed_and_answers_from_there(run, tmp_path):
     """Trained for a step, put on the Hub, and used by another machine under its id."""
     out = tmp_path / "run"
@@ -214,6 +222,7 @@ def test_a_fine_tune_is_pushed_and_answers_from_there(run, tmp_path):
     assert json.loads(answered.stdout)["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", ["", STRANGER])
 def test_a_push_that_nobody_may_make_is_refused_before_training(run, tmp_path, token):
     tune = ("-m", "training.finetune", "--out", str(tmp_path / "run"), "--push", "me/shapes")

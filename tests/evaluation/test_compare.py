@@ -184,6 +184,7 @@ def test_data_that_are_none_are_told(tmp_path, capsys):
     assert "no split 'dev'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["evaluation.compare.cli", "evaluation.nano.evaluate"])
 def test_both_commands_end_with_2_where_something_is_wrong(module):
     command = [sys.executable, "-m", module, "--data", "easy-vqa", "--systems", "nano-224+dog"]

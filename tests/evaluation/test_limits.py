@@ -40,6 +40,7 @@ def test_bytes_are_those_of_the_weights_that_a_token_needs():
 
 def test_limits_are_rates(monkeypatch):
     monkeypatch.setattr(limits, "NUMBERS", 2**22)
+    monkeypatch.setattr(limits, "SIDE", 512)
     found = limits.measure(torch.device("cpu"), {"fp32": torch.float32})
     assert found.bytes_per_s > 1e9
     assert set(found.operations_per_s) == {"fp32"}
