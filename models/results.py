@@ -28,10 +28,13 @@ def result_to_json(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def detection_to_json(detection: Detection) -> dict[str, Any]:
-    """Label, box in pixels with two decimals, and mask as COCO's run lengths or None."""
+    """Label, box in pixels with two decimals, confidence with three or None, and mask as COCO's
+    run lengths or None."""
     mask = None if detection.mask is None else rle.encode(detection.mask)
     box = [round(edge, 2) for edge in detection.box_xyxy_px]
-    return {"label": detection.label, "box_xyxy_px": box, "mask": mask}
+    sure = detection.confidence
+    sure = None if sure is None else round(sure, 3)
+    return {"label": detection.label, "box_xyxy_px": box, "confidence": sure, "mask": mask}
 
 
 def timings_to_json(timings: Timings) -> dict[str, Any]:

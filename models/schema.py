@@ -41,10 +41,7 @@ def quoted(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the next token is chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off.
-
-    `logprobs` asks for the log-probability of each token, which beams do not give.
-    """
+    """How the next token is chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off."""
 
     max_new_tokens: int = 128
     temperature: float = 0.0
@@ -52,7 +49,6 @@ class Decoding:
     top_p: float = 1.0
     num_beams: int = 1
     seed: int = 0
-    logprobs: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ class Need:
 class TokenEvent:
     """One generated token: `text` is all the text so far, `piece` what this token added.
 
-    `logprob` is the natural logarithm of the model's probability for it, where that was asked for.
+    `logprob` is the natural logarithm of the model's probability for it; None with beams.
     """
 
     text: str
@@ -115,6 +111,22 @@ class TokenEvent:
     index: int
     elapsed_s: float
     logprob: float | None = None
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """What the model thought of a token that it wrote, whatever the decoding was.
+
+    `end` is how many characters the text has with it, `logprob` the natural logarithm of its
+    probability. Of a `<loc>` token, `location_mass` in [0, 1] is the probability of all `<loc>`
+    tokens together, and `location_spread` the standard deviation among them, in bins of 1/1023 of
+    the picture; of others both are None.
+    """
+
+    end: int
+    logprob: float
+    location_mass: float | None = None
+    location_spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,12 +148,14 @@ class Detection:
     """One object of a `detect` or `segment` answer.
 
     `mask` is bool[height, width] over the whole original image, or None where the answer had none.
+    `confidence` in [0, 1] is computed by `models.prompts.confidence`; None with beams.
     """
 
     label: str
     box_yxyx_norm: Box
     box_xyxy_px: tuple[float, float, float, float]
     mask: np.ndarray | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def ask(picture):
     def make(prompt: str = "describe en", tokens: int = 8, **options) -> Request:
         decoding = {
             name: options.pop(name)
-            for name in ("temperature", "top_k", "top_p", "num_beams", "seed", "logprobs")
+            for name in ("temperature", "top_k", "top_p", "num_beams", "seed")
             if name in options
         }
         return Request(

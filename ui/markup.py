@@ -141,18 +141,24 @@ def _asked(request: Request) -> str:
 def detection_table(
     detections: Sequence[Detection], labels: Sequence[str], colours: Sequence[str]
 ) -> str:
-    """The boxes as a table, in pixels of the picture; a mask column where there is one.
+    """The boxes as a table, in pixels of the picture; columns for confidence and masks where there
+    are any.
 
     `data-object` ties a row to its box on the picture.
     """
     masked = any(detection.mask is not None for detection in detections)
-    head = ["Object", "Left", "Top", "Right", "Bottom"] + (["Mask area"] if masked else [])
+    scored = any(detection.confidence is not None for detection in detections)
+    head = ["Object", *(["Confidence"] if scored else []), "Left", "Top", "Right", "Bottom"]
+    head += ["Mask area"] if masked else []
     rows = []
     for index, (detection, label, colour) in enumerate(
         zip(detections, labels, colours, strict=True)
     ):
         swatch = f'<i class="swatch" style="background:{colour}"></i>'
         cells = [f'<th scope="row">{swatch}{escape(label)}</th>']
+        if scored:
+            sure = detection.confidence
+            cells.append(f"<td>{'–' if sure is None else f'{sure:.0%}'}</td>")
         cells += [f"<td>{value:.0f}</td>" for value in detection.box_xyxy_px]
         if masked:
             area = "–" if detection.mask is None else f"{int(detection.mask.sum()):,}"

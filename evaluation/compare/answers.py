@@ -104,14 +104,9 @@ class Answerer:
             self.system.checkpoint.name,
             self.system.precision,
             self.system.adapter.name if self.system.adapter else None,
-            Decoding(max_new_tokens=prompt.max_new_tokens, logprobs=has_objects(prompt.text)),
+            Decoding(max_new_tokens=prompt.max_new_tokens),
             deadline_s=MAX_DEADLINE_S,
         )
-
-
-def has_objects(prompt: str) -> bool:
-    """Whether the answer to a prompt is made of boxes."""
-    return grammar.yields_boxes(grammar.parse(prompt).task)
 
 
 def collect(backend: Backend, request: Request) -> Answer:

@@ -32,8 +32,8 @@ class ForcedPass:
     """What a pass gave, of `image_tokens` image tokens.
 
     `features` float[image_tokens, width] are the image's, `states` one float[image_tokens, width]
-    per layer with the first being the embeddings, `attentions` one float[1, heads, tokens, tokens] per
-    layer. `logprobs` is float[answer, vocabulary].
+    per layer with the first being the embeddings, `attentions` one float[1, heads, tokens, tokens]
+    per layer. `logprobs` is float[answer, vocabulary].
     """
 
     features: torch.Tensor

@@ -10,7 +10,7 @@ which has to destroy a map that shows what was learned (Adebayo et al. 2018).
 from __future__ import annotations
 
 import argparse
-import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -25,6 +25,8 @@ from evaluation.explain import forced_pass, methods
 from evaluation.explain.judge import Verdict, curves, judge
 from evaluation.report import machine
 from evaluation.report.tables import table
+from models.catalog.catalog import Catalog
+from models.catalog.model_key import ModelKey
 from models.engine.engine import generate
 from models.engine.inputs import eos_ids
 from models.loading.device import best_device
@@ -150,10 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
     options = parser.parse_args(arguments)
-    loaded = Loader(best_device()).load(options.checkpoint, "fp32")
+    checkpoint = Catalog().find(options.checkpoint)
+    loaded = Loader(best_device()).load(ModelKey(checkpoint, "fp32"))
     loaded.model.requires_grad_(False)
-    side = math.isqrt(loaded.processor.image_seq_length) * 16
-    scenes = [draw(FIRST_SEED + number, side) for number in range(options.scenes)]
+    scenes = [draw(FIRST_SEED + n, checkpoint.resolution) for n in range(options.scenes)]
     answers = answers_to(loaded, scenes, options.checkpoint)
     rows = report(study(loaded, scenes, answers))
     randomise(loaded)
@@ -163,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for row in report(study(loaded, scenes[:few], answers[:few]))
         if row[0] in ("attention, last 3 layers", "attention · gradient, last 3 layers")
     ]
-    about = machine.about(NAME, arguments if arguments is not None else [])
+    about = machine.about(NAME, sys.argv[1:] if arguments is None else arguments)
     lead = f"{options.checkpoint}, {options.scenes} scenes, captions, fp32; `{about['command']}`:"
     found = f"{lead}\n\n{table(HEAD, rows, markdown=True)}"
     print(found)

@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Generator, Hashable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -22,7 +23,8 @@ from models.engine.cuda_graphs import CudaGraphs, can_capture
 from models.engine.detokenizer import Detokenizer
 from models.engine.image_cache import ImageFeatureCache, fingerprint
 from models.engine.inputs import eos_ids, pixel_values, prefix_ids, prepare
-from models.engine.sampling import log_probability, logits_processors, sample
+from models.engine.sampling import logits_processors, sample
+from models.engine.scoring import TokenScorer
 from models.engine.sequence import Finished, Sequence
 from models.hub import adapters
 from models.layers.decoder import Decoder
@@ -49,6 +51,7 @@ class Engine:
         self.loaded = loaded
         self.features = ImageFeatureCache()
         self._eos_ids = eos_ids(loaded)
+        self._scorer = TokenScorer(loaded.processor)
         self._image_id = loaded.processor.image_token_id
         length = loaded.processor.image_seq_length + MAX_PROMPT_TOKENS + MAX_NEW_TOKENS
         if max_slots is None:
@@ -269,8 +272,7 @@ class Engine:
             raise self._not_finite(sequence.request.adapter)
         token_id = sample(logits, sequence.processors) if sequence.processors else best
         sequence.ids.append(token_id)
-        if sequence.request.decoding.logprobs:
-            sequence.logprobs.append(log_probability(logits, token_id))
+        sequence.scores.append(self._scorer.score(logits, token_id))
         now = time.monotonic() - sequence.started
         if len(sequence.ids) == 1:
             sequence.first_token_s = sequence.last_token_s = now
@@ -279,11 +281,9 @@ class Engine:
 
     def _token_event(self, sequence: Sequence, token_id: int) -> TokenEvent:
         piece = sequence.detokenizer.add(token_id)
-        logprob = sequence.logprobs[-1] if sequence.logprobs else None
-        index = len(sequence.ids) - 1
-        return TokenEvent(
-            sequence.detokenizer.text, piece, token_id, index, sequence.last_token_s, logprob
-        )
+        index, text = len(sequence.ids) - 1, sequence.detokenizer.text
+        score = sequence.scores[index] = replace(sequence.scores[index], end=len(text))
+        return TokenEvent(text, piece, token_id, index, sequence.last_token_s, score.logprob)
 
     def _finish(self, sequence: Sequence, reason: str) -> Finished:
         return Finished(
@@ -293,6 +293,7 @@ class Engine:
             first_token_s=sequence.first_token_s,
             decode_s=sequence.last_token_s - sequence.first_token_s,
             notes=tuple(filter(None, [self._notices.get(sequence.request.adapter)])),
+            scores=tuple(score for score in sequence.scores if score.end),
         )
 
     @torch.inference_mode()

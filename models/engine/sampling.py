@@ -59,11 +59,3 @@ def sample(logits: torch.Tensor, processors: LogitsProcessorList) -> int:
     """
     ids: Any = None  # what was written so far, which none of `processors` reads
     return int(processors(ids, logits.float()[None]).argmax())
-
-
-def log_probability(logits: torch.Tensor, token_id: int) -> float:
-    """Natural logarithm of a token's probability, from logits (vocabulary,) in any dtype.
-
-    It is the model's own: temperature, top-k and top-p do not change it.
-    """
-    return float(torch.log_softmax(logits.float(), dim=-1)[token_id])

@@ -11,7 +11,7 @@ from transformers import LogitsProcessorList
 
 from models.catalog.adapter import Adapter
 from models.engine.detokenizer import Detokenizer
-from models.schema import Request
+from models.schema import Request, TokenScore
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Finished:
 
     `tokens` are those of the text, without the end token. `first_token_s` counts from the start of
     the work on the picture, `decode_s` from there to the last token of the text. Beams settle
-    their text at the end: all of the time is `first_token_s` then and `decode_s` is 0. `notes` are
-    sentences about the answer for whoever asked.
+    their text at the end: all of the time is `first_token_s` then and `decode_s` is 0. `scores` are
+    of the tokens of the text, none with beams. `notes` are sentences about the answer for whoever
+    asked.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Finished:
     first_token_s: float
     decode_s: float
     notes: tuple[str, ...] = ()
+    scores: tuple[TokenScore, ...] = ()
 
 
 @dataclass(eq=False)  # one is found by identity, not by comparing pictures
@@ -45,7 +47,7 @@ class Sequence:
     taken_slot: int | None = None  # with beams it takes none
     length: int = 0  # tokens in the cache
     ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
+    scores: list[TokenScore] = field(default_factory=list)  # none with beams
     failure: Exception | None = None
     first_token_s: float = 0.0
     last_token_s: float = 0.0

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from models.masks.codec import MaskCodec, paste
+from models.prompts.confidence import confidence
 from models.prompts.tokens import parse_detections
-from models.schema import Detection, UserError
+from models.schema import Detection, TokenScore, UserError
 
 MASK_BYTES = 512_000_000  # of masks in one result; those beyond it come as boxes only
 
 
 def detect_or_note(
-    text: str, get_codec: Callable[[], MaskCodec], width: int, height: int
+    text: str,
+    get_codec: Callable[[], MaskCodec],
+    width: int,
+    height: int,
+    scores: Sequence[TokenScore] = (),
 ) -> tuple[tuple[Detection, ...], int, tuple[str, ...]]:
     """As `detect`, with a codec that is asked for only where the text has masks, and notes.
 
@@ -27,16 +32,20 @@ def detect_or_note(
             codec = get_codec()
         except UserError as error:
             notes = (f"Masks are missing: {error}",)
-    return *detect(text, codec, width, height), notes
+    return *detect(text, codec, width, height, scores), notes
 
 
 def detect(
-    text: str, codec: MaskCodec | None, width: int, height: int
+    text: str,
+    codec: MaskCodec | None,
+    width: int,
+    height: int,
+    scores: Sequence[TokenScore] = (),
 ) -> tuple[tuple[Detection, ...], int]:
     """The objects of an answer on a picture of that size, and how many made no sense.
 
     Masks are full size; once they take MASK_BYTES, further objects come without. Without a codec
-    all do.
+    all do. `scores` are of the tokens of `text`; without them no object has a confidence.
     """
     parsed = parse_detections(text)
     with_mask = [index for index, each in enumerate(parsed.objects) if each.codes and codec]
@@ -49,5 +58,6 @@ def detect(
     for index, each in enumerate(parsed.objects):
         box = each.box.to_xyxy_px(width, height)
         mask = paste(masks[index], box, width, height) if index in masks else None
-        found.append(Detection(each.label, each.box, box, mask))
+        sure = confidence(text, scores, each)
+        found.append(Detection(each.label, each.box, box, mask, sure))
     return tuple(found), parsed.invalid

@@ -29,11 +29,15 @@ _TOKEN = re.compile(r"<loc\d{4}>|<seg\d{3}>|<(?:loc|seg)\d*$")
 
 @dataclass(frozen=True)
 class ParsedObject:
-    """One object of an answer; `codes` are 16 numbers in [0, 128), or None where it has no mask."""
+    """One object of an answer; `codes` are 16 numbers in [0, 128), or None where it has no mask.
+
+    `span` are the characters of the text that say it, from its first `<loc>` to its label's end.
+    """
 
     label: str
     box: Box
     codes: tuple[int, ...] | None
+    span: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def parse_detections(text: str, finished: bool = True) -> ParsedText:
             position += 1
             continue
         position = match.end()
-        locs = [int(value) for value in _LOC.findall(match["locs"])]
+        found = list(_LOC.finditer(text, match.start("locs"), match.end("locs")))
+        locs = [int(each[1]) for each in found]
         codes = [int(value) for value in _SEG.findall(match["segs"])]
         label = " ".join(match["label"].split())
         if not locs and not codes:
@@ -87,7 +92,10 @@ def parse_detections(text: str, finished: bool = True) -> ParsedText:
         # Boxes in a row without a label or separator: the last has the codes and the label.
         for start in range(0, len(locs), 4):
             last = start + 4 == len(locs)
-            parsed = _object(locs[start : start + 4], codes if last else [], label if last else "")
+            span = found[start].start(), match.end("label") if last else found[start + 3].end()
+            parsed = _object(
+                locs[start : start + 4], codes if last else [], label if last else "", span
+            )
             if parsed is None:
                 invalid += 1
             else:
@@ -103,7 +111,9 @@ def readable(text: str) -> str:
     return " ; ".join(part for part in parts if part)
 
 
-def _object(locs: Sequence[int], codes: Sequence[int], label: str) -> ParsedObject | None:
+def _object(
+    locs: Sequence[int], codes: Sequence[int], label: str, span: tuple[int, int]
+) -> ParsedObject | None:
     """One object, or None where its numbers make no sense."""
     if max(locs) >= LOCATIONS or len(codes) not in (0, CODES_PER_MASK):
         return None
@@ -112,4 +122,4 @@ def _object(locs: Sequence[int], codes: Sequence[int], label: str) -> ParsedObje
     y_min, x_min, y_max, x_max = (value / (LOCATIONS - 1) for value in locs)
     if y_max <= y_min or x_max <= x_min:
         return None
-    return ParsedObject(label, Box(y_min, x_min, y_max, x_max), tuple(codes) or None)
+    return ParsedObject(label, Box(y_min, x_min, y_max, x_max), tuple(codes) or None, span)

@@ -13,7 +13,7 @@ def to_result(
 ) -> Result:
     """The whole answer to a request; `load_s` and `wait_s` as `Timings` has them."""
     size = request.full_size or request.image.size
-    detections, invalid, notes = detect_or_note(end.text, loaded.lazy_codec.get, *size)
+    detections, invalid, notes = detect_or_note(end.text, loaded.lazy_codec.get, *size, end.scores)
     return Result(
         text=end.text,
         prompt=request.prompt,

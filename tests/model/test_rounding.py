@@ -35,8 +35,6 @@ def requests(ask) -> list[Request]:
 
 def scored(engine: Engine, request: Request) -> list[tuple[int, float | None]]:
     """The ids of an answer with their log-probabilities."""
-    decoding = dataclasses.replace(request.decoding, logprobs=True)
-    request = dataclasses.replace(request, decoding=decoding)
     adapter = adapter_of(engine.loaded, request.adapter)
     events = engine.run_alone(engine.answer(request, threading.Event(), adapter=adapter))
     return [(each.token_id, each.logprob) for each in events if isinstance(each, TokenEvent)]

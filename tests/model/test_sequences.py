@@ -8,6 +8,7 @@ import sys
 import threading
 import types
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -127,7 +128,7 @@ def test_sliding_layers_see_their_window_alone(ask, stock, nano, monkeypatch):
 
 
 def test_log_probabilities_are_the_models(stock, nano, ask):
-    *tokens, _ = generate(nano, ask("describe en", tokens=4, logprobs=True))
+    *tokens, _ = generate(nano, ask("describe en", tokens=4))
     inputs = prepare(nano, ask().image, "describe en")
     with torch.inference_mode():
         output = stock.generate(
@@ -138,7 +139,27 @@ def test_log_probabilities_are_the_models(stock, nano, ask):
         for logits, event in zip(output.logits, tokens, strict=False)
     ]
     assert [each.logprob for each in tokens] == pytest.approx(expected, abs=1e-4)
-    assert next(iter(generate(nano, ask()))).logprob is None
+    assert next(iter(generate(nano, ask(num_beams=2)))).logprob is None
+
+
+def test_scores_are_those_of_the_logits(stock, nano, ask):
+    """Of a box's coordinates: their share of all tokens, and their spread in bins."""
+    request = ask("detect pizza", tokens=4, image=draw(HELD_OUT + 5000).image)
+    *tokens, end = generate(nano, request)
+    inputs = prepare(nano, request.image, request.prompt)
+    with torch.inference_mode():
+        output = stock.generate(
+            **inputs, max_new_tokens=4, return_dict_in_generate=True, output_logits=True
+        )
+    first = nano.processor.tokenizer.convert_tokens_to_ids("<loc0000>")
+    assert len(end.scores) == len(tokens) == 4
+    assert [score.end for score in end.scores] == [len(event.text) for event in tokens]
+    for score, logits in zip(end.scores, output.logits, strict=True):
+        share = torch.softmax(logits[0].double(), -1)[first : first + 1024]
+        assert score.location_mass == pytest.approx(float(share.sum()), abs=1e-5)
+        share, bins = share.numpy() / share.sum().item(), np.arange(1024)
+        spread = np.sqrt(np.average((bins - np.average(bins, weights=share)) ** 2, weights=share))
+        assert score.location_spread == pytest.approx(spread, rel=1e-3)
 
 
 def test_a_sequence_that_fails_in_a_step_fails_alone(nano, ask, monkeypatch):
