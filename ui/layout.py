@@ -9,7 +9,7 @@ import gradio as gr
 
 from models.catalog.catalog import Catalog
 from models.limits import MAX_BEAMS, MAX_NEW_TOKENS, MAX_PROMPT_CHARACTERS, MAX_TEMPERATURE
-from models.prompts.grammar import Task
+from models.prompts.grammar import Task, yields_boxes
 from models.serving.backend import Backend
 from ui import choices, markup, nano
 from ui.components import Number, OpenRadio, SafeImage, Slider
@@ -297,6 +297,7 @@ def outputs_panel() -> Outputs:
         placeholder="The answer will appear here, word by word.",
     )
     expected = gr.HTML("", elem_id="expected", padding=False)
+    gr.HTML(markup.ROOM, elem_id="room", padding=False)
     # Its label would lie over the picture's corner, where objects may be.
     annotated = FoundPicture(
         label="Found in the picture",
@@ -325,7 +326,7 @@ def examples_panel(examples: tuple[Example, ...]) -> list[gr.Button]:
                 example.title,
                 icon=example.image,
                 elem_id=f"example-{index}",
-                elem_classes=["example"],
+                elem_classes=["example", *(["finds"] if yields_boxes(example.parsed.task) else [])],
                 min_width=120,
             )
             for index, example in enumerate(examples)

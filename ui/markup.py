@@ -123,19 +123,24 @@ def timing_figures(
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures
     )
-    return f'{_asked(request) if request else ""}<dl class="figures">{cells}</dl>'
+    return f'{_asked(request)}<dl class="figures">{cells}</dl>'
 
 
-def _asked(request: Request) -> str:
-    """The prompt that was sent, and what answered it."""
-    model = request.checkpoint
-    if request.adapter:
-        model += f" with adapter {request.adapter}"
+def _asked(request: Request | None) -> str:
+    """The prompt that was sent, and what answered it; their places where nothing was asked yet."""
+    prompt = model = "–"
+    if request:
+        prompt = f"<code>{escape(request.prompt)}</code>"
+        with_adapter = f" with adapter {request.adapter}" if request.adapter else ""
+        model = escape(f"{request.checkpoint}{with_adapter}")
     return (
-        '<dl class="asked"><div><dt>Prompt sent to the model</dt>'
-        f"<dd><code>{escape(request.prompt)}</code></dd></div>"
-        f"<div><dt>Model</dt><dd>{escape(model)}</dd></div></dl>"
+        f'<dl class="asked"><div><dt>Prompt sent to the model</dt><dd>{prompt}</dd></div>'
+        f"<div><dt>Model</dt><dd>{model}</dd></div></dl>"
     )
+
+
+# Where boxes are asked for, `result.js` shows the picture here until it comes with its boxes.
+ROOM = '<figure class="found"><div class="stage"><img class="base-image" alt=""></div></figure>'
 
 
 def detection_table(

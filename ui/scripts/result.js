@@ -24,6 +24,7 @@
     if (ended) say([status, answer()].filter(Boolean).join(" "));
     else if (!answer()) say(status);
     compare();
+    endOutdated();
   };
 
   // What was asked, as text to compare: the picture's path, and of the fields those of the task.
@@ -44,6 +45,7 @@
     asked = current = keyOf(values, needed);
     compare();
     wantPicture(!values[0]);
+    makeRoom(values[0] && FINDS.includes(values[1]), shownPicture(values[0]));
     if (values[0]) show();
   };
   page.markChanged = (values, needed) => {
@@ -54,6 +56,34 @@
     const error = find("#status .notice-error");
     if (error) error.hidden = differs();
   };
+
+  // Where boxes are asked for, the picture stands where they will be drawn, and what was found before
+  // goes at once, so that nothing below moves when the answer comes.
+  const FINDS = ["detect", "segment"];
+  const shownPicture = (image) => {
+    const picture = find("#picture img");
+    return image?.url && picture?.src === new URL(image.url, location.href).href ? picture : null;
+  };
+  let outdated = null;
+  const makeRoom = (finds, picture) => {
+    const panel = find("#answer-panel"), room = find("#room img");
+    if (!panel || !room) return;
+    outdated = find("#annotated figure");
+    panel.classList.toggle("renewed", outdated !== null);
+    panel.classList.toggle("finds", Boolean(finds));
+    if (!finds || !picture?.naturalWidth) return;
+    room.src = picture.src;
+    const ratio = picture.naturalWidth / picture.naturalHeight;
+    room.parentElement.style.setProperty("--ratio", ratio.toFixed(4));
+  };
+  const endOutdated = () => {
+    if (find("#annotated figure") !== outdated) find("#answer-panel")?.classList.remove("renewed");
+  };
+  // An example's answer is asked for once it has filled the page; its card knows its picture now.
+  document.addEventListener("click", (event) => {
+    const card = event.target.closest?.("#examples button");
+    if (card) makeRoom(card.classList.contains("finds"), card.querySelector("img"));
+  });
 
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
   const behavior = () => (calm() ? "auto" : "smooth");
