@@ -70,22 +70,6 @@ def test_a_checkpoint_is_downloaded_and_answers_like_the_one_at_hand(
     assert texts[0] == texts[1] == texts[2] != ""
 
 
-def test_a_download_of_another_architecture_than_it_was_listed_with_is_refused(
-    run, nano_checkpoint
-):
-    picture = str(ROOT / "examples" / "caption.png")
-    ask = ("-m", "models.generate", "--image", picture, "--prompt", "caption en")
-    with stand_in_hub({"me/tuned": Repository.of(nano_checkpoint)}) as hub:
-        listed = {"PALIGEMMA_CHECKPOINTS": "me/tuned=nano-448"}
-        found = run(hub, *ask, "--checkpoint", "tuned", **listed)
-    assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr == (
-        "error: tuned cannot be used: it is not of the architecture that it was listed with: it "
-        "has resolution 224 px and not 448 px. Write in PALIGEMMA_CHECKPOINTS the built-in "
-        "checkpoint whose architecture it has.\n"
-    )
-
-
 @pytest.mark.parametrize(
     "options, repo, revision, token, said",
     [
@@ -174,6 +158,7 @@ def test_the_mask_decoder_is_fetched_from_its_space_and_checked(run, nano_checkp
     assert "torch.Size([128, 512])" in whole.stdout, whole.stderr
 
 
+@pytest.mark.slow
 def test_an_adapter_that_a_visitor_names_is_read_without_the_token(run, tmp_path):
     interleave.make_adapters(tmp_path)
     files = {each.name: each.read_bytes() for each in (tmp_path / "first").iterdir()}

@@ -18,6 +18,7 @@ def test_a_shape_is_made_loaded_and_measured_beside_plain_generate():
     assert 0 < found["bandwidth_share"] < 2
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_or_hangs_leaves_the_others_and_says_why(tmp_path):
     record = gpu_check.check(["none-224"], tmp_path)
     assert "no checkpoint 'none-224'" in record["parts"]["none-224"]["failure"]

@@ -69,7 +69,13 @@ def test_the_stand_ins_have_the_published_layout(folders):
         assert (folder / CODEC_FILE).is_file()
 
 
-@pytest.mark.parametrize("precision", precisions(CPU))
+@pytest.mark.parametrize(
+    "precision",
+    [
+        each if each == "bf16" else pytest.param(each, marks=pytest.mark.slow)
+        for each in precisions(CPU)
+    ],
+)
 def test_every_checkpoint_loads_in_every_precision_on_offer(downloaded, precision):
     loader = Loader(CPU)
     for checkpoint in (*REAL, NANO):

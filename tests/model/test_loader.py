@@ -10,7 +10,7 @@ from huggingface_hub import errors
 
 from models.catalog import memory
 from models.catalog.catalog import Catalog
-from models.catalog.checkpoints import NANO
+from models.catalog.checkpoints import BUILT_IN, NANO
 from models.catalog.model_key import ModelKey
 from models.hub import download
 from models.loading.loader import Loader, local_folder
@@ -90,6 +90,25 @@ def test_what_is_not_here_without_a_network_says_all_that_it_needs(
     with pytest.raises(UserError, match="HF_HUB_OFFLINE forbids downloads") as caught:
         Loader().fetch(gated if name == gated.name else own)
     assert ("accept the licence at" in caught.value.remedy) == needs_licence
+
+
+def test_what_comes_from_the_hub_is_of_the_architecture_that_it_was_listed_with(
+    monkeypatch, nano_checkpoint
+):
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda *arguments, **options: str(nano_checkpoint)
+    )
+    like = {each.name: each for each in BUILT_IN}
+    tuned = dataclasses.replace(like["nano-224"], name="tuned", path=None, hub_id="me/tuned")
+    assert Loader().fetch(tuned) == nano_checkpoint
+    wrong = dataclasses.replace(tuned, resolution=448)
+    with pytest.raises(UserError) as caught:
+        Loader().fetch(wrong)
+    assert caught.value.problem == (
+        "tuned cannot be used: it is not of the architecture that it was listed with: it has "
+        "resolution 224 px and not 448 px."
+    )
+    assert "PALIGEMMA_CHECKPOINTS" in caught.value.remedy
 
 
 def test_a_hub_checkpoint_comes_through_the_hub(monkeypatch, nano_checkpoint):

@@ -167,6 +167,7 @@ def test_a_closed_answer_is_cancelled_in_the_worker(asked, ask):
     assert given[0].is_set()
 
 
+@pytest.mark.slow
 def test_workers_of_the_real_package_are_reused_evict_and_are_cancelled():
     """`spaces` forks and keeps the workers; only its scheduling service is played."""
     done = subprocess.run(

@@ -236,6 +236,7 @@ def test_a_new_tokenizer_makes_a_model_of_its_size():
     assert settings.text_config.num_image_tokens == processor.image_seq_length == 196
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path, nano_checkpoint):
     new = checkpoint.resume_from(nano_checkpoint, 224, None, "cpu")
     heads = checkpoint.save_heads(new, tmp_path)
