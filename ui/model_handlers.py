@@ -63,6 +63,20 @@ class ModelHandlers:
             adapter = NO_ADAPTER
         return self._chosen(size, variant, resolution, precision, adapter, removed)
 
+    def restore(
+        self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
+    ) -> tuple[Any, ...]:
+        """As `choose`, for what was asked before the page was loaded again.
+
+        Nothing, where it is as at the start: a first choice made meanwhile must stand.
+        """
+        first = start(self._catalog).checkpoint
+        as_at_start = (first.size, first.variant, str(first.resolution), DEFAULT_PRECISION, "")
+        chosen = self.choose(size, variant, resolution, precision, adapter)
+        if (size, variant, str(resolution), precision, adapter or NO_ADAPTER) == as_at_start:
+            return (gr.skip(),) * len(chosen)
+        return chosen
+
     def choose_adapter(
         self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
     ) -> tuple[Any, ...]:

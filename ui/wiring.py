@@ -146,7 +146,7 @@ def _wire_model(
     question = _question(inputs, model)
     # What was asked before the page was loaded again, such as after a lost connection.
     page.load(fn=None, js=_script("restore"), inputs=question, outputs=question, **SCRIPTED).then(
-        fn=handlers.model.choose, inputs=pickers, outputs=chosen, **AT_ONCE
+        fn=handlers.model.restore, inputs=pickers, outputs=chosen, **AT_ONCE
     )
     return chosen
 

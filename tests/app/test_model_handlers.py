@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import gradio as gr
 import pytest
 
 from models.catalog.catalog import Catalog
@@ -69,6 +70,13 @@ def test_what_was_chosen_is_not_sent_back_and_what_cannot_stand_is_changed(handl
     )
     assert "value" not in size and "value" not in variant
     assert (resolution["value"], adapter["value"]) == ("448", "")
+
+
+def test_a_page_that_is_loaded_afresh_takes_no_first_choice_back(handlers):
+    fresh = handlers.model.restore("nano", "mix", "224", "auto", "")
+    assert all(each == gr.skip() for each in fresh)
+    restored = handlers.model.restore("10B", "pt", "896", "auto", "")
+    assert restored[6]["label"] == "Model: 10B · pt · 896 px"
 
 
 def test_advice_on_memory_follows_the_precision(handlers):
