@@ -3,12 +3,14 @@
     python -m evaluation.evaluate --checkpoint nano-224
     python -m evaluation.evaluate --checkpoint /a/folder --scenes 100 --json scores.json
     python -m evaluation.evaluate --unseen 300 --fine 500 --bare 100 --json scores.json
+    python -m evaluation.evaluate --checkpoint nano-224 --world strange
     python -m evaluation.evaluate --data easy-vqa --split test --systems nano-224 nano-224@nf4
 
 Scenes come from held-out seeds, so everything about them is known. Each is asked about a dozen
 prompts of all tasks, greedily, through the backend that serves the page; `evaluation.report.tables`
-prints what comes of it. With `--data`, other pictures than scenes are asked about: then it is
-`evaluation.compare`.
+prints what comes of it. `--world strange` asks about pictures that another generator drew
+(`evaluation.nano.strange`), and about some of nothing that nano knows. With `--data`, other
+pictures than scenes are asked about: then it is `evaluation.compare`.
 """
 
 from __future__ import annotations
@@ -18,35 +20,29 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Container, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from data import documents
-from evaluation.compare import cli, systems
-from evaluation.compare.answer_store import AnswerStore
+from evaluation.compare import cli
 from evaluation.compare.answers import Answerer
-from evaluation.nano.score import GOALS, SMALL_PRINT, USUAL_WORDS, SceneAnswer, score
+from evaluation.nano.asking import MAIN_SHARES, SHARES, Share, ask, opened
+from evaluation.nano.score import GOALS, SMALL_PRINT, score
+from evaluation.nano.strange import measure
+from evaluation.nano.strange import tables as strange_tables
 from evaluation.report import tables
 from models.catalog.catalog import Catalog
 from models.schema import UserError
-from models.serving.backend import Backend
-from models.serving.local_backend import LocalBackend
-from training.nano.scenes.scene import BARE, FINE, HELD_OUT, USUAL, Scene, World, draw
+from training.nano.scenes.scene import BARE, FINE, HELD_OUT, USUAL, World, draw
 from training.nano.scenes.sprites import HELD_OUT_STYLE, STYLES
-from training.nano.tasks import empty, questions
-from training.nano.tasks.questions import Example
-from training.nano.tasks.wordings import Stranger
 
 NAME = "evaluation.evaluate"
+OWN, STRANGE = "own", "strange"
+SCENES, STRANGE_SCENES = 2000, 1000
 SCENES_AT_ONCE = 100  # whose answers a run that is stopped may lose
 UNSEEN = f"unseen art style {HELD_OUT_STYLE}"
-# Stands for the mask in a true answer: scores compare masks, not codes, so only its length counts.
-ANY_CODES = "<seg000>" * 16
 IN_ANY_STYLE = {
     ("caption", "objects F1"),
     ("answer", "accuracy"),
@@ -59,131 +55,6 @@ OF_NOTHING = {
     ("detect and segment", "absent kinds left alone"),
 }
 SMALL = {*GOALS, ("ocr", SMALL_PRINT.replace("exact", "character error rate"))}
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many examples of a group a scene is asked; a fraction is a chance of one."""
-
-    group: str
-    count: float
-
-
-SHARES = (
-    Share("caption", 1),
-    Share("caption in another language", 1),
-    Share("cap", 0.25),
-    Share("cap in another language", 0.25),
-    Share("describe", 0.25),
-    Share("answer", 4),
-    Share(USUAL_WORDS, 2),
-    Share("question", 0.5),
-    Share("ocr", 1),
-    Share("detect", 1),
-    Share("segment", 1),
-    Share("absent", 1),
-    Share("region", 0.5),
-)
-# What has a goal, and half of the questions: enough for the main table at half the cost.
-MAIN_SHARES = (
-    Share("caption", 1),
-    Share("caption in another language", 1),
-    Share("answer", 2),
-    Share("ocr", 1),
-    Share("detect", 1),
-    Share("segment", 1),
-    Share("absent", 1),
-)
-
-
-def group_of(example: Example) -> str:
-    """The group of `SHARES` that an example is drawn from."""
-    if example.kind.endswith(" absent"):
-        return "absent"
-    if example.task in ("cap", "caption") and not example.prefix.endswith(" en"):
-        return f"{example.task} in another language"
-    return example.task
-
-
-def choose(
-    scene: Scene, rng: np.random.Generator, shares: Sequence[Share] = SHARES
-) -> list[Example]:
-    """The examples that a scene is asked: as many of each group as `shares` say.
-
-    Questions are put in words that were never trained on, some again in the usual ones.
-    Within a group every kind is taken once before any is taken twice.
-    """
-    if scene.objects:
-        usual = questions.examples(scene, rng, lambda scene, item: ANY_CODES)
-        unusual = questions.answers(scene, rng, Stranger())
-    else:
-        usual = empty.examples(scene, rng)
-        unusual = empty.answers(scene, rng, Stranger())
-    found = [replace(e, task=USUAL_WORDS) if e.task == "answer" else e for e in usual]
-    found += unusual
-    chosen: list[Example] = []
-    for share in shares:
-        pool = [e for e in found if group_of(e) == share.group]
-        pool = [pool[i] for i in rng.permutation(len(pool))]
-        kinds = [e.kind for e in pool]
-        pool = sorted(pool, key=lambda e: kinds.index(e.kind))
-        first = [e for i, e in enumerate(pool) if i == 0 or pool[i - 1].kind != e.kind]
-        count = int(share.count) + (rng.random() < share.count % 1)
-        chosen += first[:count]
-    return chosen
-
-
-@contextmanager
-def opened(
-    catalog: Catalog,
-    checkpoint: str,
-    precision: str = "auto",
-    work: Path | None = None,
-    at_once: int | None = None,
-    open_backend: Callable[[Catalog], Backend] = LocalBackend,
-) -> Iterator[Answerer]:
-    """Answers of a nano by its catalog name or folder, stored in the folder `work` if there is one.
-
-    UserError where there is no such checkpoint or precision.
-    """
-    system = systems.resolved(nano_system(checkpoint, precision), catalog)
-    store = AnswerStore(work, system.digest() if work else "")
-    with closing(Answerer(system, store, open_backend, at_once)) as answerer:
-        yield answerer
-
-
-def nano_system(checkpoint: str, precision: str) -> systems.System:
-    """A nano by its catalog name, or by a folder, which is read as the nano of its resolution."""
-    folder = Path(checkpoint)
-    if folder.is_dir():
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        side = config["vision_config"]["image_size"]
-        checkpoint = f"{folder.resolve()}=nano-{side}"
-    return systems.System(checkpoint, checkpoint, None, precision)
-
-
-def ask(
-    answerer: Answerer,
-    scenes: Sequence[Scene],
-    title: str = "",
-    shares: Sequence[Share] = SHARES,
-) -> list[SceneAnswer]:
-    """Puts each scene's prompts to the model; progress on stderr begins with `title`."""
-    examples = [
-        (number, example)
-        for number, scene in enumerate(scenes)
-        for example in choose(scene, np.random.default_rng(scene.seed), shares)
-    ]
-    prompts = [answerer.prompt(number, example.prefix) for number, example in examples]
-
-    def progress(done: int) -> None:
-        print(f"\r{title}{done}/{len(prompts)} prompts", end="", file=sys.stderr, flush=True)
-
-    answers = answerer.answers([scene.image for scene in scenes], prompts, progress)
-    return [
-        SceneAnswer(scenes[number], example, answer)
-        for (number, example), answer in zip(examples, answers, strict=True)
-    ]
 
 
 def evaluate(
@@ -236,30 +107,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(each.split("=")[0] == "--data" for each in arguments):
         return cli.main(arguments)
     options = _parser().parse_args(arguments)
+    strange = options.world == STRANGE
     try:
-        scores = _scores(options)
+        scores = _strange_scores(options) if strange else _scores(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return cli.FAILED
     if options.json:
         options.json.write_text(json.dumps(scores, indent=1, ensure_ascii=False))
-    print(tables.tables(scores, markdown=options.markdown))
-    name = scores["checkpoint"]
-    marked = {f"needed scores {name}": tables.tables(scores, markdown=True, needed_only=True)}
-    if not options.main:
-        marked[f"scores {name}"] = tables.tables(scores, markdown=True)
+    if strange:
+        print(strange_tables.tables(scores, options.markdown))
+        marked = strange_tables.marked(scores)
+    else:
+        print(tables.tables(scores, markdown=options.markdown))
+        marked = _marked(scores, options.main)
     for document in options.write:
         documents.write(document, marked)
-    if options.wrong:
+    if options.wrong and not strange:
         print(tables.wrong_answers(scores, options.wrong))
     return 0
+
+
+def _marked(scores: dict, main_only: bool) -> dict[str, str]:
+    """The tables of the own world by their marks in documents."""
+    name = scores["checkpoint"]
+    found = {f"needed scores {name}": tables.tables(scores, markdown=True, needed_only=True)}
+    if not main_only:
+        found[f"scores {name}"] = tables.tables(scores, markdown=True)
+    return found
+
+
+def _strange_scores(options: argparse.Namespace) -> dict:
+    catalog, work = Catalog.from_environment(os.environ), options.work
+    with opened(catalog, options.checkpoint, options.precision, work, options.batch) as answerer:
+        return measure.evaluate(answerer, options.scenes or STRANGE_SCENES, options.other)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {NAME}", description=__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", default="nano-224", help="a catalog name or a folder")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--scenes", type=int, default=2000)
+    parser.add_argument("--world", choices=(OWN, STRANGE), default=OWN, help="whose pictures")
+    parser.add_argument(
+        "--scenes", type=int, help=f"default: {SCENES}, of the strange world {STRANGE_SCENES}"
+    )
+    parser.add_argument(
+        "--other", type=int, default=200, help="with --world strange: pictures of nothing known"
+    )
     parser.add_argument("--unseen", type=int, default=0, help="scenes in the held-out art style")
     parser.add_argument("--fine", type=int, default=0, help="scenes of small things and print")
     parser.add_argument("--bare", type=int, default=0, help="scenes without objects")
@@ -280,7 +174,7 @@ def _scores(options: argparse.Namespace) -> dict:
     shares = MAIN_SHARES if options.main else SHARES
     catalog, work = Catalog.from_environment(os.environ), options.work
     with opened(catalog, options.checkpoint, options.precision, work, options.batch) as answerer:
-        scores = evaluate(answerer, options.scenes, shares=shares)
+        scores = evaluate(answerer, options.scenes or SCENES, shares=shares)
         others = (
             (options.unseen, {"styles": (HELD_OUT_STYLE,)}, UNSEEN, IN_ANY_STYLE),
             (options.fine, {"world": FINE}, "small things", SMALL),

@@ -21,7 +21,7 @@ import numpy as np
 
 from evaluation.compare.answers import Answerer
 from evaluation.metrics.boxes import box_iou
-from evaluation.nano.evaluate import opened
+from evaluation.nano.asking import opened
 from models.catalog.catalog import Catalog
 from models.prompts.tokens import parse_detections, readable
 from models.schema import Box

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data import documents
-from evaluation.nano.evaluate import evaluate, opened
+from evaluation.nano.asking import opened
+from evaluation.nano.evaluate import evaluate
 from evaluation.report import tables
 from models.catalog.catalog import Catalog
 

@@ -248,7 +248,7 @@ def _score_ocr(sheet: _Sheet, items: Sequence[SceneAnswer]) -> None:
         inside = [
             (item, wanted.text)
             for item, wanted in printed
-            if low <= wanted.height_px * RESOLUTION / item.scene.image.width < high
+            if low <= wanted.height_px * RESOLUTION / item.scene.image.height < high
         ]
         size = f"{low}–{high} px" if high < 1000 else f"≥ {low} px"
         size = size if low else f"< {high} px"

@@ -12,19 +12,8 @@ import torch
 from data import documents
 from evaluation.compare.answer_store import Answer, AnswerPart
 from evaluation.nano import precisions
-from evaluation.nano.evaluate import (
-    ANY_CODES,
-    IN_ANY_STYLE,
-    MAIN_SHARES,
-    SHARES,
-    SMALL,
-    choose,
-    evaluate,
-    group_of,
-    main,
-    opened,
-    rows_of_other_scenes,
-)
+from evaluation.nano.asking import ANY_CODES, MAIN_SHARES, SHARES, choose, group_of, opened
+from evaluation.nano.evaluate import IN_ANY_STYLE, SMALL, evaluate, main, rows_of_other_scenes
 from evaluation.nano.score import SceneAnswer, finder, score
 from evaluation.report import tables
 from models.catalog.catalog import Catalog

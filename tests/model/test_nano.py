@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from evaluation.compare.answers import Answerer
-from evaluation.nano.evaluate import opened
+from evaluation.nano.asking import opened
 from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import BUILT_IN
 
