@@ -55,10 +55,11 @@ def compare(loaded: LoadedModel, resolution: int, tokens: int) -> dict[str, floa
     seconds = stopwatch()
     decoder = Decoder(loaded.model, slots=1, length=len(prefix) + tokens)
     *_, features = VisionTower(loaded.model).encode(pixel_values(loaded, image))
-    embedded = decoder.embed(prefix, loaded.processor.image_token_id, features)
-    *_, first = decoder.prefill(embedded, 0)
+    assert features is not None  # they come last
+    embedded = decoder.embed(prefix, loaded.processor.image_token_id, features[0])
+    *_, first = decoder.prefill([embedded], [0])
     assert first is not None  # the logits come last
-    found = [first[None]]
+    found = [first]
     for number, token_id in enumerate(ids[:-1]):
         found.append(decoder.step([token_id], [0], [len(prefix) + number]))
     ours = torch.cat(found).float()

@@ -22,22 +22,23 @@ from models.engine import beam_search
 from models.engine.cuda_graphs import CudaGraphs, can_capture
 from models.engine.detokenizer import Detokenizer
 from models.engine.image_cache import ImageFeatureCache, fingerprint
-from models.engine.inputs import eos_ids, pixel_values, prefix_ids, prepare
+from models.engine.inputs import eos_ids, prefix_ids, prepare
+from models.engine.prefill import Prefill
 from models.engine.sampling import logits_processors, sample
 from models.engine.scoring import TokenScorer
 from models.engine.sequence import Finished, Sequence
 from models.hub import adapters
 from models.layers.decoder import Decoder
-from models.layers.vision import VisionTower
 from models.limits import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS
 from models.loading.device import available_bytes
 from models.loading.loader import LoadedModel
 from models.loading.precision import has_int8_layers
 from models.schema import Request, Status, TokenEvent, UserError
 
-# By device. On two cores sixteen would end long answers a fifth sooner and short ones no sooner,
-# and take twice the memory.
-MAX_SLOTS = {"cpu": 8, "cuda": 16}
+MAX_SLOTS = 16
+# On a CPU, slots beyond so many have to fit into so many bytes: they make a step of a small model
+# little longer, but a large one has to read what all of them hold.
+MANY_SLOTS, MANY_SLOTS_BYTES = 8, 64_000_000
 MAX_PAUSE_S = 0.05  # between two tokens of a sequence while others join
 Item = TypeVar("Item")
 _UNKNOWN = "\0"  # the name of no adapter
@@ -52,12 +53,11 @@ class Engine:
         self.features = ImageFeatureCache()
         self._eos_ids = eos_ids(loaded)
         self._scorer = TokenScorer(loaded.processor)
-        self._image_id = loaded.processor.image_token_id
         length = loaded.processor.image_seq_length + MAX_PROMPT_TOKENS + MAX_NEW_TOKENS
         if max_slots is None:
             max_slots = slots_that_fit(loaded, length)
-        self._vision = VisionTower(loaded.model)
         self._decoder = Decoder(loaded.model, max_slots, length)
+        self._prefill = Prefill(loaded, self._decoder, self.features, self._select_adapter)
         self._graphs = CudaGraphs(self._decoder) if can_capture(loaded.model) else None
         # A sequence's result would depend on its neighbours.
         self._steps_one_by_one = has_int8_layers(loaded.model)
@@ -93,14 +93,12 @@ class Engine:
         status: Status = lambda event: None,
         adapter: Adapter | None = None,
     ) -> Generator[TokenEvent | Finished | None, None, None]:
-        """A TokenEvent per token, then Finished; None wherever others may be served.
+        """A TokenEvent per token, then Finished; None wherever it waits for a `step`.
 
-        `adapter` is the one that the request names.
-
-        After a None that follows a token, `step` has to be called before the next one is asked for.
-        With beams the text is settled only at the end, so there is one TokenEvent. Setting
-        `cancelled` ends it within a step, closing it at once. What goes wrong with this request is
-        raised here. A request whose `deadline_s` is None has no time limit.
+        `adapter` is the one that the request names. With beams the text is settled only at the end,
+        so there is one TokenEvent. Setting `cancelled` ends it within a step, closing it at once.
+        What goes wrong with this request is raised here. A request whose `deadline_s` is None has
+        no time limit.
         """
         if request.adapter != (adapter.name if adapter else None):
             raise ValueError(f"{adapter} is not the adapter {request.adapter!r} of the request")
@@ -120,41 +118,48 @@ class Engine:
             return
         sequence.taken_slot = self._free_slots.pop(0)
         try:
-            # 1. The picture and the prompt, a layer at a time.
-            reason = None
-            for logits in self._prefill(sequence, status):
-                if logits is None:
-                    reason = sequence.must_stop()
-                    if reason:
-                        break
-                    if self.is_due:
-                        yield None
-                else:
-                    self._append_token(sequence, logits, int(logits.argmax()))
-            # 2. A token at each step, until there is a reason to end.
-            self.sequences.append(sequence)
+            self._join(sequence, status)
+            taken, reason = 0, None
             while reason is None:
+                # 1. A step may bring a token, or be of use to others alone.
+                yield None
                 if sequence.failure is not None:
                     raise sequence.failure
-                token_id = sequence.ids[-1]
+                if len(sequence.ids) == taken:
+                    reason = sequence.must_stop()
+                    continue
+                # 2. The token is told, unless it is the end; from the first on it decodes.
+                if taken == 0:
+                    self.sequences.append(sequence)
+                taken, token_id = len(sequence.ids), sequence.ids[-1]
                 if token_id in self._eos_ids:
                     reason = "eos"
-                    break
+                    continue
                 yield self._token_event(sequence, token_id)
-                if len(sequence.ids) == request.decoding.max_new_tokens:
-                    reason = "length"
-                else:
-                    reason = sequence.must_stop()
-                if reason is None:
-                    yield None
+                is_last = taken == request.decoding.max_new_tokens
+                reason = "length" if is_last else sequence.must_stop()
             yield self._finish(sequence, reason)
         finally:
+            self._prefill.remove(sequence)
             if sequence in self.sequences:
                 self.sequences.remove(sequence)
             self._free_slots.append(sequence.slot)
             self._free_slots.sort()  # sequences stay close together at the front
 
+    @torch.inference_mode()
     def step(self) -> None:
+        """Bring those on that have joined, and give those that decode their next token.
+
+        Those that join come first until the others are due.
+        """
+        if self._prefill.should_run(self.sequences):
+            for sequence, logits in self._prefill.run(lambda: self.is_due):
+                self._take_token(sequence, logits, int(logits.argmax()))
+            if self._prefill.is_busy and not self.is_due:
+                return
+        self._decode()
+
+    def _decode(self) -> None:
         """The next token of every sequence that decodes.
 
         Where a step of several fails, each is tried alone, so that a sequence fails alone.
@@ -200,42 +205,21 @@ class Engine:
         likeliest = logits.argmax(-1).tolist()
         for sequence, own, best in zip(sequences, logits, likeliest, strict=True):
             sequence.length += 1
-            try:
-                self._append_token(sequence, own, best)
-            except Exception as error:  # raised where the sequence goes on
-                sequence.failure = error
+            self._take_token(sequence, own, best)
 
-    @torch.inference_mode()
-    def _prefill(self, sequence: Sequence, status: Status) -> Iterator[torch.Tensor | None]:
-        """None between the layers, at last the logits of the first token."""
+    def _join(self, sequence: Sequence, status: Status) -> None:
+        """Let a sequence wait for its prefill, with all that can go wrong for it alone checked."""
+        # 1. The adapter comes first: it may be downloaded, and may change what the tower sees.
         request, adapter = sequence.request, sequence.adapter
-        # 1. The adapter comes first: it may change what the tower sees.
         self._select_adapter(adapter, status)
-        ids = prefix_ids(self.loaded, request.prompt)
-        if len(ids) > self.loaded.processor.image_seq_length + MAX_PROMPT_TOKENS:
+        # 2. The prompt.
+        sequence.prefix = prefix_ids(self.loaded, request.prompt)
+        if len(sequence.prefix) > self.loaded.processor.image_seq_length + MAX_PROMPT_TOKENS:
             raise UserError("The prompt is too long.", "Shorten it.")
-        # 2. The picture, unless it was asked about before; its adapter counts where it matters.
+        # 3. The picture, whose adapter counts where it matters.
         seen_by = adapter if adapters.changes_features(self.loaded.model) else None
-        key = fingerprint(request.image), seen_by
-        features = self.features.get(key)  # (image tokens, width)
-        if features is None:
-            pixels = pixel_values(self.loaded, request.image)
-            for features in self._interleaved(adapter, self._vision.encode(pixels)):
-                if features is None:
-                    yield None
-            assert features is not None  # the last of them
-            self.features.put(key, features)
-        # 3. The decoder.
-        embedded = self._decoder.embed(ids, self._image_id, features)  # (tokens, width)
-        sequence.length = len(ids)
-        yield from self._interleaved(adapter, self._decoder.prefill(embedded, sequence.slot))
-
-    def _interleaved(self, adapter: Adapter | None, layers: Iterator[Item]) -> Iterator[Item]:
-        """The same with an adapter: others may have been served between two layers."""
-        self._select_adapter(adapter)
-        for found in layers:
-            yield found
-            self._select_adapter(adapter)
+        sequence.picture = fingerprint(request.image), seen_by
+        self._prefill.add(sequence)
 
     def _select_adapter(self, adapter: Adapter | None, status: Status = lambda event: None) -> None:
         """Make the model answer with an adapter, or with none; `status` hears of a download."""
@@ -265,6 +249,13 @@ class Engine:
             f"{name} with the adapter {adapter} computes numbers that are not finite.",
             f"Its weights or the adapter's are damaged: {save}, leave the adapter out{wider}.",
         )
+
+    def _take_token(self, sequence: Sequence, logits: torch.Tensor, best: int) -> None:
+        """As `_append_token`; what it raises is put on the sequence, which raises it."""
+        try:
+            self._append_token(sequence, logits, best)
+        except Exception as error:
+            sequence.failure = error
 
     def _append_token(self, sequence: Sequence, logits: torch.Tensor, best: int) -> None:
         """A sequence's next token, from logits (vocabulary,) of which `best` is the largest."""
@@ -343,5 +334,7 @@ def slots_that_fit(loaded: LoadedModel, length: int) -> int:
     is_lazy = loaded.device.type == "cpu"
     tokens = loaded.processor.image_seq_length + memory.LONGEST_TEXT if is_lazy else length
     slot_bytes = values * tokens * loaded.dtype.itemsize
-    most = MAX_SLOTS[loaded.device.type]
+    most = MAX_SLOTS
+    if is_lazy:
+        most = max(MANY_SLOTS, min(MAX_SLOTS, MANY_SLOTS_BYTES // slot_bytes))
     return max(1, min(most, available_bytes(loaded.device) // 2 // slot_bytes))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+import torch
 from transformers import LogitsProcessorList
 
 from models.catalog.adapter import Adapter
@@ -45,6 +47,8 @@ class Sequence:
     started: float
     adapter: Adapter | None = None
     taken_slot: int | None = None  # with beams it takes none
+    prefix: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))  # ids
+    picture: Hashable = None  # the key of its features
     length: int = 0  # tokens in the cache
     ids: list[int] = field(default_factory=list)
     scores: list[TokenScore] = field(default_factory=list)  # none with beams

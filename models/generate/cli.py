@@ -38,9 +38,9 @@ from models.schema import Decoding, Request, Result, StatusEvent, TokenEvent, Us
 if TYPE_CHECKING:
     from models.serving.backend import Backend
 
-# Requests at a backend: twice the sequences that an engine on a CPU has side by side, so that one
+# Requests at a backend: half as many again as an engine has side by side, so that a batch of them
 # is always there to join. No queue of a backend is shorter than that.
-AT_ONCE = 16
+AT_ONCE = 24
 LINES_AHEAD = 64
 
 _LINE_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}

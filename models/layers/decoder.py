@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PaliGemmaForConditionalGeneration
 from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
 
@@ -71,42 +72,58 @@ class Decoder:
             embedded[is_image] = features.to(embedded)
         return embedded
 
-    def prefill(self, embedded: torch.Tensor, slot: int) -> Iterator[torch.Tensor | None]:
-        """Fill a slot of the cache from a prefix of (tokens, width).
+    def prefill(
+        self, prefixes: Sequence[torch.Tensor], slots: Sequence[int]
+    ) -> Iterator[torch.Tensor | None]:
+        """Fill a slot of the cache from each prefix of (its tokens, width).
 
         None after each layer but the last, so that others may be served in between; at the end
-        the logits of the next token, (vocabulary,). Each token of a prefix sees all of it, in the
-        sliding layers too.
+        the logits of the next tokens, (prefixes, vocabulary). Each token of a prefix sees all of
+        that prefix, in the sliding layers too.
         """
-        tokens = len(embedded)
+        # 1. The rows are padded to the longest; what is padding is not seen.
+        lengths = [len(each) for each in prefixes]
+        rows, tokens = len(prefixes), max(lengths)
         cos, sin = self._cos[:tokens], self._sin[:tokens]
-        states = self._pad_rows(embedded)
+        padded = pad_sequence(list(prefixes), batch_first=True)  # (rows, tokens, width)
+        states = self._pad_rows(padded.flatten(0, 1))
+        masked = None
+        if min(lengths) < tokens:
+            column = torch.arange(tokens, device=states.device)
+            masked = column >= torch.tensor(lengths, device=states.device)[:, None]
+        last = [row * tokens + length - 1 for row, length in enumerate(lengths)]
         for index, layer in enumerate(self._text.layers):
             states, cos, sin = _to_device_of(layer, states, cos, sin)
-            # 1. Queries, keys and values, rotated by their position.
+            if masked is not None:
+                (masked,) = _to_device_of(layer, masked)
+            # 2. Queries, keys and values, rotated by their position.
             parts = [self._queries_keys_values(layer, part) for (part,) in chunks(states)]
             query, key, value = (
-                concatenate(each, 1)[:, :tokens] for each in zip(*parts, strict=True)
-            )
-            query, key = (
-                apply_rotary(query, cos, sin),
-                apply_rotary(key, cos, sin),
-            )  # (heads, tokens, head_dim)
-            # 2. Keys and values go to the cache.
+                concatenate(each, 1)[:, : rows * tokens]
+                .unflatten(1, (rows, tokens))
+                .transpose(0, 1)
+                for each in zip(*parts, strict=True)
+            )  # (rows, heads, tokens, head_dim)
+            query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
+            # 3. Keys and values go to the cache.
             keys, values = self.cache.layer(index)
-            keys[slot, :, :tokens], values[slot, :, :tokens] = key, value
-            # 3. In the last layer only the last token attends, and goes on.
+            for row, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
+                keys[slot, :, :length] = key[row, :, :length]
+                values[slot, :, :length] = value[row, :, :length]
+            # 4. In the last layer only the last token attends, and goes on.
             if index == len(self._windows) - 1:
-                query, states = query[:, -1:], states[tokens - 1 : tokens]
-            # 4. Attention is bidirectional over the prefix.
-            mixed = attend(query[None], key[None], value[None], self._scale, self._softcap)[0]
-            flat = self._pad_rows(mixed.transpose(0, 1).flatten(1))  # (tokens, heads · head_dim)
+                ends = [query[row, :, length - 1] for row, length in enumerate(lengths)]
+                query, states = torch.stack(ends)[:, :, None], self._pad_rows(states[last])
+            # 5. Attention is bidirectional over the prefix.
+            mixed = attend(query, key, value, self._scale, self._softcap, masked)
+            flat = mixed.transpose(1, 2).flatten(2).flatten(0, 1)  # (…, heads · head_dim)
+            flat = self._pad_rows(flat)
             states = concatenate(
                 [self._attention_output_and_mlp(layer, *part) for part in chunks(states, flat)], 0
             )
             if index < len(self._windows) - 1:
                 yield None
-        yield self._logits(states)[0]
+        yield self._logits(states)[:rows]
 
     def step(
         self, ids: Sequence[int], slots: Sequence[int], lengths: Sequence[int]

@@ -26,21 +26,26 @@ class VisionTower:
         self._projector: Any = model.model.multi_modal_projector
 
     def encode(self, pixels: torch.Tensor) -> Iterator[torch.Tensor | None]:
-        """(1, 3, height, width) -> (image tokens, the decoder's width), after a None per layer."""
+        """(n, 3, height, width) -> (n, image tokens, the decoder's width), after a None per layer.
+
+        Each picture's features are what it gives alone.
+        """
         # 1. Patches and their positions.
-        states = self._vision.embeddings(pixels)[0]  # (tokens, width)
+        embedded = self._vision.embeddings(pixels)
+        pictures, tokens, _ = embedded.shape
+        states = embedded.flatten(0, 1)  # (n · tokens, width)
         for layer in self._vision.encoder.layers:
             attention = layer.self_attn
             states = states.to(layer.layer_norm1.weight.device)  # large models may be spread
             # 2. Queries, keys and values.
             parts = [self._queries_keys_values(layer, part) for (part,) in chunks(states)]
             query, key, value = (
-                concatenate(each, 0).view(len(states), -1, attention.head_dim).transpose(0, 1)[None]
+                concatenate(each, 0).view(pictures, tokens, -1, attention.head_dim).transpose(1, 2)
                 for each in zip(*parts, strict=True)
-            )  # (1, heads, tokens, head_dim)
-            # 3. Every patch sees every patch.
-            mixed = attend(query, key, value, attention.scale, softcap=None)[0]
-            flat = mixed.transpose(0, 1).reshape(states.shape)
+            )  # (n, heads, tokens, head_dim)
+            # 3. Every patch sees every patch of its picture.
+            mixed = attend(query, key, value, attention.scale, softcap=None)
+            flat = mixed.transpose(1, 2).reshape(states.shape)
             # 4. The rest of the layer.
             states = concatenate(
                 [self._attention_output_and_mlp(layer, *part) for part in chunks(states, flat)], 0
@@ -49,7 +54,8 @@ class VisionTower:
         # 5. Into the width of the decoder.
         states = states.to(self._vision.post_layernorm.weight.device)
         normed = self._vision.post_layernorm(states)
-        yield self._projector(normed.to(self._projector.linear.weight.device)[None])[0]
+        normed = normed.to(self._projector.linear.weight.device)
+        yield self._projector(normed.view(pictures, tokens, -1))
 
     def _queries_keys_values(self, layer: Any, states: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(tokens, width) -> query, key and value, each (tokens, width)."""

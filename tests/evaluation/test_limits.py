@@ -21,8 +21,8 @@ def test_operations_are_those_that_torch_counts(nano):
     pixels = pixel_values(nano, draw(HELD_OUT).image)
     counter = FlopCounterMode(display=False)
     with counter:
-        *_, features = VisionTower(model).encode(pixels)
-        for _ in Decoder(model, 1, len(features) + 1).prefill(features, 0):
+        *_, (features,) = VisionTower(model).encode(pixels)
+        for _ in Decoder(model, 1, len(features) + 1).prefill([features], [0]):
             pass
     assert limits.prefix_operations(NANO) == pytest.approx(counter.get_total_flops(), rel=0.002)
 

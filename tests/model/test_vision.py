@@ -16,7 +16,7 @@ from training.nano.scenes.scene import HELD_OUT, draw
 def test_what_it_sees_is_what_transformers_sees(nano, monkeypatch, max_tokens):
     monkeypatch.setattr(chunking, "MAX_TOKENS", max_tokens)
     pixels = pixel_values(nano, draw(HELD_OUT).image)
-    *between, features = VisionTower(nano.model).encode(pixels)
+    *between, (features,) = VisionTower(nano.model).encode(pixels)
     assert between == [None] * nano.model.config.vision_config.num_hidden_layers
     expected = nano.model.get_image_features(pixels).pooler_output[0]
     assert torch.allclose(features, expected, atol=1e-4)
