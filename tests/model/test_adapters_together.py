@@ -49,7 +49,7 @@ def scored(engine: Engine, request: Request) -> list[tuple[int, float | None]]:
 @pytest.mark.parametrize("name, other", [("first", "everywhere"), ("everywhere", "first")])
 def test_an_answer_does_not_depend_on_which_others_are_loaded(name, other, precision, folder, ask):
     engine = Engine(load(precision, nano_in(folder)), max_slots=1)
-    asked = ask("describe en", tokens=TOKENS, logprobs=True, adapter=name)
+    asked = ask("describe en", tokens=TOKENS, adapter=name)
     alone = scored(engine, asked)
     assert adapters.loaded(engine.loaded.model) == (name,)
     assert scored(engine, dataclasses.replace(asked, adapter=other)) != alone
