@@ -23,6 +23,7 @@ def result_to_json(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:
         "adapter": result.adapter,
         "finish_reason": result.finish_reason,
         "notes": [*notes, *result.notes],
+        "token_ids": list(result.token_ids),
         "timings": timings_to_json(result.timings),
     }
 

@@ -61,7 +61,8 @@ class Request:
     `deadline_s` None allows as long as this choice may take. `full_size` is the (width, height) in
     pixels that boxes and masks of the result refer to, where `image` is a smaller copy of the
     picture; None is the size of `image`. Where `is_streamed` is False nobody reads the tokens as
-    they come, so others may join before they do.
+    they come, so others may join before they do. `answer_ids` are the tokens of an answer that was
+    given: where they are set, nothing is written, and an Explanation comes instead of a Result.
     """
 
     image: Image.Image
@@ -73,6 +74,7 @@ class Request:
     deadline_s: float | None = None
     full_size: tuple[int, int] | None = None
     is_streamed: bool = True
+    answer_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,28 @@ class TokenEvent:
     index: int
     elapsed_s: float
     logprob: float | None = None
+
+
+@dataclass(frozen=True)
+class TokenExplanation:
+    """Why one token of an answer stands there.
+
+    `probability` is its own and `others` has the likeliest tokens in its place with theirs, itself
+    among them; `heat` float32[side, side] is how much the places of the picture were attended to
+    where it was predicted (mean of the last layers' heads, in [0, 1]), rows from top to bottom.
+    """
+
+    piece: str
+    probability: float
+    others: tuple[tuple[str, float], ...]
+    heat: np.ndarray
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The tokens of an answer, explained in order."""
+
+    tokens: tuple[TokenExplanation, ...]
 
 
 @dataclass(frozen=True)
@@ -183,7 +207,7 @@ class Timings:
 @dataclass(frozen=True)
 class Result:
     """The whole answer. `invalid_objects` counts named boxes that make no sense; `notes` are
-    sentences on what the answer lacks or how it was made."""
+    sentences on what the answer lacks or how it was made. `token_ids` are the text's tokens."""
 
     text: str
     prompt: str
@@ -194,3 +218,4 @@ class Result:
     timings: Timings
     finish_reason: str
     notes: tuple[str, ...] = ()
+    token_ids: tuple[int, ...] = ()

@@ -16,6 +16,10 @@ from models.loading.loader import LoadedModel, Loader
 from models.schema import Decoding, Request, TokenEvent
 from models.serving.local_backend import LocalBackend
 from tests.choosing import adapter_of
+from tests.page_fixtures import page_backend, scene_png, served
+
+# One served page for all folders: it sets where Gradio keeps files for as long as it lives.
+__all__ = ["page_backend", "scene_png", "served"]
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from models.schema import (
     Decoding,
     Request,
     Result,
+    StatusEvent,
     TokenEvent,
     UserError,
 )
@@ -30,6 +31,7 @@ from ui.answers import ENDED, blank, finished, partial, waiting
 from ui.choices import DEFAULT_DECODING, DEFAULT_PRECISION, find_checkpoint
 from ui.components import as_error
 from ui.examples import Example
+from ui.explain_handlers import ExplainHandlers
 from ui.model_handlers import NO_ADAPTER, ModelHandlers
 from ui.runs import Runs
 
@@ -95,6 +97,7 @@ class Handlers:
         self._examples = examples
         self.model = ModelHandlers(backend)
         self.runs = Runs()
+        self.explaining = ExplainHandlers(backend, self.runs)
 
     def answer(
         self,
@@ -188,7 +191,9 @@ class Handlers:
                             shown_at = time.monotonic()
                     elif isinstance(event, Result):
                         yield finished(request, event, notes)
-                    elif event != said:  # it comes again and again, for this to look at `stop`
+                    elif (
+                        isinstance(event, StatusEvent) and event != said
+                    ):  # it comes again and again, for this to look at `stop`
                         said = event
                         yield waiting(request, event)
             finally:

@@ -85,6 +85,8 @@ class Outputs:
     figures: gr.HTML
     details: gr.JSON
     expected: gr.HTML
+    explain: gr.Button
+    explanation: gr.HTML
 
     @property
     def all(self) -> list[Any]:
@@ -310,9 +312,12 @@ def outputs_panel() -> Outputs:
     )
     table = gr.HTML(visible=False, elem_id="boxes", padding=False)
     figures = gr.HTML(markup.timing_figures(None), elem_id="figures", padding=False)
+    with gr.Accordion("Explain: how sure, and where it looked", open=False, elem_id="explaining"):
+        explain = gr.Button("Explain this answer", size="sm", elem_id="explain", interactive=False)
+        explanation = gr.HTML("", elem_id="explanation", padding=False)
     with gr.Accordion("Details: prompt, raw text and numbers", open=False, elem_id="details"):
         details = gr.JSON(label="Result", show_label=False)
-    return Outputs(status, text, annotated, table, figures, details, expected)
+    return Outputs(status, text, annotated, table, figures, details, expected, explain, explanation)
 
 
 def examples_panel(examples: tuple[Example, ...]) -> list[gr.Button]:

@@ -10,9 +10,12 @@ from pathlib import Path
 import gradio as gr
 
 FONTS = Path(__file__).parent / "fonts"
-STYLES = tuple(Path(__file__).parent / "styles" / f"{name}.css" for name in ("page", "answer"))
+STYLES = tuple(
+    Path(__file__).parent / "styles" / f"{name}.css" for name in ("page", "answer", "explain")
+)
 SCRIPTS = tuple(
-    Path(__file__).parent / "scripts" / f"{name}.js" for name in ("a11y", "result", "session")
+    Path(__file__).parent / "scripts" / f"{name}.js"
+    for name in ("a11y", "result", "session", "explain")
 )
 
 # One ink, one accent and a cool paper; each step is used for one thing only.

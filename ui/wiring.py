@@ -195,12 +195,28 @@ def _wire_runs(
             fn=handlers.begin, outputs=[*buttons, outputs.status], **AT_ONCE, **EVERY
         )
         runs.append(_answer_after(begun, handlers, inputs, model, outputs, buttons, None))
+    _wire_explanation(handlers, inputs, model, outputs, [*asks, *(card.click for card in cards)])
     stopped = controls.stop.click(
         fn=handlers.stop, outputs=outputs.status, cancels=runs, **AT_ONCE
     ).then(fn=handlers.end, outputs=buttons, **AT_ONCE)
     # Said once more: an update that was on its way while Stop was pressed may have come after it.
     stopped.then(fn=handlers.say_stopped, outputs=outputs.status, **AT_ONCE)
     page.unload(handlers.leave)
+
+
+def _wire_explanation(
+    handlers: Handlers, inputs: Inputs, model: Model, outputs: Outputs, asks: list[Any]
+) -> None:
+    """An answer is explained when that is asked for, until another one is asked for."""
+    outputs.explain.click(
+        fn=handlers.explaining.explain,
+        inputs=[inputs.image, outputs.details, model.precision],
+        outputs=outputs.explanation,
+        concurrency_limit=ANSWERS_LET_IN,
+        concurrency_id="answer",
+        **PRIVATE,
+    )
+    gr.on(asks, fn=handlers.explaining.clear, outputs=outputs.explanation, **AT_ONCE, **EVERY)
 
 
 def _answer_after(

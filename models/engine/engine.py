@@ -18,7 +18,7 @@ import torch
 
 from models.catalog import memory
 from models.catalog.adapter import Adapter
-from models.engine import beam_search
+from models.engine import beam_search, explaining
 from models.engine.cuda_graphs import CudaGraphs, can_capture
 from models.engine.detokenizer import Detokenizer
 from models.engine.image_cache import ImageFeatureCache, fingerprint
@@ -33,7 +33,14 @@ from models.limits import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS
 from models.loading.device import available_bytes
 from models.loading.loader import LoadedModel
 from models.loading.precision import has_int8_layers
-from models.schema import Request, Status, TokenEvent, UserError
+from models.schema import (
+    Explanation,
+    Request,
+    Status,
+    TokenEvent,
+    TokenExplanation,
+    UserError,
+)
 
 MAX_SLOTS = 16
 # On a CPU, slots beyond so many have to fit into so many bytes: they make a step of a small model
@@ -92,8 +99,11 @@ class Engine:
         cancelled: threading.Event,
         status: Status = lambda event: None,
         adapter: Adapter | None = None,
-    ) -> Generator[TokenEvent | Finished | None, None, None]:
+    ) -> Generator[TokenEvent | Finished | Explanation | None, None, None]:
         """A TokenEvent per token, then Finished; None wherever it waits for a `step`.
+
+        A request that has an answer already gets an Explanation of it instead, or nothing where it
+        is cancelled.
 
         `adapter` is the one that the request names. With beams the text is settled only at the end,
         so there is one TokenEvent. Setting `cancelled` ends it within a step, closing it at once.
@@ -113,7 +123,7 @@ class Engine:
         if cancelled.is_set():
             yield self._finish(sequence, "cancelled")
             return
-        if request.decoding.num_beams > 1:
+        if request.decoding.num_beams > 1 and request.answer_ids is None:
             yield from self._beam_search(sequence, status)
             return
         sequence.taken_slot = self._free_slots.pop(0)
@@ -125,6 +135,9 @@ class Engine:
                 yield None
                 if sequence.failure is not None:
                     raise sequence.failure
+                if request.answer_ids is not None and sequence.length:
+                    yield from self._explain(sequence, request.answer_ids)
+                    return
                 if len(sequence.ids) == taken:
                     reason = sequence.must_stop()
                     continue
@@ -154,7 +167,8 @@ class Engine:
         """
         if self._prefill.should_run(self.sequences):
             for sequence, logits in self._prefill.run(lambda: self.is_due):
-                self._take_token(sequence, logits, int(logits.argmax()))
+                if sequence.request.answer_ids is None:
+                    self._take_token(sequence, logits, int(logits.argmax()))
             if self._prefill.is_busy and not self.is_due:
                 return
         self._decode()
@@ -221,6 +235,24 @@ class Engine:
         sequence.picture = fingerprint(request.image), seen_by
         self._prefill.add(sequence)
 
+    @torch.inference_mode()
+    def _explain(self, sequence: Sequence, ids: tuple[int, ...]) -> Iterator[Explanation | None]:
+        """The tokens of an answer that was given, explained, once its prefix is in its slot."""
+        explaining.check_ids(self.loaded, ids)
+        tokens: list[TokenExplanation] = []
+        for start in range(0, len(ids), explaining.AT_ONCE):
+            self._select_adapter(sequence.adapter)  # others may have been served
+            tokens += explaining.read(
+                self.loaded, self._decoder, sequence.prefix, ids, sequence.slot, start
+            )
+            reason = sequence.must_stop()
+            if reason == "deadline":
+                raise UserError("There was no time to explain all of it.", "Explain a shorter one.")
+            if reason:
+                return
+            yield None
+        yield Explanation(tuple(tokens))
+
     def _select_adapter(self, adapter: Adapter | None, status: Status = lambda event: None) -> None:
         """Make the model answer with an adapter, or with none; `status` hears of a download."""
         name = adapter.name if adapter else None
@@ -285,6 +317,7 @@ class Engine:
             decode_s=sequence.last_token_s - sequence.first_token_s,
             notes=tuple(filter(None, [self._notices.get(sequence.request.adapter)])),
             scores=tuple(score for score in sequence.scores if score.end),
+            token_ids=tuple(each for each in sequence.ids if each not in self._eos_ids),
         )
 
     @torch.inference_mode()
@@ -316,10 +349,10 @@ def generate(
     request: Request,
     cancelled: threading.Event | None = None,
     adapter: Adapter | None = None,
-) -> Iterator[TokenEvent | Finished]:
+) -> Iterator[TokenEvent | Finished | Explanation]:
     """Answer one request on an engine of its own; see `Engine.answer`."""
     engine = Engine(loaded, max_slots=1)
-    events: Iterator[TokenEvent | Finished] = engine.run_alone(
+    events: Iterator[TokenEvent | Finished | Explanation] = engine.run_alone(
         engine.answer(request, cancelled or threading.Event(), adapter=adapter)
     )
     yield from events

@@ -34,6 +34,7 @@ class Finished:
     decode_s: float
     notes: tuple[str, ...] = ()
     scores: tuple[TokenScore, ...] = ()
+    token_ids: tuple[int, ...] = ()  # end tokens are not among them
 
 
 @dataclass(eq=False)  # one is found by identity, not by comparing pictures

@@ -60,6 +60,29 @@ def attend(
     return out.view(query.shape)
 
 
+def attend_with_weights(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    softcap: float | None,
+    masked: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `attend` of one row, with the weights: (heads, queries, head_dim) and
+    (heads, queries, keys).
+
+    All scores are held, so queries should be few. `masked` is bool(queries, keys).
+    """
+    shared = query.shape[0] // key.shape[0]
+    key, value = (each.repeat_interleave(shared, 0) for each in (key, value))
+    scores = torch.matmul(query, key.mT) * scale
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    scores = scores.masked_fill(masked.to(scores.device), float("-inf"))
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    return torch.matmul(weights, value), weights
+
+
 def _attend_at_once(
     query: torch.Tensor,
     key: torch.Tensor,

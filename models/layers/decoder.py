@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PaliGemmaForConditionalGeneration
 from transformers.models.gemma2.modeling_gemma2 import Gemma2RMSNorm
 
-from models.layers.attention import attend
+from models.layers.attention import attend, attend_with_weights
 from models.layers.chunking import chunks, concatenate
 from models.layers.kv_cache import KeyValueCache
 from models.layers.onednn import OneDnnLinear, linear_gelu, linear_mul, pad_rows
@@ -183,6 +183,50 @@ class Decoder:
             mixed = mixed if is_every_slot else mixed[slots]  # (n, heads, 1, head_dim)
             states = self._attention_output_and_mlp(layer, states, self._pad_rows(mixed.flatten(1)))
         return self._logits(states)[: len(ids)]
+
+    def read(
+        self,
+        ids: torch.Tensor,
+        slot: int,
+        start: int,
+        prefix: int,
+        image_tokens: int,
+        layers: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read n given tokens into a slot at once, int64[n], of which the first is at `start`.
+
+        Returns the logits of what follows each, (n, vocabulary), and how much each attends to the
+        first `image_tokens` tokens: float32[n, image_tokens], the mean over the heads of the last
+        `layers` layers. Tokens before `prefix` belong to the prefix and see all of it, so the first
+        one may be its last.
+        """
+        count, stop = len(ids), start + len(ids)
+        position = torch.arange(start, stop, device=ids.device)
+        column = torch.arange(stop, device=ids.device)
+        future = column > position[:, None]  # (n, keys)
+        cos, sin = self._cos[start:stop], self._sin[start:stop]
+        states = self._pad_rows(self._text.embed_tokens(ids))
+        attended = torch.zeros(count, image_tokens)
+        for index, layer in enumerate(self._text.layers):
+            states, cos, sin = _to_device_of(layer, states, cos, sin)
+            projected = self._queries_keys_values(layer, states)
+            query, key, value = (each[:, :count] for each in projected)  # (heads, n, head_dim)
+            query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
+            keys, values = (each[slot] for each in self.cache.layer(index))
+            keys[:, start:stop], values[:, start:stop] = key, value
+            window = self._windows[index]
+            masked = future
+            if window is not None:
+                is_old = column <= position[:, None] - window
+                masked = future | (is_old & (position >= prefix)[:, None])
+            mixed, weights = attend_with_weights(
+                query, keys[:, :stop], values[:, :stop], self._scale, self._softcap, masked
+            )
+            if index >= len(self._windows) - layers:
+                attended += weights[:, :, :image_tokens].float().mean(0).cpu() / layers
+            flat = self._pad_rows(mixed.transpose(0, 1).flatten(1))
+            states = self._attention_output_and_mlp(layer, states, flat)
+        return self._logits(states)[:count], attended
 
     def _queries_keys_values(
         self, layer: Any, states: torch.Tensor

@@ -6,10 +6,10 @@ from collections.abc import Generator
 from typing import Protocol
 
 from models.catalog.catalog import Catalog
-from models.schema import Need, Request, Result, StatusEvent, TokenEvent
+from models.schema import Explanation, Need, Request, Result, StatusEvent, TokenEvent
 from models.serving.metrics import Snapshot
 
-Event = StatusEvent | TokenEvent | Result
+Event = StatusEvent | TokenEvent | Result | Explanation
 
 
 class Backend(Protocol):
@@ -22,6 +22,8 @@ class Backend(Protocol):
 
     def answer(self, request: Request) -> Generator[Event, None, None]:
         """StatusEvents, TokenEvents and at last a Result; closing the iterator stops the work.
+
+        Where the request has an answer already, an Explanation comes instead of tokens and Result.
 
         UserError for a request that is refused or fails.
         """

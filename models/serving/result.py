@@ -24,4 +24,5 @@ def to_result(
         timings=Timings(load_s, end.first_token_s, end.decode_s, end.tokens, wait_s),
         finish_reason=end.finish_reason,
         notes=(*end.notes, *notes),
+        token_ids=end.token_ids,
     )

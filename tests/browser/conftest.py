@@ -8,10 +8,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.page_fixtures import page_backend, scene_png, served
-
-__all__ = ["page_backend", "scene_png", "served"]
-
 expect.set_options(timeout=60_000)
 
 # How far things moved under the reader's eyes, without what followed a key or a click at once.

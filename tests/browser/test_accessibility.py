@@ -53,11 +53,13 @@ def violations(page: Page) -> list[tuple[str, ...]]:
 
 
 def open_everything(page: Page) -> None:
-    for name in ("What nano knows", "Model: ", "Decoding", "Details"):
+    for name in ("What nano knows", "Model: ", "Decoding", "Explain: ", "Details"):
         page.get_by_role("button", name=re.compile(f"^{name}")).click()
     expect(page.get_by_label("Temperature").first).to_be_visible()
     expect(page.locator("#size")).to_be_visible()
     expect(page.locator("#details .key").first).to_be_visible()
+    page.get_by_role("button", name="Explain this answer").click()
+    expect(page.locator("#explanation .unit").first).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
