@@ -50,7 +50,7 @@ class Answerer:
     ):
         """`at_once` requests are made side by side; None makes as many as are answered so."""
         self.system = system
-        self._at_once = at_once or MAX_SLOTS[system.device.type] + _WAITING
+        self._at_once = at_once or MAX_SLOTS + _WAITING
         self._store, self._open_backend = store, open_backend
         self._backend: Backend | None = None
 
