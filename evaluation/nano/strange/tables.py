@@ -105,22 +105,23 @@ def _kinds(scores: dict, by: str) -> list[str]:
 def in_words(scores: dict) -> str:
     """What a stranger should know first, in five lines."""
     all_of = {row["measure"]: row["value"] for row in scores["rows"] if row["by"] == "all"}
+    cells = {(row["by"], row["kind"], row["measure"]): row["value"] for row in scores["rows"]}
     ranked = sorted(
-        (row["value"], f"{row['by']} “{row['kind']}”")
-        for row in scores["rows"]
-        if row["by"] in ("ground", "canvas", "colour") and row["measure"] == PERFECT
+        (cells[by, kind, PERFECT], cells[by, kind, NAMED], f"{by} “{kind}”")
+        for by, kind, measure in cells
+        if by in ("ground", "canvas", "colour") and measure == PERFECT
     )
     low, high = ranked[:3], ranked[:-4:-1]
 
-    def listed(found: list[tuple[float, str]]) -> str:
-        return ", ".join(f"{what} {value:.2f}" for value, what in found)
+    def listed(found: list[tuple[float, float, str]]) -> str:
+        return ", ".join(f"{what} ({right:.2f}, {named:.2f} named)" for right, named, what in found)
 
     lines = (
         f"On pictures that another program drew with the same drawings ({scores['scenes']} strange "
         f"scenes) it names {all_of[NAMED]:.2f} of the objects and invents {all_of[INVENTED]:.2f} a "
         f"picture; {all_of[PERFECT]:.2f} of its captions are right in both.",
-        f"It is best (captions that are) on {listed(high)}.",
-        f"It fails most on {listed(low)}.",
+        f"It is best, by the share of such captions, on {listed(high)}.",
+        f"It is worst on {listed(low)}.",
         f"Of questions it answers {all_of[RIGHT]:.2f} right; boxes have an AP50 of "
         f"{all_of[AP50]:.2f}, masks a mean IoU of {all_of[IOU]:.2f}; of words in letters of 20 "
         f"pixels and more it reads {all_of[READ]:.2f}.",
