@@ -49,6 +49,7 @@ class Controls:
     stop: gr.Button
     settings: gr.HTML
     defaults: gr.Button
+    link: gr.Button
     prompt: gr.Textbox
 
 
@@ -185,6 +186,7 @@ def controls_panel(catalog: Catalog) -> Controls:
         defaults = gr.Button(
             "Back to defaults", size="sm", elem_id="defaults", visible=False, min_width=0, scale=0
         )
+        link = gr.Button("Copy link", size="sm", elem_id="copy-link", min_width=0, scale=0)
     prompt = gr.Textbox(
         value="caption en",
         label="Prompt to be sent",
@@ -193,7 +195,7 @@ def controls_panel(catalog: Catalog) -> Controls:
         buttons=["copy"],
         lines=1,
     )
-    return Controls(run, stop, settings, defaults, prompt)
+    return Controls(run, stop, settings, defaults, link, prompt)
 
 
 def model_panel(backend: Backend) -> Model:

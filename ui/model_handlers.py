@@ -37,6 +37,11 @@ class ModelHandlers:
     def __init__(self, backend: Backend):
         self._backend, self._catalog = backend, backend.catalog
 
+    @property
+    def backend(self) -> Backend:
+        """What is chosen from."""
+        return self._backend
+
     def choose(
         self, size: str, variant: str, resolution: str, precision: str, adapter: str | None
     ) -> tuple[Any, ...]:

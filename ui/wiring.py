@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from models.prompts.grammar import Task, inputs_of
+from ui import links
 from ui.handlers import Handlers
 from ui.layout import Controls, Inputs, Model, Outputs
 from ui.runs import PENDING_AT_MOST
@@ -26,7 +27,7 @@ EVERY: dict[str, Any] = {"trigger_mode": "multiple"}
 # What `scripts/` does with the values of the page's fields; it may still be on its way.
 _SCRIPT = """async (...values) => {
   while (!window.paligemma) await new Promise((soon) => setTimeout(soon, 20));
-  return window.paligemma.NAME(values, NEEDED);
+  return window.paligemma.NAME(values, NEEDED, LINKS);
 }"""
 
 
@@ -58,15 +59,17 @@ def _question(inputs: Inputs, model: Model) -> list[Any]:
     return [inputs.image, *inputs.prompt_parts, *model.settings]
 
 
-def _script(name: str) -> str:
-    """A call of one of the page's scripts with the values of `_question`, and with the indices of
-    those that only some tasks need, by task."""
+def _script(name: str, handlers: Handlers | None = None) -> str:
+    """A call of one of the page's scripts with the values of `_question`, with the indices of those
+    that only some tasks need, by task, and, given `handlers`, with what `ui.links` says of them."""
     fields = ("language", "question", "answer", "objects", "box", "box", "box", "box", "text")
     needed = {
         str(task): [i for i, field in enumerate(fields, start=2) if field in inputs_of(task)]
         for task in Task
     }
-    return _SCRIPT.replace("NAME", name).replace("NEEDED", json.dumps(needed))
+    about = "null" if handlers is None else json.dumps(links.about(handlers.model))
+    made = _SCRIPT.replace("NAME", name).replace("NEEDED", json.dumps(needed))
+    return made.replace("LINKS", about)
 
 
 def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: Model) -> None:
@@ -144,10 +147,12 @@ def _wire_model(
         **AT_ONCE,
     )
     question = _question(inputs, model)
-    # What was asked before the page was loaded again, such as after a lost connection.
-    page.load(fn=None, js=_script("restore"), inputs=question, outputs=question, **SCRIPTED).then(
-        fn=handlers.model.restore, inputs=pickers, outputs=chosen, **AT_ONCE
-    )
+    controls.link.click(fn=None, js=_script("copyLink", handlers), inputs=question, **SCRIPTED)
+    # What a link asks, or what was asked before the page was loaded again, such as after a lost
+    # connection.
+    page.load(
+        fn=None, js=_script("restore", handlers), inputs=question, outputs=question, **SCRIPTED
+    ).then(fn=handlers.model.restore, inputs=pickers, outputs=chosen, **AT_ONCE)
     return chosen
 
 

@@ -39,19 +39,21 @@
   };
   const uploadKept = async () => {
     const kept = await done((await store("readonly")).get(tab));
-    if (!kept) return null;
+    return kept ? page.upload(kept.blob, kept.name) : null;
+  };
+  page.upload = async (blob, name) => {
     const { root, api_prefix: prefix } = window.gradio_config;
     const body = new FormData();
-    body.append("files", kept.blob, kept.name);
+    body.append("files", blob, name);
     const reply = await fetch(`${root}${prefix}/upload`, { method: "POST", body });
     if (!reply.ok) return null;
     const [path] = await reply.json();
     return {
       path,
       url: `${root}${prefix}/file=${path}`,
-      orig_name: kept.name,
-      size: kept.blob.size,
-      mime_type: kept.blob.type,
+      orig_name: name,
+      size: blob.size,
+      mime_type: blob.type,
       meta: { _type: "gradio.FileData" },
     };
   };
@@ -77,7 +79,9 @@
     keep(values);
     return [];
   };
-  page.restore = async (values) => {
+  page.restore = async (values, needed, about) => {
+    const linked = await orNothing(page.fromLink(values, needed, about));
+    if (linked) return linked;
     const fields = JSON.parse(sessionStorage.getItem(FIELDS) ?? "null");
     orNothing(forgetOld());
     if (fields?.length !== values.length - 1) return values;

@@ -1,0 +1,68 @@
+() => {
+  // A link to what is asked: it carries the fields of the task, the model, how it decodes and the
+  // picture of an example, and opening it fills the page and runs nothing. Uploads are in no link.
+  const page = (window.paligemma ??= {});
+  // A picture's place among uploads ends with a digest of its content and its name.
+  const endOf = (path) => (path ?? "").split("?")[0].split("/").slice(-2).join("/");
+  const cards = () => [...document.querySelectorAll("#examples .example")];
+  const iconOf = (card) => card?.querySelector("img")?.src;
+  const exampleOf = (image) =>
+    image ? cards().findIndex((card) => endOf(iconOf(card)) === endOf(image.path)) : -1;
+
+  const urlOf = (values, needed, { names, defaults, models }) => {
+    const url = new URL(location.href);
+    url.search = url.hash = "";
+    const task = values[1];
+    const unused = new Set(Object.values(needed).flat());
+    for (const index of needed[task] ?? []) unused.delete(index);
+    names.forEach((name, index) => {
+      const value = values[index];
+      if (!name || unused.has(index) || value === null || value === undefined) return;
+      if (index === 1 || String(value) !== String(defaults[index])) url.searchParams.set(name, value);
+    });
+    const [size, variant, resolution] = values.slice(11, 14);
+    const model = Object.keys(models).find((each) => models[each].join() === [size, variant, resolution].join());
+    if (model) url.searchParams.set("model", model);
+    const example = exampleOf(values[0]);
+    if (example >= 0) url.searchParams.set("example", example + 1);
+    return url.href;
+  };
+  page.copyLink = async (values, needed, about) => {
+    const url = urlOf(values, needed, about);
+    try {
+      await navigator.clipboard.writeText(url);
+    } catch {
+      window.prompt("Copy this link:", url); // a page without https may not write to the clipboard
+      return [];
+    }
+    const button = document.querySelector("#copy-link");
+    const label = button.textContent;
+    button.textContent = "Link copied";
+    setTimeout(() => (button.textContent = label), 2000);
+    return [];
+  };
+
+  // What a link asks for, as values of the page's fields; null where the address asks for nothing.
+  page.fromLink = async (values, needed, { names, defaults, models, offered }) => {
+    const asked = new URLSearchParams(location.search);
+    if (![...names, "model", "example"].some((name) => name && asked.has(name))) return null;
+    const found = values.map((value, index) => (index === 0 ? null : (defaults[index] ?? value)));
+    names.forEach((name, index) => {
+      const text = name ? asked.get(name) : null;
+      if (text === null) return;
+      if (offered[name] && !offered[name].includes(text)) return;
+      const isNumber = typeof defaults[index] === "number";
+      if (isNumber && (text.trim() === "" || !Number.isFinite(Number(text)))) return;
+      found[index] = isNumber ? Number(text) : text;
+    });
+    const model = models[asked.get("model")];
+    if (model) found.splice(11, 3, ...model);
+    const icon = iconOf(cards()[Number(asked.get("example")) - 1]);
+    if (icon) found[0] = await page.upload(await (await fetch(icon)).blob(), endOf(icon).split("/")[1]);
+    // Once: what is typed from now on must not be lost when the page is loaded again.
+    const rest = new URL(location.href);
+    for (const name of [...names, "model", "example"]) rest.searchParams.delete(name);
+    history.replaceState(history.state, "", rest);
+    return found;
+  };
+}
