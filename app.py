@@ -18,6 +18,13 @@ from typing import Any
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  # must come before anything that touches CUDA
 
+# Gradio reads the port while it is imported, and what is no number would end in its traceback. It
+# is put back at once; `server_address` says what is wrong with it.
+if _given_port := os.environ.pop("GRADIO_SERVER_PORT", ""):
+    import gradio.node_server  # the module that reads it
+
+    os.environ["GRADIO_SERVER_PORT"] = _given_port
+
 import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse

@@ -47,6 +47,12 @@ def test_an_address_that_is_none_is_refused(monkeypatch):
         server_address()
 
 
+def test_what_is_no_port_is_one_sentence(monkeypatch):
+    """Gradio reads the variable too, while it is imported."""
+    said = refused_start(monkeypatch, GRADIO_SERVER_PORT="http")
+    assert said == "GRADIO_SERVER_PORT is 'http'. Set it to a number, such as 7860.\n"
+
+
 @pytest.mark.slow
 def test_a_taken_port_is_one_sentence_before_anything_is_loaded(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
