@@ -46,7 +46,8 @@ def attend(
         masked = masked[:, None, None, :]  # (rows, 1, 1, keys)
     # 2. Few scores: all at once.
     if 4 * rows * heads * queries * keys <= block_bytes:
-        return _attend_at_once(stacked, key, value, scale, softcap, masked).view(query.shape)
+        mixed, _ = _attend_at_once(stacked, key, value, scale, softcap, masked)
+        return mixed.view(query.shape)
     # 3. Many: row by row, head by head, and of each as many queries as fit.
     block = max(1, block_bytes // (4 * keys))
     out = torch.empty_like(stacked)
@@ -56,7 +57,7 @@ def attend(
             parts = out[row, head].split(block)
             for part, into in zip(stacked[row, head].split(block), parts, strict=True):
                 own = key[row, head], value[row, head]
-                into.copy_(_attend_at_once(part, *own, scale, softcap, row_mask))
+                into.copy_(_attend_at_once(part, *own, scale, softcap, row_mask)[0])
     return out.view(query.shape)
 
 
@@ -73,14 +74,11 @@ def attend_with_weights(
 
     All scores are held, so queries should be few. `masked` is bool(queries, keys).
     """
-    shared = query.shape[0] // key.shape[0]
-    key, value = (each.repeat_interleave(shared, 0) for each in (key, value))
-    scores = torch.matmul(query, key.mT) * scale
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    scores = scores.masked_fill(masked.to(scores.device), float("-inf"))
-    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-    return torch.matmul(weights, value), weights
+    heads, queries, head_dim = query.shape
+    stacked = query.reshape(len(key), -1, head_dim)  # the heads that share a key, below each other
+    masked = masked.repeat(heads // len(key), 1)
+    mixed, weights = _attend_at_once(stacked, key.mT, value, scale, softcap, masked)
+    return mixed.view(query.shape), weights.view(heads, queries, -1)
 
 
 def _attend_at_once(
@@ -90,8 +88,8 @@ def _attend_at_once(
     scale: float,
     softcap: float | None,
     masked: torch.Tensor | None,
-) -> torch.Tensor:
-    """Attention with all of its scores: query (…, queries, head_dim), key (…, head_dim, keys)."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention and its weights, of query (…, queries, head_dim) and key (…, head_dim, keys)."""
     if query.shape[-2] <= FEW_QUERIES:
         scores = torch.matmul(key.mT, query.mT).mT  # (…, queries, keys)
     else:
@@ -102,4 +100,4 @@ def _attend_at_once(
     if masked is not None:
         scores.masked_fill_(masked, float("-inf"))
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-    return torch.matmul(weights, value)  # (…, queries, head_dim)
+    return torch.matmul(weights, value), weights  # (…, queries, head_dim), (…, queries, keys)

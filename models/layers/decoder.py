@@ -208,17 +208,17 @@ class Decoder:
         states = self._pad_rows(self._text.embed_tokens(ids))
         attended = torch.zeros(count, image_tokens)
         for index, layer in enumerate(self._text.layers):
-            states, cos, sin = _to_device_of(layer, states, cos, sin)
-            projected = self._queries_keys_values(layer, states)
-            query, key, value = (each[:, :count] for each in projected)  # (heads, n, head_dim)
-            query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
-            keys, values = (each[slot] for each in self.cache.layer(index))
-            keys[:, start:stop], values[:, start:stop] = key, value
             window = self._windows[index]
             masked = future
             if window is not None:
                 is_old = column <= position[:, None] - window
                 masked = future | (is_old & (position >= prefix)[:, None])
+            states, cos, sin, masked = _to_device_of(layer, states, cos, sin, masked)
+            projected = self._queries_keys_values(layer, states)
+            query, key, value = (each[:, :count] for each in projected)  # (heads, n, head_dim)
+            query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
+            keys, values = (each[slot] for each in self.cache.layer(index))
+            keys[:, start:stop], values[:, start:stop] = key, value
             mixed, weights = attend_with_weights(
                 query, keys[:, :stop], values[:, :stop], self._scale, self._softcap, masked
             )
