@@ -27,7 +27,9 @@ test-all: lint chromium
 nano: $(VENV)/.test-stamp
 	$(VENV)/bin/python -m training.nano.make
 
+# Gradio writes stubs beside the page's components and never renews them, and mypy would read those.
 lint: $(VENV)/.test-stamp
+	@rm -f ui/*.pyi
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
