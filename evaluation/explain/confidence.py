@@ -11,29 +11,22 @@ was fitted to the logit of every other scene.
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from data import documents
+from evaluation.explain import command
 from evaluation.metrics.boxes import LabelledBox, average_precision, box_iou
-from evaluation.report.machine import about
 from evaluation.report.tables import table
-from models.catalog.catalog import Catalog
-from models.catalog.model_key import ModelKey
 from models.engine.engine import generate
 from models.engine.sequence import Finished
-from models.loading.device import best_device
-from models.loading.loader import LoadedModel, Loader
-from models.prompts.confidence import confidence
-from models.prompts.tokens import LOCATIONS, ParsedObject, parse_detections
+from models.loading.loader import LoadedModel
+from models.prompts.confidence import confidence, spread, tokens_of
+from models.prompts.tokens import ParsedObject, parse_detections
 from models.schema import Decoding, Request, TokenScore
-from training.nano.scenes.scene import HELD_OUT, Scene, draw
+from training.nano.scenes.scene import HELD_OUT, Scene
 from training.nano.tasks import questions
 
 NAME = "evaluation.explain.confidence"
@@ -54,27 +47,15 @@ class Found:
     scores: tuple[TokenScore, ...]
     is_right: bool
 
-    def logprobs(self, where: Callable[[str], bool]) -> list[float]:
+    def logprobs(self, where: Callable[[str], bool] = lambda piece: True) -> list[float]:
         """The log-probabilities of its tokens whose text is as wanted."""
-        start, stop = self.parsed.span
-        found, begin = [], 0
-        for score in self.scores:
-            piece = self.text[begin : score.end].strip(" ;")
-            if begin < stop and score.end > start and piece and where(piece):
-                found.append(score.logprob)
-            begin = score.end
-        return found
+        tokens = tokens_of(self.text, self.scores, self.parsed)
+        return [score.logprob for piece, score in tokens if where(piece)]
 
     def spread(self) -> float:
         """exp of minus the spreads of its coordinates, each as a share of the box's side."""
-        start, stop = self.parsed.span
-        inside = [each for each in self.scores if start < each.end <= stop]
-        spreads = [each.location_spread for each in inside if each.location_spread is not None]
-        box, side = self.parsed.box, LOCATIONS - 1
-        height, width = (box.y_max - box.y_min) * side, (box.x_max - box.x_min) * side
-        return math.exp(
-            -sum(s / max(1, d) for s, d in zip(spreads, (height, width) * 2, strict=True))
-        )
+        found = spread(tokens_of(self.text, self.scores, self.parsed), self.parsed)
+        return 0.0 if found is None else math.exp(-found)
 
 
 def _is_location(piece: str) -> bool:
@@ -83,9 +64,9 @@ def _is_location(piece: str) -> bool:
 
 FORMULAS: dict[str, Callable[[Found], float]] = {
     "none: all alike": lambda it: 1.0,
-    "product of all tokens": lambda it: math.exp(sum(it.logprobs(lambda piece: True))),
-    "geometric mean of all tokens": lambda it: math.exp(np.mean(it.logprobs(lambda piece: True))),
-    "minimum of all tokens": lambda it: math.exp(min(it.logprobs(lambda piece: True))),
+    "product of all tokens": lambda it: math.exp(sum(it.logprobs())),
+    "geometric mean of all tokens": lambda it: math.exp(np.mean(it.logprobs())),
+    "minimum of all tokens": lambda it: math.exp(min(it.logprobs())),
     "label alone": lambda it: math.exp(sum(it.logprobs(lambda piece: not _is_location(piece)))),
     "geometric mean of the coordinates": lambda it: math.exp(np.mean(it.logprobs(_is_location))),
     "coordinates by their spread": Found.spread,
@@ -202,33 +183,21 @@ RELIABILITY = ("confidence with the temperature", "mean", "share that is right",
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog=NAME, description=__doc__.split("\n")[0])
-    parser.add_argument("--checkpoint", default="nano-224")
-    parser.add_argument("--scenes", type=int, default=2000)
-    parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
-    options = parser.parse_args(arguments)
-    checkpoint = Catalog().find(options.checkpoint)
-    loaded = Loader(best_device()).load(ModelKey(checkpoint, "fp32"))
+    given = command.read(NAME, __doc__, arguments, scenes=2000)
+    scenes = given.draw(FIRST_SEED)
     rng = np.random.default_rng(0)
     true: list[list[LabelledBox]] = []
     found: list[list[Found]] = []
-    for number in range(options.scenes):
-        scene = draw(FIRST_SEED + number, checkpoint.resolution)
-        wanted, answered = ask(loaded, checkpoint.name, scene, rng)
+    for scene in scenes:
+        wanted, answered = ask(given.loaded, given.checkpoint.name, scene, rng)
         true.append(wanted)
         found.append(answered)
     rows, reliability = report(true, found)
     objects = sum(len(own) for own in found)
-    lead = (
-        f"{checkpoint.name}, {options.scenes} prompts, {objects} objects, fp32; "
-        f"`{about(NAME, sys.argv[1:] if arguments is None else arguments)['command']}`:"
-    )
-    text = "\n\n".join(
-        (lead, table(HEAD, rows, markdown=True), table(RELIABILITY, reliability, markdown=True))
-    )
-    print(text)
-    for document in options.write:
-        documents.write(document, {f"confidence {checkpoint.name}": text})
+    shown = (
+        table(HEAD, rows, markdown=True), table(RELIABILITY, reliability, markdown=True)
+    )  # fmt: skip
+    given.write("confidence", f"{len(found)} prompts, {objects} objects", "\n\n".join(shown))
 
 
 if __name__ == "__main__":

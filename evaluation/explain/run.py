@@ -9,30 +9,22 @@ which has to destroy a map that shows what was learned (Adebayo et al. 2018).
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from data import documents
-from evaluation.explain import forced_pass, methods
+from evaluation.explain import command, forced_pass, methods
 from evaluation.explain.judge import Verdict, curves, judge
-from evaluation.report import machine
 from evaluation.report.tables import table
-from models.catalog.catalog import Catalog
-from models.catalog.model_key import ModelKey
 from models.engine.engine import generate
 from models.engine.inputs import eos_ids
-from models.loading.device import best_device
-from models.loading.loader import LoadedModel, Loader
+from models.loading.loader import LoadedModel
 from models.schema import Decoding, Request, TokenEvent
-from training.nano.scenes.scene import HELD_OUT, Scene, SceneObject, draw
+from training.nano.scenes.scene import HELD_OUT, Scene, SceneObject
 from training.nano.tasks import questions
 
 NAME = "evaluation.explain"
@@ -147,27 +139,17 @@ HEAD = ("map", "points at the object", "at its box", "IoU", "deletion ↓", "ins
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog=NAME, description=__doc__.split("\n")[0])
-    parser.add_argument("--checkpoint", default="nano-224")
-    parser.add_argument("--scenes", type=int, default=300)
-    parser.add_argument("--write", type=Path, nargs="+", default=[], help="documents with marks")
-    options = parser.parse_args(arguments)
-    checkpoint = Catalog().find(options.checkpoint)
-    loaded = Loader(best_device()).load(ModelKey(checkpoint, "fp32"))
+    given = command.read(NAME, __doc__, arguments, scenes=300)
+    loaded, name = given.loaded, given.checkpoint.name
     loaded.model.requires_grad_(False)
-    scenes = [draw(FIRST_SEED + n, checkpoint.resolution) for n in range(options.scenes)]
-    answers = answers_to(loaded, scenes, options.checkpoint)
+    scenes = list(given.draw(FIRST_SEED))
+    answers = answers_to(loaded, scenes, name)
     rows = report(study(loaded, scenes, answers))
     randomise(loaded)
-    few = max(1, options.scenes // 5)
+    few = max(1, len(scenes) // 5)
     rows += [
         (f"{row[0]}, weights drawn anew", *row[1:])
         for row in report(study(loaded, scenes[:few], answers[:few]))
         if row[0] in ("attention, last 3 layers", "attention · gradient, last 3 layers")
     ]
-    about = machine.about(NAME, sys.argv[1:] if arguments is None else arguments)
-    lead = f"{options.checkpoint}, {options.scenes} scenes, captions, fp32; `{about['command']}`:"
-    found = f"{lead}\n\n{table(HEAD, rows, markdown=True)}"
-    print(found)
-    for document in options.write:
-        documents.write(document, {f"heat maps {options.checkpoint}": found})
+    given.write("heat maps", f"{len(scenes)} scenes, captions", table(HEAD, rows, markdown=True))
