@@ -46,6 +46,20 @@ def test_it_is_what_transformers_computes(nano, ask, prompt):
         assert token.heat.ravel() == pytest.approx(late_attention(it, LAYERS), abs=1e-5)
 
 
+def test_sliding_layers_see_their_window_alone(nano, ask, monkeypatch):
+    """What was thought while the answer was written, which differs without a window."""
+    request = ask("describe en", tokens=40, image=draw(HELD_OUT + 3).image)
+    wide, _ = explained(nano, request)
+    for holder in (nano.model.config.text_config, nano.model.model.language_model.config):
+        monkeypatch.setattr(holder, "sliding_window", 20)
+    *written, _ = answer(nano, request)
+    found, _ = explained(nano, request)
+    shares = [token.probability for token in found.tokens]
+    logprobs = [event.logprob for event in written if event.piece]
+    assert shares == pytest.approx(np.exp(logprobs)[: len(shares)], abs=1e-4)
+    assert shares != pytest.approx([token.probability for token in wide.tokens], abs=1e-3)
+
+
 def test_the_pieces_are_the_answer(nano, ask):
     found, _ = explained(nano, ask("caption en", tokens=30, image=draw(HELD_OUT + 3).image))
     *_, end = answer(nano, ask("caption en", tokens=30, image=draw(HELD_OUT + 3).image))
