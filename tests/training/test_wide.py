@@ -12,7 +12,7 @@ from models.catalog.checkpoints import NANO
 from models.prompts import grammar
 from training.nano.scenes import canvas, outsiders, palette, sprites, things, typefaces
 from training.nano.scenes.canvas import Shape, Sheet
-from training.nano.scenes.scene import FINE, GROUNDS, HELD_OUT, LETTERS, MIXED, USUAL, draw
+from training.nano.scenes.scene import FINE, GROUNDS, HELD_OUT, LETTERS, MIXED, USUAL, draw, seen
 from training.nano.scenes.traits import Traits
 from training.nano.scenes.wide import OTHER, WIDE
 from training.nano.stages.batches import Batches
@@ -102,7 +102,7 @@ def one_object(aspect: float, seed: int):
     rng = np.random.default_rng(seed)
     wanted = things.Plan("one", ((sprites.nouns()[seed], "noto", 90.0),), ())
     placed = things.put(rng, board, shape, sheet, wanted)
-    return np.asarray(board.image).astype(int), *things.seen(board.owner, placed)
+    return np.asarray(board.image).astype(int), *seen(board.owner, placed)
 
 
 @pytest.mark.parametrize("aspect", [1 / 3, 1.0, 3.0])

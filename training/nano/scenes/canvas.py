@@ -13,7 +13,7 @@ from PIL import Image
 
 from training.nano.scenes import screens
 from training.nano.scenes.grounds import PAINTERS
-from training.nano.scenes.palette import colour
+from training.nano.scenes.palette import as_rgb, colour
 
 Rectangle = tuple[int, int, int, int]
 SQUARE_SHARE, FRAMED_SHARE, COLLAGE_SHARE = 0.35, 0.12, 0.1
@@ -107,18 +107,13 @@ def sheet(rng: np.random.Generator, canvas: Shape) -> Sheet:
             image.paste(other.resize((right - left, bottom - top)), (left, top))
         gap = int(rng.integers(0, 1 + side // 40))
         if gap:
-            bars = Image.new("RGB", (side, side), _tuple(colour(rng)))
+            bars = Image.new("RGB", (side, side), as_rgb(colour(rng)))
             for left, top, right, bottom in panels:
                 inner = (left + gap, top + gap, right - gap, bottom - gap)
                 bars.paste(image.crop(inner), inner[:2])
             image = bars
         return Sheet(image, tuple(panels), kind, "collage")
     return Sheet(image, (whole,), kind, "scattered")
-
-
-def _tuple(rgb: np.ndarray) -> tuple[int, int, int]:
-    red, green, blue = (int(value) for value in rgb.clip(0, 255))
-    return red, green, blue
 
 
 def _framed(rng: np.random.Generator, canvas: Shape, image: Image.Image, kind: str) -> Sheet:
@@ -128,7 +123,7 @@ def _framed(rng: np.random.Generator, canvas: Shape, image: Image.Image, kind: s
     across, down = max(1, round(unit * canvas.sx)), max(1, round(unit * canvas.sy))
     below = round(down * rng.uniform(1, 3)) if rng.random() < 0.4 else down
     inner = (across, down, side - across, side - below)
-    framed = Image.new("RGB", (side, side), _tuple(colour(rng)))
+    framed = Image.new("RGB", (side, side), as_rgb(colour(rng)))
     if rng.random() < 0.5:
         framed.paste(image.crop(inner), inner[:2])
     else:  # a frame around the whole picture, not over it

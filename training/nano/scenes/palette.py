@@ -40,6 +40,12 @@ def colour(rng: np.random.Generator) -> np.ndarray:
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32) * 255
 
 
+def as_rgb(values: np.ndarray) -> tuple[int, int, int]:
+    """A colour float[3] as Pillow takes it."""
+    red, green, blue = (int(value) for value in values.clip(0, 255))
+    return red, green, blue
+
+
 def apart(rng: np.random.Generator, other: np.ndarray, least: float) -> np.ndarray:
     """float32[3]: a colour whose channels differ from `other` by `least` together."""
     for _ in range(12):

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from training.nano.scenes import typefaces
 from training.nano.scenes.canvas import Rectangle, Shape
-from training.nano.scenes.palette import apart, colour
+from training.nano.scenes.palette import apart, as_rgb, colour
 from training.nano.scenes.scene import CHARACTERS, INKS, LETTERS, Print
 from training.nano.scenes.things import PRINT, SOLID, Board
 from training.nano.scenes.words import WORDS
@@ -62,11 +62,6 @@ def _distant(rng: np.random.Generator, ground: np.ndarray) -> tuple[str, np.ndar
     return "", apart(rng, ground, _CONTRAST)
 
 
-def _rgb(values: np.ndarray) -> tuple[int, int, int]:
-    red, green, blue = (int(value) for value in values.clip(0, 255))
-    return red, green, blue
-
-
 def tile(
     rng: np.random.Generator,
     canvas: Shape,
@@ -99,14 +94,14 @@ def tile(
     if kind in ("plate", "label", "sign"):
         back = colour(rng)
         tone, ink = _distant(rng, back)
-        _plate(rng, pen, kind, (wide, high), _rgb(back), _rgb(ink))
+        _plate(rng, pen, kind, (wide, high), as_rgb(back), as_rgb(ink))
     else:
         tone, ink = _distant(rng, ground)
         edge = max(1, round(size / 14)) if busy or kind == "over" or rng.random() < 0.1 else 0
     at = (pad - left, pad - top)
     opposite = apart(rng, ink, 330)
-    pen.text(at, text, (*_rgb(ink), 255), font, stroke_width=edge,
-             stroke_fill=(*_rgb(opposite), 255))  # fmt: skip
+    pen.text(at, text, (*as_rgb(ink), 255), font, stroke_width=edge,
+             stroke_fill=(*as_rgb(opposite), 255))  # fmt: skip
     mask = Image.new("L", image.size)
     ImageDraw.Draw(mask).text(at, text, 255, font, stroke_width=edge)
     ends = [font.getlength(text[: i + 1]) for i in range(len(text))]
@@ -171,7 +166,7 @@ def _fitted(flat: Tile, angle: float, across: float, down: float) -> Tile:
     return Tile(image, ink, flat.text, flat.tone, tuple(letters))
 
 
-def _height_of(rng: np.random.Generator, region: Rectangle, size: tuple[int, int]) -> Rectangle:
+def _place_for(rng: np.random.Generator, region: Rectangle, size: tuple[int, int]) -> Rectangle:
     """A random place for `size` within a region, which it has to fit in."""
     left, top, right, bottom = region
     x = int(rng.integers(left, max(left, right - size[0]) + 1))
@@ -193,7 +188,7 @@ def put(
         made = _fitted(made, 0.0, shrink, shrink)
     tries = _OVER_TRIES if kind == "over" else 1
     for _ in range(tries):
-        x, y, right, bottom = _height_of(rng, region, made.image.size)
+        x, y, right, bottom = _place_for(rng, region, made.image.size)
         window = board.owner[y:bottom, x:right]
         inked = np.asarray(made.ink)[: window.shape[0], : window.shape[1]] > SOLID
         owners = np.bincount(window[inked & (window > 0)], minlength=len(board.visible))

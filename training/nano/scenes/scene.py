@@ -298,11 +298,20 @@ def _nouns_for(
     return kinds
 
 
-def _visible(owner: np.ndarray, index: int, noun: sprites.Noun, style: str) -> SceneObject:
-    mask = owner == index
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return SceneObject(noun, style, box, mask)
+def seen(
+    owner: np.ndarray, placed: Sequence[tuple[int, sprites.Noun, str]]
+) -> tuple[SceneObject, ...]:
+    """What can be seen of (owner, noun, style) in int8[H, W] of owners, in reading order of their
+    centers; one that is hidden whole is no object."""
+    found = []
+    for index, noun, style in placed:
+        mask = owner == index
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if len(rows):
+            box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+            found.append(SceneObject(noun, style, box, mask))
+    line = len(owner) / 4
+    return tuple(sorted(found, key=lambda o: (o.center[1] // line, o.center[0])))
 
 
 def draw(
@@ -340,9 +349,8 @@ def _draw(world: World, seed: int, resolution: int, styles: tuple[str, ...]) -> 
             art = _sprite(rng, noun, style, round((world.smallest + 2) * unit))
             if _place(rng, canvas, art, visible):
                 placed.append((index, noun, style))
-    objects = [_visible(owner, *entry) for entry in placed]
-    objects.sort(key=lambda o: (o.center[1] // (resolution / 4), o.center[0]))
+    objects = seen(owner, placed)
     image = canvas.image
     if rng.random() < 0.2:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8) * unit))
-    return Scene(seed, image, tuple(objects), colour, word)
+    return Scene(seed, image, objects, colour, word)

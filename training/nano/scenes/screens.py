@@ -6,15 +6,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from training.nano.scenes import typefaces
-from training.nano.scenes.palette import apart, colour, light
+from training.nano.scenes.palette import apart, as_rgb, colour, light
 from training.nano.scenes.words import WORDS
 
 Colour = tuple[int, int, int]
-
-
-def _rgb(values: np.ndarray) -> Colour:
-    red, green, blue = (int(value) for value in values.clip(0, 255))
-    return red, green, blue
 
 
 def _lines(
@@ -50,18 +45,18 @@ def screenshot(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """uint8[height, width, 3]: a window or a page with bars, boxes, buttons and small print."""
     dark = rng.random() < 0.3
     back = np.full(3, rng.uniform(12, 50), np.float32) if dark else light(rng)
-    ink = _rgb(np.full(3, rng.uniform(150, 220)) if dark else np.full(3, rng.uniform(40, 150)))
-    image = Image.new("RGB", (width, height), _rgb(back))
+    ink = as_rgb(np.full(3, rng.uniform(150, 220)) if dark else np.full(3, rng.uniform(40, 150)))
+    image = Image.new("RGB", (width, height), as_rgb(back))
     pen = ImageDraw.Draw(image)
     bar = rng.uniform(0.05, 0.14) * height
-    pen.rectangle((0, 0, width, bar), _rgb(colour(rng)))
+    pen.rectangle((0, 0, width, bar), as_rgb(colour(rng)))
     for i in range(int(rng.integers(0, 5))):
         x = bar * (0.6 + 0.9 * i)
-        pen.ellipse((x - bar * 0.2, bar * 0.3, x + bar * 0.2, bar * 0.7), _rgb(colour(rng)))
+        pen.ellipse((x - bar * 0.2, bar * 0.3, x + bar * 0.2, bar * 0.7), as_rgb(colour(rng)))
     left = 0.0
     if rng.random() < 0.5:
         left = rng.uniform(0.1, 0.3) * width
-        pen.rectangle((0, bar, left, height), _rgb(back + rng.uniform(-26, 26)))
+        pen.rectangle((0, bar, left, height), as_rgb(back + rng.uniform(-26, 26)))
         _lines(rng, pen, (4, bar + 6, left - 4, height), ink, rng.uniform(4, 7))
     y = bar + 5
     while y < height - 10:
@@ -73,7 +68,7 @@ def screenshot(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
         if kind < 0.5:
             _lines(rng, pen, box, ink, rng.uniform(4, 8))
         elif kind < 0.8:
-            fill = _rgb(colour(rng) if rng.random() < 0.4 else back + rng.uniform(-20, 20))
+            fill = as_rgb(colour(rng) if rng.random() < 0.4 else back + rng.uniform(-20, 20))
             pen.rounded_rectangle(box, rng.uniform(0, 6), fill, ink if rng.random() < 0.5 else None)
         y += tall + rng.uniform(3, 12)
     return np.asarray(image)
@@ -82,9 +77,9 @@ def screenshot(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 def document(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """uint8[height, width, 3]: a page of print in one or two columns, with headings."""
     paper = light(rng)
-    image = Image.new("RGB", (width, height), _rgb(paper))
+    image = Image.new("RGB", (width, height), as_rgb(paper))
     pen = ImageDraw.Draw(image)
-    ink, edge = _rgb(paper - rng.uniform(120, 240)), rng.uniform(0.04, 0.12) * width
+    ink, edge = as_rgb(paper - rng.uniform(120, 240)), rng.uniform(0.04, 0.12) * width
     size = rng.uniform(4, 9)
     columns = int(rng.integers(1, 3))
     for column in range(columns):
@@ -104,9 +99,9 @@ def document(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 def chart(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """uint8[height, width, 3]: bars, lines, points or a pie, with axes and a grid."""
     back = light(rng) if rng.random() < 0.8 else colour(rng)
-    image = Image.new("RGB", (width, height), _rgb(back))
+    image = Image.new("RGB", (width, height), as_rgb(back))
     pen = ImageDraw.Draw(image)
-    ink = _rgb(apart(rng, back, 250))
+    ink = as_rgb(apart(rng, back, 250))
     left, top, right, bottom = 0.1 * width, 0.08 * height, 0.95 * width, 0.9 * height
     kind = rng.random()
     if kind < 0.25:
@@ -114,15 +109,15 @@ def chart(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
         inset = 0.1 * min(width, height)
         box = (inset, inset, min(width, height) - inset, min(width, height) - inset)
         for start, stop in zip(cuts, [*cuts[1:], cuts[0] + 360], strict=True):
-            pen.pieslice(box, float(start), float(stop), _rgb(colour(rng)), ink)
+            pen.pieslice(box, float(start), float(stop), as_rgb(colour(rng)), ink)
         return np.asarray(image)
     for i in range(int(rng.integers(0, 7))):
         y = top + (bottom - top) * i / 6
-        pen.line((left, y, right, y), _rgb(back - 30))
+        pen.line((left, y, right, y), as_rgb(back - 30))
     count = int(rng.integers(3, 12))
     x = np.linspace(left, right, count + 1)
     for _ in range(1 if kind < 0.6 else int(rng.integers(1, 4))):
-        tone = _rgb(apart(rng, back, 120))
+        tone = as_rgb(apart(rng, back, 120))
         tops = bottom - rng.random(count + 1) * (bottom - top)
         if kind < 0.6:
             for i in range(count):

@@ -12,7 +12,6 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from training.nano.scenes import outsiders, sprites
 from training.nano.scenes.canvas import Rectangle, Shape, Sheet
-from training.nano.scenes.scene import SceneObject
 
 SOLID = 100  # alpha above which a pixel belongs to a drawing
 FREE, PRINT = -1, 0  # owners that are no drawing
@@ -215,16 +214,3 @@ def put(
         drawn = _drawn(rng, outsiders.load(style)[number], side, canvas, how)
         _place(rng, board, drawn, canvas, how, sheet.panels)
     return placed
-
-
-def seen(owner: np.ndarray, placed: list[tuple[int, sprites.Noun, str]]) -> list[SceneObject]:
-    """The objects as they can be seen, in reading order; one that is hidden whole is none."""
-    found = []
-    for index, noun, style in placed:
-        mask = owner == index
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if len(rows):
-            box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-            found.append(SceneObject(noun, style, box, mask))
-    quarter = len(owner) / 4
-    return sorted(found, key=lambda o: (o.center[1] // quarter, o.center[0]))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from training.nano.scenes import canvas, degrade, prints, screens, things
 from training.nano.scenes.palette import name_of
-from training.nano.scenes.scene import BARE, Scene, World
+from training.nano.scenes.scene import BARE, Scene, World, seen
 from training.nano.scenes.traits import Traits
 
 _STREAMS = ("canvas", "ground", "things", "print", "colour", "wear", "kind")
@@ -63,7 +63,7 @@ class WideWorld(World):
         if print_kind == "over":
             word = prints.put(rngs["print"], board, shape, sheet.panels, print_kind)
         # 3. What becomes of it.
-        objects = things.seen(board.owner, placed)
+        objects = seen(board.owner, placed)
         image, colours = degrade.recolour(rngs["colour"], board.image)
         sides = [max(o.box_xyxy_px[2] - o.box_xyxy_px[0], o.box_xyxy_px[3] - o.box_xyxy_px[1])
                  for o in objects]  # fmt: skip
@@ -71,7 +71,7 @@ class WideWorld(World):
         background, _ = name_of(_free(image, board.owner, sheet.panels))
         image = degrade.wear(rngs["wear"], image, shape, min(sides, default=resolution))
         traits = Traits(sheet.ground, shape.name, layout, colours, print_kind if word else "none")
-        return Scene(seed, image, tuple(objects), background, word, traits)
+        return Scene(seed, image, objects, background, word, traits)
 
 
 def _drawn_by_program(
