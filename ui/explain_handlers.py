@@ -19,7 +19,7 @@ from ui.runs import Runs
 
 logger = logging.getLogger(__name__)
 
-NO_ANSWER = UserError("There is no whole answer to explain.", "Press Run first, without beams.")
+NO_ANSWER = UserError("There is no whole answer to explain.", "Press Run first.")
 
 
 class ExplainHandlers:

@@ -33,6 +33,7 @@ from ui.components import as_error
 from ui.examples import Example
 from ui.explain_handlers import ExplainHandlers
 from ui.model_handlers import NO_ADAPTER, ModelHandlers
+from ui.refusals import OWN_FAILURE
 from ui.runs import Runs
 
 logger = logging.getLogger(__name__)
@@ -40,10 +41,6 @@ logger = logging.getLogger(__name__)
 # Between two updates of all pages together, as every update takes time from the model; and what one
 # page waits at most, however many there are.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.04, 0.5
-OWN_FAILURE = UserError(
-    "The server could not answer because of an error of its own.",
-    "Try again; if it stays, choose another model or look at the app's log.",
-)
 
 
 def percent_box(left: float, top: float, right: float, bottom: float) -> Box:

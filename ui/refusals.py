@@ -15,7 +15,7 @@ from models.schema import UserError
 
 OWN_FAILURE = UserError(
     "The server could not answer because of an error of its own.",
-    "Try again, or look at the server's log.",
+    "Try again; if it stays, choose another model or look at the app's log.",
 )
 NO_FILE = UserError("There is no file in the upload.", "Send it as multipart field `files`.")
 NO_SUCH_ANSWER = UserError(

@@ -213,7 +213,7 @@ def _wire_explanation(
     handlers: Handlers, inputs: Inputs, model: Model, outputs: Outputs, asks: list[Any]
 ) -> None:
     """An answer is explained when that is asked for, until another one is asked for."""
-    outputs.explain.click(
+    explained = outputs.explain.click(
         fn=handlers.explaining.explain,
         inputs=[inputs.image, outputs.details, model.precision],
         outputs=outputs.explanation,
@@ -221,7 +221,14 @@ def _wire_explanation(
         concurrency_id="answer",
         **PRIVATE,
     )
-    gr.on(asks, fn=handlers.explaining.clear, outputs=outputs.explanation, **AT_ONCE, **EVERY)
+    gr.on(
+        asks,
+        fn=handlers.explaining.clear,
+        outputs=outputs.explanation,
+        cancels=[explained],  # what is on its way is about the answer before
+        **AT_ONCE,
+        **EVERY,
+    )
 
 
 def _answer_after(

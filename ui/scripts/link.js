@@ -12,9 +12,7 @@
   const urlOf = (values, needed, { names, defaults, models }) => {
     const url = new URL(location.href);
     url.search = url.hash = "";
-    const task = values[1];
-    const unused = new Set(Object.values(needed).flat());
-    for (const index of needed[task] ?? []) unused.delete(index);
+    const unused = page.unusedBy(values[1], needed);
     names.forEach((name, index) => {
       const value = values[index];
       if (!name || unused.has(index) || value === null || value === undefined) return;

@@ -29,10 +29,15 @@
 
   // What was asked, as text to compare: the picture's path, and of the fields those of the task.
   let asked = null, current = null;
-  const keyOf = (values, needed) => {
-    const [image, task] = values;
+  // The indices of the fields that only other tasks need.
+  page.unusedBy = (task, needed) => {
     const unused = new Set(Object.values(needed).flat());
     for (const index of needed[task] ?? []) unused.delete(index);
+    return unused;
+  };
+  const keyOf = (values, needed) => {
+    const [image, task] = values;
+    const unused = page.unusedBy(task, needed);
     const used = values.map((value, index) => (unused.has(index) ? null : value));
     used[0] = image?.path ?? image?.url ?? null;
     return JSON.stringify(used.map((value) => (value === undefined ? null : value)));
