@@ -13,11 +13,13 @@ from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import NANO, Checkpoint
 from models.catalog.model_key import ModelKey
 from models.engine.engine import generate
+from models.engine.inputs import prepare
 from models.engine.sequence import Finished
 from models.hub import adapters
 from models.hub.adapters import Selection
 from models.loading.loader import LoadedModel, Loader
-from models.schema import Request, TokenEvent
+from models.schema import Request, Result, TokenEvent
+from models.serving.backend import Backend, Event
 
 
 def nano_in(folder: Path) -> Checkpoint:
@@ -54,3 +56,25 @@ def select(loaded: LoadedModel, name: str | None) -> Selection:
 def answer(loaded: LoadedModel, request: Request) -> Iterator[TokenEvent | Finished]:
     """As `generate`, with the adapter that the request names."""
     return generate(loaded, request, adapter=adapter_of(loaded, request.adapter))
+
+
+@torch.inference_mode()
+def generated(loaded: LoadedModel, request: Request) -> tuple[list[int], list[torch.Tensor]]:
+    """The ids of `generate` with what is selected, and the logits (vocabulary,) of each."""
+    inputs = prepare(loaded, request.image, request.prompt)
+    output = loaded.model.generate(
+        **inputs,
+        max_new_tokens=request.decoding.max_new_tokens,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    ids = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+    return ids, [each[0].float() for each in output.logits]
+
+
+def answer_of(backend: Backend, request: Request) -> tuple[list[Event], Result]:
+    """A backend's events but the last, and the Result that the last has to be."""
+    *events, result = backend.answer(request)
+    assert isinstance(result, Result)
+    return events, result

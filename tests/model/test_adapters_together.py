@@ -13,9 +13,8 @@ from evaluation.load import interleave
 from models.engine.engine import Engine
 from models.engine.inputs import prepare
 from models.hub import adapters
-from models.loading.loader import LoadedModel
 from models.schema import Request, TokenEvent
-from tests.choosing import adapter_of, beside_nano, load, nano_in, select
+from tests.choosing import adapter_of, beside_nano, generated, load, nano_in, select
 
 ALL = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj out_proj fc1 fc2".split()
 # Layers of the text model and of the tower.
@@ -94,21 +93,6 @@ def test_an_adapter_on_every_layer_answers_as_in_transformers(precision, folder,
         best, second = logits[split].topk(2).values.tolist()
         assert best - float(logits[split][found[split]]) <= LARGEST_GAP.get(precision, 0)
         assert best - second <= LARGEST_GAP.get(precision, 0)
-
-
-@torch.inference_mode()
-def generated(loaded: LoadedModel, request: Request) -> tuple[list[int], list[torch.Tensor]]:
-    """The ids of `generate` with what is selected, and the logits (vocabulary,) of each."""
-    inputs = prepare(loaded, request.image, request.prompt)
-    output = loaded.model.generate(
-        **inputs,
-        max_new_tokens=request.decoding.max_new_tokens,
-        do_sample=False,
-        output_logits=True,
-        return_dict_in_generate=True,
-    )
-    ids = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-    return ids, [each[0].float() for each in output.logits]
 
 
 @pytest.mark.slow

@@ -55,19 +55,25 @@ def in_a_process(arguments: list[str], output) -> subprocess.CompletedProcess:
         stdout=output,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
+    )
+
+
+def with_open_pipe() -> subprocess.Popen:
+    """The command line on lines that are still to be written."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "models.generate", "--jsonl", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
 
 
 def test_a_pipe_is_answered_while_it_is_open(png):
     line = json.dumps({"image": png, "prompt": "ocr", "max_new_tokens": 1}) + "\n"
-    with subprocess.Popen(
-        [sys.executable, "-m", "models.generate", "--jsonl", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    ) as process:
+    with with_open_pipe() as process:
         for number in (1, 2):
             process.stdin.write(line)
             process.stdin.flush()
@@ -117,14 +123,7 @@ def test_a_terminal_of_ascii_gets_utf_8(tmp_path):
 @pytest.mark.slow
 def test_an_interrupt_ends_it_cleanly_while_the_pipe_is_open(png):
     line = json.dumps({"image": png, "prompt": "ocr", "max_new_tokens": 1}) + "\n"
-    with subprocess.Popen(
-        [sys.executable, "-m", "models.generate", "--jsonl", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    ) as process:
+    with with_open_pipe() as process:
         process.stdin.write(line)
         process.stdin.flush()
         assert process.stdout.readline()

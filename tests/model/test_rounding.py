@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from models.engine.engine import Engine
-from models.engine.inputs import prepare
 from models.schema import Request, TokenEvent
-from tests.choosing import adapter_of, load
+from tests.choosing import adapter_of, generated, load
 from training.nano.scenes.scene import HELD_OUT, draw
 
 PROMPTS = (
@@ -58,15 +57,7 @@ def test_tokens_split_from_those_of_generate_only_where_two_are_as_likely(reques
     same = 0
     for request in requests:
         ours = [token for token, _ in scored(engine, request)]
-        inputs = prepare(in_bf16, request.image, request.prompt)
-        output = in_bf16.model.generate(
-            **inputs,
-            max_new_tokens=request.decoding.max_new_tokens,
-            do_sample=False,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-        theirs = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+        theirs, by_token = generated(in_bf16, request)
         end = in_bf16.processor.tokenizer.eos_token_id
         theirs = theirs[: theirs.index(end)] if end in theirs else theirs
         split = next(
@@ -76,7 +67,7 @@ def test_tokens_split_from_those_of_generate_only_where_two_are_as_likely(reques
             same += 1
             continue
         at = min(len(ours), len(theirs)) if split is None else split
-        logits = output.logits[at][0].float()
+        logits = by_token[at]
         chosen = ours[at] if at < len(ours) else end
         assert float(logits.max() - logits[chosen]) <= LARGEST_GAP, request.prompt
     assert same >= 7
