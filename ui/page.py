@@ -1,21 +1,16 @@
-"""The page as a whole, built over a backend."""
+"""The page as a whole, built over a backend: a head, and a tab for each thing it does."""
 
 from __future__ import annotations
 
 import gradio as gr
 
 from models.serving.backend import Backend
+from ui.ask import build_ask
+from ui.compare import build_compare
 from ui.examples import Example
 from ui.handlers import Handlers
-from ui.layout import (
-    controls_panel,
-    examples_panel,
-    inputs_panel,
-    model_panel,
-    outputs_panel,
-)
 from ui.social import TITLE
-from ui.wiring import PRIVATE, wire
+from ui.wiring import PRIVATE
 
 RENEWED_S = 2.0
 HEADER = (
@@ -34,18 +29,14 @@ def build_page(
     usable = tuple(each for each in examples if backend.missing(each.checkpoint.name) is None)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=cache_s) as page:
         gr.HTML(HEADER, padding=False)
-        with gr.Row(equal_height=False, elem_id="table"):
-            with gr.Column(scale=6, min_width=320, elem_id="ask-panel"):
-                inputs = inputs_panel()
-                controls = controls_panel(backend.catalog)
-                model = model_panel(backend)
-            with gr.Column(scale=5, min_width=320, elem_id="answer-panel"):
-                outputs = outputs_panel()
-                cards = examples_panel(usable)
         handlers = Handlers(backend, usable)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Ask", id="ask", elem_id="ask-tab"):
+                build_ask(page, backend, handlers, usable)
+            with gr.Tab("Compare", id="compare", elem_id="compare-tab"):
+                build_compare()
         if backend.catalog.metrics:
             owner_panel(handlers)
-        wire(page, handlers, inputs, controls, model, outputs, cards)
     return page
 
 

@@ -77,7 +77,7 @@ def test_a_page_that_is_loaded_again_keeps_picture_task_text_and_settings(page, 
     )
     page.reload()
     expect(page.get_by_label("Question", exact=True)).to_have_value("what is on the left?")
-    expect(page.get_by_label("Ask", exact=True)).to_be_checked()
+    expect(page.get_by_role("radio", name="Ask", exact=True)).to_be_checked()
     expect(page.locator("#picture img")).to_be_visible()
     expect(page.locator("#settings")).to_contain_text("448 px")
     expect(page.get_by_role("button", name=re.compile("^Model: .*448"))).to_be_visible()
