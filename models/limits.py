@@ -9,6 +9,9 @@ from __future__ import annotations
 MAX_PROMPT_CHARACTERS = 500  # the checkpoints were trained on 128 or 512 tokens in all
 MAX_PROMPT_TOKENS = 1024  # of text, beside those of the picture
 
+# Pictures of one prompt, where the checkpoint's context has room for them.
+MAX_IMAGES = 4
+
 # Decoding, both ends of each range included.
 MAX_NEW_TOKENS = 1024
 MAX_BEAMS = 8

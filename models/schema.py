@@ -53,16 +53,18 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Request:
-    """One question about one image.
+    """One question about one image, or about several.
 
-    `image` is RGB, already made safe (see `models.images`); `prompt` is the prefix without
-    `<image>`, BOS or newline, exactly as the processor shall get it; `checkpoint` is a catalog
-    name such as "nano-224"; `precision` is "auto" or a name from `catalog.memory.PRECISIONS`.
+    `image` is RGB, already made safe (see `models.images`); `more_images` are the further ones of a
+    prompt with several, in order. `prompt` is the prefix without `<image>`, BOS or newline, exactly
+    as the processor shall get it, which puts an `<image>` per image before it; `checkpoint` is a
+    catalog name such as "nano-224"; `precision` is "auto" or one of `catalog.memory.PRECISIONS`.
     `deadline_s` None allows as long as this choice may take. `full_size` is the (width, height) in
     pixels that boxes and masks of the result refer to, where `image` is a smaller copy of the
-    picture; None is the size of `image`. Where `is_streamed` is False nobody reads the tokens as
-    they come, so others may join before they do. `answer_ids` are the tokens of an answer that was
-    given: where they are set, nothing is written, and an Explanation comes instead of a Result.
+    picture (of the first, where there are several); None is the size of `image`. Where
+    `is_streamed` is False nobody reads the tokens as they come, so others may join before they do.
+    `answer_ids` are the tokens of an answer that was given: where they are set, nothing is written,
+    and an Explanation comes instead of a Result.
     """
 
     image: Image.Image
@@ -75,6 +77,12 @@ class Request:
     full_size: tuple[int, int] | None = None
     is_streamed: bool = True
     answer_ids: tuple[int, ...] | None = None
+    more_images: tuple[Image.Image, ...] = ()
+
+    @property
+    def images(self) -> tuple[Image.Image, ...]:
+        """All images of the prompt, in order."""
+        return (self.image, *self.more_images)
 
 
 @dataclass(frozen=True)
@@ -120,8 +128,9 @@ class TokenExplanation:
     """Why one token of an answer stands there.
 
     `probability` is its own and `others` has the likeliest tokens in its place with theirs, itself
-    among them; `heat` float32[side, side] is how much the places of the picture were attended to
-    where it was predicted (mean of the last layers' heads, in [0, 1]), rows from top to bottom.
+    among them; `heat` float32[images, side, side] is how much the places of each picture were
+    attended to where it was predicted (mean of the last layers' heads, in [0, 1]), rows from top to
+    bottom.
     """
 
     piece: str

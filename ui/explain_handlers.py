@@ -46,7 +46,7 @@ class ExplainHandlers:
                         if stop.is_set():
                             return
                         if isinstance(event, Explanation):
-                            yield to_html(event, request.image)
+                            yield to_html(event, request.images)
                         elif isinstance(event, StatusEvent) and event != said:
                             said = event
                             yield markup.status(event.message, event.share)

@@ -41,7 +41,7 @@ class Unit:
 
     @property
     def heat(self) -> np.ndarray:
-        """The mean of its tokens' maps, float[side, side], scaled to [0, 1]."""
+        """The mean of its tokens' maps, float[pictures, side, side], scaled to [0, 1]."""
         heat = np.mean([each.heat for each in self.tokens], axis=0)
         heat = heat - heat.min()
         return heat / heat.max() if heat.max() > 0 else heat
@@ -69,23 +69,30 @@ def units(tokens: Sequence[TokenExplanation]) -> list[Unit]:
     return [each for each in made if each.name]
 
 
-def to_html(explanation: Explanation, picture: Image.Image) -> str:
-    """The picture, the words as buttons, and for each its map and a table of its tokens."""
+def to_html(explanation: Explanation, pictures: Sequence[Image.Image]) -> str:
+    """The pictures, the words as buttons, and for each its maps and a table of its tokens."""
     found = units(explanation.tokens)
-    picture = picture.copy()
-    picture.thumbnail((PICTURE_PX, PICTURE_PX))
-    maps = "".join(
-        f'<img class="heat" data-unit="{index}" alt="" src="{_data(_layer(unit.heat), "png")}">'
-        for index, unit in enumerate(found)
-    )
+    looked_at = "".join(_looked_at(each, number, found) for number, each in enumerate(pictures))
     buttons = "".join(_button(index, unit) for index, unit in enumerate(found))
     tables = "".join(_table(index, unit) for index, unit in enumerate(found))
     return (
         '<div class="explained"><div class="words" role="group" aria-label="Words of the answer">'
-        f'{buttons}</div><div class="looked-at"><img alt="The picture that was asked about" '
-        f'src="{_data(picture, "webp")}">{maps}</div><div class="rivals" aria-live="polite">'
-        f'{tables}</div><p class="caveat">{escape(CAVEAT)}</p></div>'
+        f'{buttons}</div>{looked_at}<div class="rivals" aria-live="polite">{tables}</div>'
+        f'<p class="caveat">{escape(CAVEAT)}</p></div>'
     )
+
+
+def _looked_at(picture: Image.Image, number: int, found: Sequence[Unit]) -> str:
+    """Picture `number`, with the map of each unit over it."""
+    picture = picture.copy()
+    picture.thumbnail((PICTURE_PX, PICTURE_PX))
+    maps = "".join(
+        f'<img class="heat" data-unit="{index}" alt="" '
+        f'src="{_data(_layer(unit.heat[number]), "png")}">'
+        for index, unit in enumerate(found)
+    )
+    name = "The picture that was asked about" if number == 0 else f"Picture {number + 1}"
+    return f'<div class="looked-at"><img alt="{name}" src="{_data(picture, "webp")}">{maps}</div>'
 
 
 def _button(index: int, unit: Unit) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 class Text:
     """A Gemma 2 decoder with tied embeddings; `head_dim` is that of queries, keys and values.
 
-    Attention logits are divided by the root of `query_scalar`.
+    Attention logits are divided by the root of `query_scalar`; `context` is how many tokens a
+    sequence may have (`max_position_embeddings`).
     """
 
     layers: int
@@ -24,6 +25,7 @@ class Text:
     head_dim: int
     query_scalar: int
     vocabulary: int
+    context: int = 8192
 
     @property
     def linear_parameters(self) -> int:
@@ -87,7 +89,7 @@ SHAPES = {
     "nano": Shape(
         Vision(layers=6, width=256, mlp=1024, heads=4, patch=16),
         # Narrower heads than these cannot carry the four edges of a box.
-        Text(5, 256, 1024, heads=4, key_heads=2, head_dim=128, query_scalar=128, vocabulary=9153),
+        Text(5, 256, 1024, 4, 2, head_dim=128, query_scalar=128, vocabulary=9153, context=4096),
     ),
     "3B": Shape(_SO400M, Text(26, 2304, 9216, 8, 4, 256, 256, _VOCABULARY)),
     "10B": Shape(_SO400M, Text(42, 3584, 14336, 16, 8, 256, 256, _VOCABULARY)),

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.catalog.architectures import SHAPES, Shape
+from models.limits import MAX_IMAGES
 
+LONGEST_TEXT = 128  # tokens of prompt and answer that a sequence is surely to have room for
 _CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 NANO_CODEC = _CHECKPOINTS / "mask_codec.safetensors"  # of both sizes of nano
 
@@ -44,6 +46,12 @@ class Checkpoint:
     def image_tokens(self) -> int:
         """How many tokens a picture becomes."""
         return self.shape.vision.tokens(self.resolution)
+
+    @property
+    def max_images(self) -> int:
+        """How many pictures a prompt may have: 1 to MAX_IMAGES, as many as its context holds."""
+        room = self.shape.text.context - LONGEST_TEXT
+        return max(1, min(MAX_IMAGES, room // self.image_tokens))
 
     @property
     def parameters(self) -> int:

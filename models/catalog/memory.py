@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.catalog.checkpoints import Checkpoint
+from models.catalog.checkpoints import LONGEST_TEXT, Checkpoint
 from models.schema import UserError
 
 # Bytes per parameter of the text model's linear layers, and of all others. nf4 keeps a float32 per
@@ -32,7 +32,6 @@ PRECISION_NAMES = {  # as people read them
 # What fits a ZeroGPU of each size: `memory` and `xlarge_threshold` of the RTX PRO 6000 in
 # `spaces/zero/configs.json`, the lesser of the two kinds of GPU there.
 ZERO_GPU_BYTES = {"large": 45_097_156_608, "xlarge": 101_973_950_464}
-LONGEST_TEXT = 128  # tokens of prompt and answer that an estimate allows for
 # Of float32 scores that attention holds at one time. A CPU keeps so many in its caches.
 ATTENTION_BLOCK_BYTES = {"cpu": 4_000_000, "cuda": 64_000_000}
 # Most that captured CUDA graphs hold beside the model; an estimate for a GPU counts it.

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import torch
 
-from models.catalog import memory
 from models.catalog.adapter import Adapter
+from models.catalog.checkpoints import LONGEST_TEXT
 from models.engine import beam_search, explaining
 from models.engine.cuda_graphs import CudaGraphs, can_capture
 from models.engine.detokenizer import Detokenizer
@@ -60,7 +60,8 @@ class Engine:
         self.features = ImageFeatureCache()
         self._eos_ids = eos_ids(loaded)
         self._scorer = TokenScorer(loaded.processor)
-        length = loaded.processor.image_seq_length + MAX_PROMPT_TOKENS + MAX_NEW_TOKENS
+        self._max_images = images_that_fit(loaded)
+        length = slot_length(loaded, self._max_images)
         if max_slots is None:
             max_slots = slots_that_fit(loaded, length)
         self._decoder = Decoder(loaded.model, max_slots, length)
@@ -227,12 +228,19 @@ class Engine:
         request, adapter = sequence.request, sequence.adapter
         self._select_adapter(adapter, status)
         # 2. The prompt.
-        sequence.prefix = prefix_ids(self.loaded, request.prompt)
-        if len(sequence.prefix) > self.loaded.processor.image_seq_length + MAX_PROMPT_TOKENS:
+        images = len(request.images)
+        if images > self._max_images:
+            raise UserError(
+                f"There is no room for {images} pictures in one prompt here.",
+                f"Use at most {self._max_images}, or a smaller model.",
+            )
+        sequence.prefix = prefix_ids(self.loaded, request.prompt, images)
+        seen = self.loaded.processor.image_seq_length * images
+        if len(sequence.prefix) > seen + MAX_PROMPT_TOKENS:
             raise UserError("The prompt is too long.", "Shorten it.")
-        # 3. The picture, whose adapter counts where it matters.
+        # 3. The pictures, whose adapter counts where it matters.
         seen_by = adapter if adapters.changes_features(self.loaded.model) else None
-        sequence.picture = fingerprint(request.image), seen_by
+        sequence.pictures = tuple((fingerprint(image), seen_by) for image in request.images)
         self._prefill.add(sequence)
 
     @torch.inference_mode()
@@ -325,7 +333,7 @@ class Engine:
         """Beams: the best text as one event."""
         request = sequence.request
         self._select_adapter(sequence.adapter, status)
-        inputs = prepare(self.loaded, request.image, request.prompt)
+        inputs = prepare(self.loaded, request.image, request.prompt, request.more_images)
         new_ids, reason = beam_search.search(
             self.loaded, inputs, request.decoding, sequence.must_stop
         )
@@ -358,6 +366,28 @@ def generate(
     yield from events
 
 
+def slot_length(loaded: LoadedModel, images: int) -> int:
+    """Tokens of the longest sequence with so many pictures in its prompt."""
+    return loaded.processor.image_seq_length * images + MAX_PROMPT_TOKENS + MAX_NEW_TOKENS
+
+
+def images_that_fit(loaded: LoadedModel) -> int:
+    """Pictures in one prompt that slots are made for, 1 to what the checkpoint allows.
+
+    On a CPU a slot takes only what is written to it. On a GPU there shall be no fewer slots for the
+    sake of prompts that are rare: MANY_SLOTS have to be left.
+    """
+    most = loaded.checkpoint.max_images
+    if loaded.device.type == "cpu":
+        return most
+    fitting = (
+        images
+        for images in range(most, 1, -1)
+        if slots_that_fit(loaded, slot_length(loaded, images)) >= MANY_SLOTS
+    )
+    return next(fitting, 1)
+
+
 def slots_that_fit(loaded: LoadedModel, length: int) -> int:
     """Slots of the cache for which half of the memory that is left suffices, 1 to MAX_SLOTS.
 
@@ -365,7 +395,7 @@ def slots_that_fit(loaded: LoadedModel, length: int) -> int:
     """
     values = loaded.checkpoint.shape.text.cache_values
     is_lazy = loaded.device.type == "cpu"
-    tokens = loaded.processor.image_seq_length + memory.LONGEST_TEXT if is_lazy else length
+    tokens = loaded.processor.image_seq_length + LONGEST_TEXT if is_lazy else length
     slot_bytes = values * tokens * loaded.dtype.itemsize
     most = MAX_SLOTS
     if is_lazy:

@@ -44,15 +44,15 @@ def read(
 
     `prefix` int64[tokens] is in the slot. The token before each is read again, which predicts it.
     """
-    image_tokens = loaded.processor.image_seq_length
-    side = math.isqrt(image_tokens)
+    side = math.isqrt(loaded.processor.image_seq_length)
+    image_tokens = int((prefix == loaded.processor.image_token_id).sum())
     fed = [int(prefix[-1]), *ids[:-1]][start : start + AT_ONCE]
     tokens = torch.tensor(fed, device=decoder.device)
     at = len(prefix) - 1 + start
     logits, attended = decoder.read(tokens, slot, at, len(prefix), image_tokens, LAYERS)
     shares = torch.softmax(logits.float(), -1)  # (tokens, vocabulary)
     likeliest = shares.topk(min(OTHERS, shares.shape[-1]))
-    heats = attended.view(-1, side, side).numpy()
+    heats = attended.view(len(fed), -1, side, side).numpy()
     found = []
     for row, token_id in enumerate(ids[start : start + AT_ONCE]):
         others = zip(likeliest.indices[row].tolist(), likeliest.values[row].tolist(), strict=True)

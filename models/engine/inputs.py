@@ -1,6 +1,8 @@
-"""A picture and a prompt -> what a loaded model takes."""
+"""Pictures and a prompt -> what a loaded model takes."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from PIL import Image
@@ -8,12 +10,19 @@ from PIL import Image
 from models.loading.loader import LoadedModel
 
 
-def prepare(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, torch.Tensor]:
-    """The inputs of `generate` for one picture and prompt, `token_type_ids` among them.
+def prepare(
+    loaded: LoadedModel,
+    image: Image.Image,
+    prompt: str,
+    more_images: Sequence[Image.Image] = (),
+) -> dict[str, torch.Tensor]:
+    """The inputs of `generate` for a prompt and its pictures, `token_type_ids` among them.
 
     Without those the prefix mask would turn causal and the answer silently worse.
     """
-    batch = loaded.processor(images=image, text=f"<image>{prompt}", return_tensors="pt")
+    images = [image, *more_images]
+    text = "<image>" * len(images) + prompt
+    batch = loaded.processor(images=images, text=text, return_tensors="pt")
     inputs = {
         name: batch[name].to(loaded.device)
         for name in ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
@@ -22,11 +31,12 @@ def prepare(loaded: LoadedModel, image: Image.Image, prompt: str) -> dict[str, t
     return inputs
 
 
-def prefix_ids(loaded: LoadedModel, prompt: str) -> torch.Tensor:
-    """int64[tokens]: the picture's places, BOS, prompt and newline, as the processor has it."""
+def prefix_ids(loaded: LoadedModel, prompt: str, images: int = 1) -> torch.Tensor:
+    """int64[tokens]: the places of `images` pictures, BOS, prompt and newline, as the processor has
+    it."""
     tokenizer, processor = loaded.processor.tokenizer, loaded.processor
     text = tokenizer(f"{tokenizer.bos_token}{prompt}\n", add_special_tokens=False)["input_ids"]
-    ids = [processor.image_token_id] * processor.image_seq_length + text
+    ids = [processor.image_token_id] * (processor.image_seq_length * images) + text
     return torch.tensor(ids, device=loaded.device)
 
 

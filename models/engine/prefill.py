@@ -60,7 +60,7 @@ class Prefill:
         return bool(self._batch or self._waiting)
 
     def add(self, sequence: Sequence) -> None:
-        """Let a sequence join, whose `prefix` and `picture` are known."""
+        """Let a sequence join, whose `prefix` and `pictures` are known."""
         self._waiting.append(sequence)
 
     def remove(self, sequence: Sequence) -> None:
@@ -145,11 +145,12 @@ class Prefill:
         # 1. The pictures that were not asked about before, each once.
         features, unseen = {}, {}
         for each in batch:
-            found = self._features.get(each.picture)  # (image tokens, width)
-            if found is None:
-                unseen[each.picture] = each.request.image
-            else:
-                features[each.picture] = found
+            for picture, image in zip(each.pictures, each.request.images, strict=True):
+                found = self._features.get(picture)  # (image tokens, width)
+                if found is None:
+                    unseen[picture] = image
+                else:
+                    features[picture] = found
         if unseen:
             pixels = [pixel_values(self._loaded, image) for image in unseen.values()]
             encoded = None
@@ -163,7 +164,10 @@ class Prefill:
         # 2. The decoder.
         image_id = self._loaded.processor.image_token_id
         embedded = [
-            self._decoder.embed(each.prefix, image_id, features[each.picture]) for each in batch
+            self._decoder.embed(
+                each.prefix, image_id, torch.cat([features[own] for own in each.pictures])
+            )
+            for each in batch
         ]
         yield from self._decoder.prefill(embedded, [each.slot for each in batch])
 

@@ -49,7 +49,7 @@ class Sequence:
     adapter: Adapter | None = None
     taken_slot: int | None = None  # with beams it takes none
     prefix: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))  # ids
-    picture: Hashable = None  # the key of its features
+    pictures: tuple[Hashable, ...] = ()  # the keys of their features
     length: int = 0  # tokens in the cache
     ids: list[int] = field(default_factory=list)
     scores: list[TokenScore] = field(default_factory=list)  # none with beams

@@ -17,15 +17,17 @@ INTERRUPTED = 130
 _EXAMPLES = """\
 examples:
   python -m models.generate --image cat.png --prompt "detect cat ; dog" --json
+  python -m models.generate --image left.png --image right.png --prompt "answer en …"
   python -m models.generate --checkpoint 3b-mix-448 --image cat.png --prompt "describe en"
   python -m models.generate --jsonl requests.jsonl > answers.jsonl
   find-pictures | python -m models.generate --jsonl - | use-answers
 
 a line of --jsonl:
   {"image": "cat.png", "prompt": "caption en", "id": "a1", "max_new_tokens": 32, "adapter": null}
-  The last three may be left out or null; the options then say. Lines are answered side by side,
-  and the answers come in the order of the lines, each with its "line" and "id". A line that cannot
-  be answered gets {"line": 2, "error": "…"}, and the others go on.
+  "image" may be a list, for a prompt with several pictures. The last three may be left out or
+  null; the options then say. Lines are answered side by side, and the answers come in the order of
+  the lines, each with its "line" and "id". A line that cannot be answered gets
+  {"line": 2, "error": "…"}, and the others go on.
 """
 _EXIT_CODES = f"""\
 exit codes:
@@ -59,7 +61,12 @@ def _parser(catalog: Catalog) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--image", metavar="FILE", help="the picture, with --prompt")
+    source.add_argument(
+        "--image",
+        metavar="FILE",
+        action="append",
+        help="the picture, with --prompt; again for each further one of the prompt",
+    )
     source.add_argument(
         "--jsonl", metavar="FILE", help="one request a line (see below); - is the standard input"
     )

@@ -31,6 +31,7 @@ from models.generate.lines import Line, LineRequest, id_of, parse, read_lines
 from models.generate.side_by_side import PixelBudget, in_order
 from models.generate.terminal import StatusLine, complain, note, write_utf8
 from models.images import OpenedImage, open_image
+from models.limits import MAX_IMAGES
 from models.prompts import grammar
 from models.results import result_to_json
 from models.schema import Decoding, Request, Result, StatusEvent, TokenEvent, UserError
@@ -95,10 +96,10 @@ def _with_folder(catalog: Catalog, options: argparse.Namespace) -> Catalog:
 def _answer_one(
     options: argparse.Namespace, catalog: Catalog, open_backend: Callable[[], Backend]
 ) -> int:
-    asked = LineRequest(options.image, options.prompt)
+    asked = LineRequest(tuple(options.image), options.prompt)
     checkpoint = catalog.find(options.checkpoint)
     opened = _open(asked)
-    for each in opened.notes:
+    for each in _notes(opened):
         note(each)
     status = StatusLine()
     for event in open_backend().answer(_request(options, checkpoint, asked, opened)):
@@ -108,7 +109,7 @@ def _answer_one(
         status.clear()
         if isinstance(event, Result):
             if options.json:
-                _write(_as_json(result_to_json(event, opened.notes)) + "\n")
+                _write(_as_json(result_to_json(event, _notes(opened))) + "\n")
             else:
                 _write("\n")
                 for each in event.notes:
@@ -139,7 +140,8 @@ def _answer_file(
         asked = parse(line)
         with budget.decoding():
             opened = _open(asked)
-        with budget.holding(opened.image.width * opened.image.height):
+        pixels = sum(each.image.width * each.image.height for each in opened)
+        with budget.holding(pixels):
             request = _request(options, checkpoint, asked, opened)
             with closing(open_backend().answer(request)) as events:
                 for event in events:
@@ -148,7 +150,7 @@ def _answer_file(
                     if isinstance(event, StatusEvent):
                         status.show(event)
                     elif isinstance(event, Result):
-                        return result_to_json(event, opened.notes)
+                        return result_to_json(event, _notes(opened))
         raise RuntimeError("an answer has ended without a result")
 
     code = late = 0
@@ -163,14 +165,32 @@ def _answer_file(
     return code
 
 
-def _open(asked: LineRequest) -> OpenedImage:
-    """The picture of a request whose words are right; UserError where it or they are not."""
+def _open(asked: LineRequest) -> list[OpenedImage]:
+    """The pictures of a request whose words are right; UserError where they or these are not."""
     grammar.check(asked.prompt)
-    return open_image(asked.image)
+    if len(asked.images) > MAX_IMAGES:
+        raise UserError(
+            f"There are {len(asked.images)} pictures.", f"Use at most {MAX_IMAGES} in a prompt."
+        )
+    return [open_image(each) for each in asked.images]
+
+
+def _notes(opened: Sequence[OpenedImage]) -> list[str]:
+    """What is to be said of the pictures, with their number where there are several."""
+    if len(opened) == 1:
+        return list(opened[0].notes)
+    return [
+        f"Picture {number}: {each}"
+        for number, picture in enumerate(opened, start=1)
+        for each in picture.notes
+    ]
 
 
 def _request(
-    options: argparse.Namespace, checkpoint: Checkpoint, asked: LineRequest, opened: OpenedImage
+    options: argparse.Namespace,
+    checkpoint: Checkpoint,
+    asked: LineRequest,
+    opened: Sequence[OpenedImage],
 ) -> Request:
     prompt = grammar.normalize(asked.prompt)
     tokens = asked.max_new_tokens
@@ -179,8 +199,9 @@ def _request(
     if tokens is None:
         task = grammar.parse(prompt).task
         tokens = grammar.default_max_new_tokens(task, checkpoint.variant)
+    first, *more = opened
     return Request(
-        image=opened.image,
+        image=first.image,
         prompt=prompt,
         checkpoint=checkpoint.name,
         precision=options.precision,
@@ -194,8 +215,9 @@ def _request(
             seed=options.seed,
         ),
         deadline_s=options.deadline_s,
-        full_size=opened.full_size,
+        full_size=first.full_size,
         is_streamed=options.jsonl is None,
+        more_images=tuple(each.image for each in more),
     )
 
 

@@ -20,7 +20,7 @@ MAX_LINE_BYTES = 1_000_000
 STANDARD_INPUT = "-"
 
 _HOW = 'Write {"image": "cat.png", "prompt": "caption en"}.'
-_REQUIRED: dict[str, type | tuple[type, ...]] = {"image": str, "prompt": str}
+_REQUIRED: dict[str, type | tuple[type, ...]] = {"image": (str, list), "prompt": str}
 _OPTIONAL: dict[str, type | tuple[type, ...]] = {
     "id": (str, int),
     "max_new_tokens": int,
@@ -30,6 +30,7 @@ _KIND_NAMES: dict[type | tuple[type, ...], str] = {
     str: "a text",
     int: "a whole number",
     (str, int): "a text or a whole number",
+    (str, list): "a path or a list of paths",
 }
 
 
@@ -44,9 +45,10 @@ class Line:
 
 @dataclass(frozen=True)
 class LineRequest:
-    """What a line asks for; None where it leaves something to the options."""
+    """What a line asks for, about one picture or several; None where it leaves something to the
+    options."""
 
-    image: str
+    images: tuple[str, ...]
     prompt: str
     id: str | int | None = None
     max_new_tokens: int | None = None
@@ -86,7 +88,11 @@ def parse(line: Line) -> LineRequest:
             raise UserError(
                 f"{quoted(name)} is {quoted(value)}.", f"Use {_KIND_NAMES[kinds[name]]}."
             )
-    return LineRequest(**given)
+    images = given.pop("image")
+    images = images if isinstance(images, list) else [images]
+    if not images or not all(isinstance(each, str) for each in images):
+        raise UserError(f'"image" is {quoted(images)}.', f"Use {_KIND_NAMES[str, list]}.")
+    return LineRequest(tuple(images), **given)
 
 
 def id_of(line: Line) -> str | int | None:

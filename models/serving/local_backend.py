@@ -28,6 +28,7 @@ from models.serving.model_pool import HEARTBEAT_S, ModelPool
 from models.serving.validation import (
     Offer,
     check,
+    check_images,
     default_deadline_s,
     gigabytes,
     gpu_size,
@@ -62,6 +63,7 @@ class LocalBackend:
         checkpoint = self.catalog.find(request.checkpoint)
         check_precision(request.precision)
         check(request)
+        check_images(request, checkpoint)
         adapter = None
         if request.adapter is not None:
             adapter = self.catalog.find_adapter(checkpoint, request.adapter)
@@ -157,7 +159,9 @@ class LocalBackend:
     def _with_deadline(self, request: Request, checkpoint: Checkpoint) -> Request:
         if request.deadline_s is not None:
             return request
-        limit_s = default_deadline_s(checkpoint, request.decoding, self._device.type)
+        limit_s = default_deadline_s(
+            checkpoint, request.decoding, self._device.type, len(request.images)
+        )
         return replace(request, deadline_s=limit_s)
 
     def _missing_memory(self, key: ModelKey) -> UserError | None:

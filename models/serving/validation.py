@@ -18,6 +18,7 @@ from models.limits import (
     MAX_BEAMS,
     MAX_DEADLINE_S,
     MAX_GPU_SECONDS,
+    MAX_IMAGES,
     MAX_NEW_TOKENS,
     MAX_SEED,
     MAX_TEMPERATURE,
@@ -46,9 +47,10 @@ class Offer:
 def check(request: Request) -> None:
     """UserError where a request cannot be answered, whatever it is that answers."""
     grammar.check(request.prompt)
-    if not isinstance(request.image, Image.Image) or request.image.mode != "RGB":
-        raise UserError("The picture is not RGB.", "Open it with models.images.open_image.")
-    images.check_size(request.image)
+    for image in request.images:
+        if not isinstance(image, Image.Image) or image.mode != "RGB":
+            raise UserError("The picture is not RGB.", "Open it with models.images.open_image.")
+        images.check_size(image)
     if request.deadline_s is not None and not 0 < request.deadline_s <= MAX_DEADLINE_S:
         raise UserError(
             f"The time limit is {request.deadline_s} s.",
@@ -57,14 +59,28 @@ def check(request: Request) -> None:
     _check_decoding(request.decoding)
 
 
-def default_deadline_s(checkpoint: Checkpoint, decoding: Decoding, device_type: str) -> float:
+def check_images(request: Request, checkpoint: Checkpoint) -> None:
+    """UserError where a prompt has more pictures than a sequence of the checkpoint has room for."""
+    given, most = len(request.images), checkpoint.max_images
+    if given > most:
+        pictures = "one picture" if most == 1 else f"{most} pictures"
+        raise UserError(
+            f"There are {given} pictures; {checkpoint.name} has room for {pictures} in a prompt.",
+            "Take some out" + (", or choose a smaller resolution." if most < MAX_IMAGES else "."),
+        )
+
+
+def default_deadline_s(
+    checkpoint: Checkpoint, decoding: Decoding, device_type: str, images: int = 1
+) -> float:
     """Seconds that an answer may take where the request names no limit.
 
-    Generous: two operations per parameter and token of the picture, then all parameters once per
+    Generous: two operations per parameter and token of the `images`, then all parameters once per
     token and beam, on a slow machine of that kind ("cpu" or "cuda"), in the widest precision.
     """
     operations_per_s, bytes_per_s = _SLOWEST.get(device_type, _SLOWEST["cpu"])
-    first_s = 2 * checkpoint.parameters * checkpoint.image_tokens / operations_per_s
+    seen = checkpoint.image_tokens * images
+    first_s = 2 * checkpoint.parameters * seen / operations_per_s
     step_s = checkpoint.parameters * _BYTES_PER_PARAMETER * decoding.num_beams / bytes_per_s
     needed_s = first_s + step_s * decoding.max_new_tokens
     return min(max(needed_s, MIN_DEFAULT_DEADLINE_S), MAX_DEADLINE_S)
@@ -81,7 +97,8 @@ def gpu_seconds(request: Request, key: ModelKey) -> int:
     billions = chosen.parameters / 1e9
     load = 5 + billions
     slower = {"nf4": 1.5, "int8": 2.5, "fp32": 2.0}.get(precision, 1.0)
-    prefill = 2 + 0.2 * billions * chosen.image_tokens / 1024
+    seen = chosen.image_tokens * len(request.images)
+    prefill = 2 + 0.2 * billions * seen / 1024
     per_token = (0.03 + 0.003 * billions) * slower
     beams = request.decoding.num_beams**0.5
     needed = load + prefill * slower + per_token * beams * request.decoding.max_new_tokens

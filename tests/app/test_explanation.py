@@ -17,8 +17,8 @@ from ui.runs import Runs
 
 
 def token(piece: str, probability: float = 0.9, side: int = 4) -> TokenExplanation:
-    heat = np.zeros((side, side), np.float32)
-    heat[1, 2] = 0.5
+    heat = np.zeros((1, side, side), np.float32)
+    heat[0, 1, 2] = 0.5
     return TokenExplanation(piece, probability, ((piece, probability), (" other", 0.05)), heat)
 
 
@@ -46,11 +46,11 @@ def test_a_word_is_as_sure_as_its_least_likely_token_and_codes_say_nothing():
 def test_its_map_is_the_mean_of_its_tokens_and_reaches_from_0_to_1():
     (word,) = units([token(" sun"), token("flower")])
     assert word.heat.min() == 0 and word.heat.max() == 1
-    assert np.unravel_index(word.heat.argmax(), word.heat.shape) == (1, 2)
+    assert np.unravel_index(word.heat.argmax(), word.heat.shape) == (0, 1, 2)
 
 
 def test_what_the_model_wrote_is_escaped():
-    html = to_html(Explanation((token("<b>${x}{{y}}"),)), Image.new("RGB", (1000, 500), "white"))
+    html = to_html(Explanation((token("<b>${x}{{y}}"),)), [Image.new("RGB", (1000, 500), "white")])
     assert "<b>" not in html and "${" not in html and "{{" not in html
 
 

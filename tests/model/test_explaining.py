@@ -77,7 +77,7 @@ def test_it_points_at_what_it_names(nano, ask):
             alike = [other for other in scene.objects if other.name == thing.name]
             named = [each for each in found.tokens if each.piece.strip() == thing.name]
             if len(alike) == len(named) == 1:
-                place = np.unravel_index(named[0].heat.argmax(), named[0].heat.shape)
+                place = np.unravel_index(named[0].heat[0].argmax(), named[0].heat[0].shape)
                 y, x = (int((each + 0.5) * 16) for each in place)
                 left, top, right, bottom = thing.box_xyxy_px
                 hits.append(left - 8 <= x <= right + 8 and top - 8 <= y <= bottom + 8)

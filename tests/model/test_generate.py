@@ -64,6 +64,14 @@ def test_what_was_changed_about_the_picture_is_told(run, picture, tmp_path):
     assert error == "note: The file has several frames; only the first is used.\n"
 
 
+def test_with_several_pictures_its_number_is_told(run, png, picture, tmp_path):
+    path = save_kinds(tmp_path, picture)["moving.gif"]
+    arguments = ["--image", png, "--image", str(path), "--prompt", "ocr", "--max-new-tokens", "1"]
+    code, lines, error = run(*arguments, "--json")
+    said = "Picture 2: The file has several frames; only the first is used."
+    assert code == 0 and json.loads(lines[0])["notes"] == [said] and error == f"note: {said}\n"
+
+
 def test_masks_are_written_as_coco_rle():
     mask = np.zeros((4, 6), bool)
     mask[1:3, 2:4] = True

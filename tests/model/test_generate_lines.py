@@ -12,6 +12,7 @@ from models.generate import FAILED, main
 from models.generate.cli import AT_ONCE
 from tests.picture_files import save_kinds
 from tests.serving import WatchedBackend
+from training.nano.scenes.scene import HELD_OUT, draw
 
 
 def test_a_file_of_requests_goes_on_after_bad_lines(run, png, tmp_path):
@@ -151,6 +152,23 @@ def test_null_leaves_a_field_to_the_options(run, png, tmp_path):
     assert code == 0, answers
     assert (result["adapter"], result["timings"]["tokens"]) == ("easy-vqa", 2)
     assert "id" not in result
+
+
+def test_a_line_may_have_several_pictures(run, png, tmp_path):
+    scenes = [str(tmp_path / f"{number}.png") for number in range(2)]
+    for number, path in enumerate(scenes):
+        draw(HELD_OUT + number).image.save(path)
+    file = tmp_path / "requests.jsonl"
+    fields = {"prompt": "caption en", "max_new_tokens": 12}
+    images = (scenes[1], [scenes[1]], scenes, [], [png, 1], [png] * 5)
+    file.write_text("".join(json.dumps({"image": each} | fields) + "\n" for each in images))
+    code, lines, _ = run("--jsonl", str(file))
+    alone, listed, both, *refused = (json.loads(line) for line in lines)
+    assert code == 2
+    assert alone["text"] == listed["text"] != both["text"]
+    assert refused[0]["error"] == '"image" is []. Use a path or a list of paths.'
+    assert refused[1]["error"].endswith("Use a path or a list of paths.")
+    assert refused[2]["error"] == "There are 5 pictures. Use at most 4 in a prompt."
 
 
 def test_what_is_wrong_with_the_options_is_said_once_for_all_lines(run, png, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from models.catalog import memory
 from models.catalog.catalog import Catalog
-from models.catalog.checkpoints import BUILT_IN
+from models.catalog.checkpoints import BUILT_IN, LONGEST_TEXT
 from models.schema import UserError
 
 CATALOG = Catalog()
@@ -84,7 +84,7 @@ def test_memory_grows_with_precision_and_resolution():
     small, large = CATALOG.find("3b-pt-224"), CATALOG.find("3b-pt-896")
     single, half = (memory.estimate(small, each, False) for each in ("fp32", "bf16"))
     assert (single.weights, single.cache) == (2 * half.weights, 2 * half.cache)
-    gated = 3 * (4096 + memory.LONGEST_TEXT) * 9216 * 2
+    gated = 3 * (4096 + LONGEST_TEXT) * 9216 * 2
     assert memory.estimate(large, "bf16", False).workspace == gated
     head = 2 * 2304 * 257_152
     assert memory.estimate(small, "bf16", True).workspace == head > half.workspace
