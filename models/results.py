@@ -1,12 +1,14 @@
-"""A result as JSON: one form for the page's API, the command line and evaluation."""
+"""A result as JSON, and back: one form for the page's API, the command line and evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.limits import MAX_NEW_TOKENS
 from models.masks import rle
-from models.schema import Detection, Result, Timings
+from models.schema import FINISH_REASONS, Box, Detection, Result, Timings
 
 
 def result_to_json(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:
@@ -48,3 +50,74 @@ def timings_to_json(timings: Timings) -> dict[str, Any]:
         "tokens": timings.tokens,
         "tokens_per_s": round(timings.tokens_per_s, 1),
     }
+
+
+def result_from_json(given: Any, size: tuple[int, int]) -> Result:
+    """The result whose JSON this is, of a picture of `size` (width, height) in pixels.
+
+    Whoever sends it may have changed it: ValueError where it is no result of such a picture. The
+    notes on the picture are among the result's.
+    """
+    try:
+        found = Result(
+            text=_text(given["text"]),
+            prompt=_text(given["prompt"]),
+            checkpoint=_text(given["checkpoint"]),
+            adapter=None if given["adapter"] is None else _text(given["adapter"]),
+            detections=tuple(_detection(each, size) for each in given["detections"]),
+            invalid_objects=_count(given["invalid_objects"]),
+            timings=_timings(given["timings"]),
+            finish_reason=_text(given["finish_reason"]),
+            notes=tuple(_text(each) for each in given["notes"]),
+            token_ids=tuple(_count(each) for each in given["token_ids"]),
+        )
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"no result: {error}") from None
+    if found.finish_reason not in FINISH_REASONS or len(found.token_ids) > MAX_NEW_TOKENS:
+        raise ValueError("no result of a whole answer")
+    return found
+
+
+def _detection(given: Mapping[str, Any], size: tuple[int, int]) -> Detection:
+    width, height = size
+    x_min, y_min, x_max, y_max = (_number(edge) for edge in given["box_xyxy_px"])
+    if not (0 <= x_min <= x_max <= width and 0 <= y_min <= y_max <= height):
+        raise ValueError("a box leaves the picture")
+    mask, sure = given["mask"], given["confidence"]
+    if mask is not None and [_count(edge) for edge in mask["size"]] != [height, width]:
+        raise ValueError("a mask is of another picture")
+    return Detection(
+        label=_text(given["label"]),
+        box_yxyx_norm=Box(y_min / height, x_min / width, y_max / height, x_max / width),
+        box_xyxy_px=(x_min, y_min, x_max, y_max),
+        mask=None if mask is None else rle.decode({**mask, "counts": _text(mask["counts"])}),
+        confidence=None if sure is None else _number(sure),
+    )
+
+
+def _timings(given: Mapping[str, Any]) -> Timings:
+    return Timings(
+        load_s=_number(given["load_s"]),
+        first_token_s=_number(given["first_token_s"]),
+        decode_s=_number(given["decode_s"]),
+        tokens=_count(given["tokens"]),
+        wait_s=_number(given["wait_s"]),
+    )
+
+
+def _text(given: Any) -> str:
+    if not isinstance(given, str):
+        raise TypeError(f"{type(given).__name__} in place of a text")
+    return given
+
+
+def _number(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        raise TypeError(f"{type(given).__name__} in place of a number")
+    return float(given)
+
+
+def _count(given: Any) -> int:
+    if type(given) is not int or given < 0:
+        raise TypeError(f"{type(given).__name__} in place of a count")
+    return given

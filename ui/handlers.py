@@ -35,6 +35,7 @@ from ui.explain_handlers import ExplainHandlers
 from ui.model_handlers import NO_ADAPTER, ModelHandlers
 from ui.refusals import OWN_FAILURE
 from ui.runs import Runs
+from ui.save_handlers import SaveHandlers
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Handlers:
         self.model = ModelHandlers(backend)
         self.runs = Runs()
         self.explaining = ExplainHandlers(backend, self.runs)
+        self.saving = SaveHandlers(self.model, self.answer)
 
     def answer(
         self,

@@ -16,6 +16,7 @@ from ui.components import Number, OpenRadio, SafeImage, Slider
 from ui.examples import Example
 from ui.found_picture import TEMPLATE, FoundPicture
 from ui.model_handlers import NO_ADAPTER, ModelHandlers
+from ui.save import Save, save_panel
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Outputs:
     expected: gr.HTML
     explain: gr.Button
     explanation: gr.HTML
+    save: Save
 
     @property
     def all(self) -> list[Any]:
@@ -317,9 +319,11 @@ def outputs_panel() -> Outputs:
     with gr.Accordion("Explain: how sure, and where it looked", open=False, elem_id="explaining"):
         explain = gr.Button("Explain this answer", size="sm", elem_id="explain", interactive=False)
         explanation = gr.HTML("", elem_id="explanation", padding=False)
+    save = save_panel()
     with gr.Accordion("Details: prompt, raw text and numbers", open=False, elem_id="details"):
         details = gr.JSON(label="Result", show_label=False)
-    return Outputs(status, text, annotated, table, figures, details, expected, explain, explanation)
+    explaining = (explain, explanation)
+    return Outputs(status, text, annotated, table, figures, details, expected, *explaining, save)
 
 
 def examples_panel(examples: tuple[Example, ...]) -> list[gr.Button]:

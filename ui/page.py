@@ -7,10 +7,10 @@ import gradio as gr
 from models.serving.backend import Backend
 from ui.ask import build_ask
 from ui.compare import build_compare
+from ui.events import PRIVATE
 from ui.examples import Example
 from ui.handlers import Handlers
 from ui.social import TITLE
-from ui.wiring import PRIVATE
 
 RENEWED_S = 2.0
 HEADER = (

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import gradio as gr
 
 from models.prompts.grammar import Task, inputs_of
 from ui import links
+from ui.events import AT_ONCE, EVERY, PRIVATE, SCRIPTED, call
 from ui.handlers import Handlers
 from ui.layout import Controls, Inputs, Model, Outputs
 from ui.runs import PENDING_AT_MOST
+from ui.save import wire_save
 
 # A few more than `Runs` lets in, so that an answer too many is refused at once instead of waiting
 # in Gradio's queue; the backend orders the others. Not many more: each opens its picture first.
 ANSWERS_LET_IN = PENDING_AT_MOST + 4
 INSPECTED_AT_ONCE = 2  # an upload of many pixels takes memory while it is looked at
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-# What only changes the page is quick, and must work while the queue is full: Stop above all.
-AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
-# What only the browser does.
-SCRIPTED: dict[str, Any] = {"api_visibility": "private", "queue": False}
-# Each of them goes through, also while the one before is on its way: the last click wins.
-EVERY: dict[str, Any] = {"trigger_mode": "multiple"}
-# What `scripts/` does with the values of the page's fields; it may still be on its way.
-_SCRIPT = """async (...values) => {
-  while (!window.paligemma) await new Promise((soon) => setTimeout(soon, 20));
-  return window.paligemma.NAME(values, NEEDED, LINKS);
-}"""
 
 
 def wire(
@@ -45,6 +34,7 @@ def wire(
     chosen = _wire_model(page, handlers, inputs, controls, model)
     _wire_runs(page, handlers, inputs, controls, model, outputs, cards, chosen)
     question = _question(inputs, model)
+    wire_save(handlers.saving, outputs.save, question, outputs.details)
     gr.on(
         triggers=[part.change for part in question],
         fn=None,
@@ -67,9 +57,7 @@ def _script(name: str, handlers: Handlers | None = None) -> str:
         str(task): [i for i, field in enumerate(fields, start=2) if field in inputs_of(task)]
         for task in Task
     }
-    about = "null" if handlers is None else json.dumps(links.about(handlers.model))
-    made = _SCRIPT.replace("NAME", name).replace("NEEDED", json.dumps(needed))
-    return made.replace("LINKS", about)
+    return call(name, needed, *([links.about(handlers.model)] if handlers else []))
 
 
 def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: Model) -> None:

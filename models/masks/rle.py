@@ -7,15 +7,28 @@ first, as the characters 48 to 111.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+LONGEST_RUN_BITS = 40  # more than any picture has pixels
 
 
 def encode(mask: np.ndarray) -> dict[str, Any]:
     """`mask` bool[H, W] -> {"size": [H, W], "counts": str}, ready for JSON."""
     height, width = mask.shape
     return {"size": [height, width], "counts": _compress(_runs(mask))}
+
+
+def decode(code: Mapping[str, Any]) -> np.ndarray:
+    """The inverse of `encode`: bool[H, W]. ValueError where the code is none of a whole mask."""
+    height, width = code["size"]
+    runs = _decompress(code["counts"])
+    if min(runs, default=0) < 0 or sum(runs) != height * width:
+        raise ValueError("the runs do not fill the mask")
+    ones = np.arange(len(runs)) % 2 == 1
+    return np.repeat(ones, runs).reshape((height, width), order="F")
 
 
 def _runs(mask: np.ndarray) -> list[int]:
@@ -41,3 +54,23 @@ def _compress(runs: list[int]) -> str:
             more = value != (-1 if group & 0x10 else 0)
             characters.append(chr((group | 0x20 if more else group) + 48))
     return "".join(characters)
+
+
+def _decompress(counts: str) -> list[int]:
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        group = ord(character) - 48
+        if not 0 <= group < 64 or shift > LONGEST_RUN_BITS:
+            raise ValueError("the runs are not in COCO's characters")
+        value |= (group & 0x1F) << shift
+        shift += 5
+        if group & 0x20:
+            continue
+        if group & 0x10:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("the last run has no end")
+    return runs

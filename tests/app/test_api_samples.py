@@ -57,6 +57,17 @@ def test_the_sample_for_gradios_command_runs(served, page_backend, caption, tmp_
     assert json.dumps(caption) in output_of(tmp_path, "sh", "-c", command)
 
 
+@pytest.mark.parametrize("language", ["python", "bash", "cli"])
+def test_samples_with_settings_run(served, page_backend, tmp_path, language):
+    asked = {"task": "detect", "objects": 'cat ; `it\'s` $HOME "ü"', "temperature": 0.5, "seed": 7}
+    sample = samples(served.url, asked=asked)[language].replace("{command}", "gradio")
+    shell = (sys.executable, "-c") if language == "python" else ("sh", "-c")
+    output_of(tmp_path, *shell, sample)
+    request = page_backend.requests[-1]
+    assert request.prompt == 'detect cat ; `it\'s` $home "ü"'
+    assert (request.decoding.temperature, request.decoding.seed) == (0.5, 7)
+
+
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
 def test_the_javascript_sample_parses(served, tmp_path):
     (tmp_path / "sample.mjs").write_text(printed(served.url)["javascript"], "utf-8")

@@ -53,7 +53,7 @@ def violations(page: Page) -> list[tuple[str, ...]]:
 
 
 def open_everything(page: Page) -> None:
-    for name in ("What nano knows", "Model: ", "Decoding", "Explain: ", "Details"):
+    for name in ("What nano knows", "Model: ", "Decoding", "Explain: ", "Save and copy", "Details"):
         page.get_by_role("button", name=re.compile(f"^{name}")).click()
     expect(page.get_by_label("Temperature").first).to_be_visible()
     expect(page.locator("#size")).to_be_visible()

@@ -19,9 +19,16 @@ def test_codes_are_those_of_pycocotools(shape, density):
     expected = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
     assert code["size"] == expected["size"]
     assert code["counts"].encode() == expected["counts"]
+    assert (rle.decode(code) == mask).all()
 
 
 def test_a_solid_shape_survives():
     mask = np.zeros((300, 400), bool)
     mask[50:250, 100:390] = True
     assert (coco.decode(rle.encode(mask)) == mask).all()
+
+
+@pytest.mark.parametrize("counts", ["", "0", "o", "52P", "ÿ", "P" * 40, "\x00", "o0o0"])
+def test_a_code_of_no_whole_mask_is_refused(counts):
+    with pytest.raises(ValueError, match=r"runs|last run"):
+        rle.decode({"size": [4, 4], "counts": counts})

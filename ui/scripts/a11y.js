@@ -29,12 +29,12 @@
       const name = field.closest(".block")?.querySelector("[data-testid=block-info]");
       if (name) field.setAttribute("aria-label", name.textContent.trim());
     }
-    for (const field of all("#answer textarea[disabled], #prompt textarea[disabled]")) {
+    for (const field of all(":is(#answer, #prompt, #program) textarea[disabled]")) {
       field.disabled = false;
       field.readOnly = true;
     }
-    for (const button of all("#answer button[title=Copy], #prompt button[title=Copy]")) {
-      const of = button.closest("#answer") ? "Copy the answer" : "Copy the prompt";
+    for (const button of all(":is(#answer, #prompt, #program) button[title=Copy]")) {
+      const of = `Copy the ${button.closest("#answer, #prompt, #program").id}`;
       if (button.ariaLabel !== of) button.ariaLabel = button.title = of;
     }
   };

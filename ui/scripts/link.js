@@ -25,6 +25,12 @@
     if (example >= 0) url.searchParams.set("example", example + 1);
     return url.href;
   };
+  // A button that says for a moment what it did.
+  page.flash = (button, text) => {
+    const label = (button.dataset.label ??= button.textContent);
+    button.textContent = text;
+    setTimeout(() => (button.textContent = label), 2000);
+  };
   page.copyLink = async (values, needed, about) => {
     const url = urlOf(values, needed, about);
     try {
@@ -33,10 +39,7 @@
       window.prompt("Copy this link:", url); // a page without https may not write to the clipboard
       return [];
     }
-    const button = document.querySelector("#copy-link");
-    const label = button.textContent;
-    button.textContent = "Link copied";
-    setTimeout(() => (button.textContent = label), 2000);
+    page.flash(document.querySelector("#copy-link"), "Link copied");
     return [];
   };
 
