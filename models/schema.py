@@ -108,6 +108,23 @@ class Need:
     fits: bool
 
 
+READINESS = ("ready", "loads", "downloads", "needs", "gated", "missing")
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What is between the choice of a model and its first token, the largest thing alone.
+
+    `state` is one of READINESS: loaded; to be loaded, in about `seconds`; to be downloaded,
+    `bytes`; too large for this machine, needing `bytes` of memory; gated, without a token; not to
+    be had.
+    """
+
+    state: str
+    seconds: float | None = None
+    bytes: int | None = None
+
+
 @dataclass(frozen=True)
 class TokenEvent:
     """One generated token: `text` is all the text so far, `piece` what this token added.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.catalog.catalog import Catalog
-from models.schema import Need
+from models.schema import Need, Readiness
 
 CATALOG = Catalog()
 
@@ -21,6 +21,9 @@ class Nowhere:
 
     def notice(self, checkpoint: str) -> str | None:
         return None if checkpoint == "nano-224" else "The first use downloads 6.1 GB."
+
+    def readiness(self, checkpoint: str, precision: str = "auto") -> Readiness:
+        return Readiness("ready" if checkpoint == "nano-224" else "gated")
 
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         return ("vqa",) if checkpoint == "nano-224" else ()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app import create_app, launch_options
 from models.catalog.catalog import Catalog
-from models.schema import Need, Request, Result, TokenEvent
+from models.schema import Need, Readiness, Request, Result, TokenEvent
 from models.serving.backend import Backend
 from models.serving.metrics import Snapshot
 
@@ -86,6 +86,10 @@ class WatchedBackend:
     def notice(self, checkpoint: str) -> str | None:
         """As the backend says."""
         return self._backend.notice(checkpoint)
+
+    def readiness(self, checkpoint: str, precision: str = "auto") -> Readiness:
+        """As the backend says."""
+        return self._backend.readiness(checkpoint, precision)
 
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         """As the backend says."""

@@ -14,7 +14,7 @@ from models.prompts import tokens
 from models.prompts.grammar import parse, yields_boxes
 from models.results import result_to_json
 from models.schema import Request, Result, StatusEvent, TokenEvent
-from ui import markup
+from ui import markup, nano
 from ui.found_picture import FoundPicture
 from ui.pictures import MOST_DRAWN, distinct_colours, distinct_labels
 
@@ -24,6 +24,9 @@ ENDED = {
     "cancelled": "Stopped.",
     "deadline": "Stopped at the time limit. Ask for fewer tokens, or choose a smaller model.",
 }
+NOT_ITS_WORLD = (
+    "This picture is not of nano’s world of drawn things. For photographs, choose 3B or larger."
+)
 
 
 def blank(status: str, details: dict[str, Any] | None = None) -> tuple[Any, ...]:
@@ -48,8 +51,13 @@ def partial(request: Request, event: TokenEvent, first_token_s: float) -> tuple[
     return markup.status("Writing …"), readable, gr.skip(), gr.skip(), figures, details
 
 
-def finished(request: Request, result: Result, notes: Sequence[str] = ()) -> tuple[Any, ...]:
-    """The whole answer; `notes` are those on its picture, which stands on the page with them."""
+def finished(
+    request: Request, result: Result, notes: Sequence[str] = (), is_nano: bool = False
+) -> tuple[Any, ...]:
+    """The whole answer; `notes` are those on its picture, which stands on the page with them.
+
+    Where nano says that it knows nothing of the picture, the status says why.
+    """
     labels = distinct_labels(result.detections)
     annotated = gr.update(value=None, visible=False)
     table = gr.update(value="", visible=False)
@@ -60,7 +68,7 @@ def finished(request: Request, result: Result, notes: Sequence[str] = ()) -> tup
         rows = markup.detection_table(result.detections, labels, colours)
         table = gr.update(value=rows, visible=True)
     return (
-        markup.status(_ending(request, result)),
+        markup.status(_ending(request, result, is_nano)),
         tokens.readable(result.text),
         annotated,
         table,
@@ -69,8 +77,10 @@ def finished(request: Request, result: Result, notes: Sequence[str] = ()) -> tup
     )
 
 
-def _ending(request: Request, result: Result) -> str:
+def _ending(request: Request, result: Result, is_nano: bool) -> str:
     ending = ENDED[result.finish_reason]
+    if is_nano and nano.is_at_a_loss(request.prompt, result.text):
+        ending += f" {NOT_ITS_WORLD}"
     parsed = parse(request.prompt)
     if yields_boxes(parsed.task):
         asked = [name.strip() for name in parsed.objects.split(";")]

@@ -14,7 +14,8 @@ from models.catalog import memory
 from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import Checkpoint
 from models.prompts.grammar import LANGUAGES, Task
-from models.schema import UserError
+from models.schema import Readiness, UserError
+from models.serving.validation import gigabytes
 from ui import nano
 
 Choice = tuple[str, str]
@@ -32,16 +33,16 @@ TASKS: tuple[Choice, ...] = (
     ("Free prompt", Task.FREE),
 )
 
-VARIANT_NAMES = {
-    "mix": "mix – all tasks",
-    "pt": "pt – for fine-tuning",
-    "ft-docci": "ft-docci – long captions",
+VARIANT_PURPOSES = {
+    "mix": "all tasks",
+    "pt": "for fine-tuning",
+    "ft-docci": "long captions",
 }
 NANO_LANGUAGES = tuple(  # of its captions
     "en de es fr it pt ru ja zh ar bn cs da el fa fi fil he hi hr hu id ko nl no pl "
     "ro sv sw te th tr uk vi".split()
 )
-DEFAULT_PRECISION = "auto"
+DEFAULT_PRECISION, NO_ADAPTER = "auto", ""
 # Maximum tokens, temperature, top-k, top-p, beams and seed, in the order of `Handlers.answer`.
 DEFAULT_DECODING = (0, 0, 0, 1, 1, 0)
 DECODING_NAMES = ("maximum tokens", "temperature", "top-k", "top-p", "beams", "seed")
@@ -56,11 +57,23 @@ class ModelChoice:
     variants: tuple[Choice, ...]
     resolutions: tuple[Choice, ...]
 
-    @property
-    def summary(self) -> str:
-        """The choice in a line, such as "nano · mix · 224 px"."""
-        chosen = self.checkpoint
-        return f"{chosen.size} · {chosen.variant} · {chosen.resolution} px"
+
+def readiness_words(found: Readiness) -> str:
+    """What is between a choice and its first token, in a few words."""
+    words = {
+        "ready": "ready",
+        "loads": f"loads in about {max(1, round(found.seconds or 0))} s",
+        "downloads": f"downloads {gigabytes(found.bytes or 0)} first",
+        "needs": f"needs {gigabytes(found.bytes or 0)}, more than this machine has",
+        "gated": "gated: licence not accepted here",
+        "missing": "not on this machine",
+    }
+    return words[found.state]
+
+
+def adapter_choices(adapters: Sequence[str]) -> list[Choice]:
+    """None and the adapters as (label, value)."""
+    return [("No adapter", NO_ADAPTER), *((name, name) for name in adapters)]
 
 
 def task_choices() -> list[Choice]:
@@ -85,7 +98,7 @@ def language_limit(size: str, task: str, language: str) -> str:
         known, what = ("en",), "nano does this task only in English."
     else:
         return ""
-    remedy = "Choose another language, or choose 3B or larger under Model."
+    remedy = "Choose another language, or choose 3B or larger."
     return "" if language in known else f"{what} {remedy}"
 
 
@@ -99,7 +112,7 @@ def unknown_objects(size: str, variant: str, adapter: str | None, task: str, obj
         return ""
     return (
         f"nano knows no {' and no '.join(unknown)}. Choose from “What nano knows”, or choose 3B or "
-        "larger under Model."
+        "larger."
     )
 
 
@@ -159,6 +172,6 @@ def settle(catalog: Catalog, size: str, variant: str, resolution: str | int) -> 
     nearest = min(resolutions, key=lambda each: abs(each - int(resolution)))
     return ModelChoice(
         checkpoint=find_checkpoint(catalog, size, variant, nearest),
-        variants=tuple((VARIANT_NAMES.get(name, name), name) for name in variants),
+        variants=tuple((name, name) for name in variants),
         resolutions=tuple((f"{each} px", str(each)) for each in resolutions),
     )

@@ -28,11 +28,11 @@ from models.schema import (
 from models.serving.backend import Backend
 from ui import markup
 from ui.answers import ENDED, blank, finished, partial, waiting
-from ui.choices import DEFAULT_DECODING, DEFAULT_PRECISION, find_checkpoint
+from ui.choices import DEFAULT_DECODING, DEFAULT_PRECISION, NO_ADAPTER, find_checkpoint
 from ui.components import as_error
 from ui.examples import Example
 from ui.explain_handlers import ExplainHandlers
-from ui.model_handlers import NO_ADAPTER, ModelHandlers
+from ui.model_handlers import ModelHandlers
 from ui.refusals import OWN_FAILURE
 from ui.runs import Runs
 from ui.save_handlers import SaveHandlers
@@ -142,7 +142,7 @@ class Handlers:
             missing = self._backend.missing(checkpoint.name, precision or "auto")
             if missing:
                 # The page says why in the note on the model; a program is told here.
-                shown = f"{checkpoint.name} cannot run here; the note above “Model” says why."
+                shown = f"{checkpoint.name} cannot run here; the note above “Run” says why."
                 raise UserError(missing)
             request = Request(
                 image=image.image,
@@ -189,7 +189,8 @@ class Handlers:
                             yield partial(request, event, first_token_s)
                             shown_at = time.monotonic()
                     elif isinstance(event, Result):
-                        yield finished(request, event, notes)
+                        is_nano = self._backend.catalog.find(request.checkpoint).size == "nano"
+                        yield finished(request, event, notes, is_nano)
                     elif (
                         isinstance(event, StatusEvent) and event != said
                     ):  # it comes again and again, for this to look at `stop`

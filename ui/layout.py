@@ -7,15 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from models.catalog.catalog import Catalog
 from models.limits import MAX_BEAMS, MAX_NEW_TOKENS, MAX_PROMPT_CHARACTERS, MAX_TEMPERATURE
 from models.prompts.grammar import Task, yields_boxes
 from models.serving.backend import Backend
 from ui import choices, markup, nano
-from ui.components import Number, OpenRadio, SafeImage, Slider
+from ui.components import Number, SafeImage, Slider
 from ui.examples import Example
 from ui.found_picture import TEMPLATE, FoundPicture
-from ui.model_handlers import NO_ADAPTER, ModelHandlers
+from ui.model_bar import ModelBar
+from ui.model_handlers import ModelHandlers
 from ui.save import Save, save_panel
 
 
@@ -44,13 +44,10 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Controls:
-    """What starts and stops an answer, what would answer, and the prompt that would be sent."""
+    """What starts and stops an answer, and the prompt that would be sent."""
 
     run: gr.Button
     stop: gr.Button
-    settings: gr.HTML
-    defaults: gr.Button
-    link: gr.Button
     prompt: gr.Textbox
 
 
@@ -58,21 +55,17 @@ class Controls:
 class Model:
     """Which checkpoint answers, and how it decodes."""
 
-    panel: gr.Accordion
-    notice: gr.HTML
+    bar: ModelBar
     needs: gr.HTML
     knowledge: gr.Accordion
-    size: gr.Radio
-    variant: gr.Radio
-    resolution: gr.Radio
     precision: gr.Dropdown
-    adapter: gr.Dropdown
     decoding: tuple[Any, ...]
 
     @property
     def settings(self) -> list[Any]:
         """Everything that says what answers and how, in the order in which handlers take it."""
-        pickers = [self.size, self.variant, self.resolution, self.precision, self.adapter]
+        bar = self.bar
+        pickers = [bar.size, bar.variant, bar.resolution, self.precision, bar.adapter]
         return [*pickers, *self.decoding]
 
 
@@ -177,18 +170,11 @@ def inputs_panel() -> Inputs:
     )
 
 
-def controls_panel(catalog: Catalog) -> Controls:
-    """Run, Stop, what would answer with a way back to defaults, and the live prompt."""
+def controls_panel() -> Controls:
+    """Run, Stop, and the live prompt."""
     with gr.Row(elem_id="run-row"):
         run = gr.Button("Run", variant="primary", elem_id="run", scale=3)
         stop = gr.Button("Stop", elem_id="stop", scale=1, interactive=False)
-    with gr.Row(elem_id="settings-row"):
-        summary = choices.start(catalog).summary
-        settings = gr.HTML(markup.settings(summary, ()), elem_id="settings", padding=False)
-        defaults = gr.Button(
-            "Back to defaults", size="sm", elem_id="defaults", visible=False, min_width=0, scale=0
-        )
-        link = gr.Button("Copy link", size="sm", elem_id="copy-link", min_width=0, scale=0)
     prompt = gr.Textbox(
         value="caption en",
         label="Prompt to be sent",
@@ -197,59 +183,30 @@ def controls_panel(catalog: Catalog) -> Controls:
         buttons=["copy"],
         lines=1,
     )
-    return Controls(run, stop, settings, defaults, link, prompt)
+    return Controls(run, stop, prompt)
 
 
-def model_panel(backend: Backend) -> Model:
-    """Pickers of the checkpoint and the decoding, one click away."""
-    start = choices.start(backend.catalog)
-    adapters = backend.adapters(start.checkpoint.name)
-    may_name = backend.catalog.any_adapter
-    notices = ModelHandlers(backend)
-    name = start.checkpoint.name
-    notice = gr.HTML(notices.notice(name), elem_id="model-notice", padding=False)
+def model_panel(backend: Backend, bar: ModelBar) -> Model:
+    """What of the model is folded: what nano knows, precision and memory, decoding."""
+    chosen = choices.start(backend.catalog).checkpoint
     known = (
         ("Objects", ", ".join(nano.OBJECTS)),
         ("Background colours", ", ".join(nano.BACKGROUNDS)),
         ("Print", nano.READS),
     )
-    is_nano = start.checkpoint.size == "nano"
+    is_nano = chosen.size == "nano"
     with gr.Accordion(
         "What nano knows", open=False, visible=is_nano, elem_id="nano-knows"
     ) as knowledge:
         gr.HTML(markup.knowledge(known), padding=False)
-    with gr.Accordion(f"Model: {start.summary}", open=False, elem_id="model") as panel:
-        size = gr.Radio(
-            choices.size_choices(backend.catalog),
-            value=start.checkpoint.size,
-            label="Size",
-            elem_id="size",
+    with gr.Accordion("Precision and memory", open=False, elem_id="model"):
+        precision = gr.Dropdown(
+            choices.precision_choices(backend.precisions()),
+            value=choices.DEFAULT_PRECISION,
+            label="Precision",
         )
-        resolution = OpenRadio(
-            list(start.resolutions),
-            value=str(start.checkpoint.resolution),
-            label="Resolution",
-            elem_id="resolution",
-        )
-        variant = OpenRadio(
-            list(start.variants), value=start.checkpoint.variant, label="Variant", elem_id="variant"
-        )
-        with gr.Row():
-            precision = gr.Dropdown(
-                choices.precision_choices(backend.precisions()),
-                value=choices.DEFAULT_PRECISION,
-                label="Precision",
-                min_width=140,
-            )
-            adapter = gr.Dropdown(
-                [("None", NO_ADAPTER), *((name, name) for name in adapters)],
-                value=NO_ADAPTER,
-                label="Adapter",
-                info="or any public LoRA on the Hub, as owner/name" if may_name else None,
-                allow_custom_value=True,
-                min_width=140,
-            )
-        needs = gr.HTML(notices.needs(name), elem_id="needs", padding=False)
+        found = ModelHandlers(backend).needs(chosen.name)
+        needs = gr.HTML(found, elem_id="needs", padding=False)
     tokens, heat, k, p, width, start_seed = choices.DEFAULT_DECODING
     with gr.Accordion("Decoding", open=False, elem_id="decoding"):
         with gr.Row():
@@ -276,18 +233,7 @@ def model_panel(backend: Backend) -> Model:
             beams = Slider(1, MAX_BEAMS, width, step=1, label="Beams", info="1: off")
             seed = Number(start_seed, label="Seed", info="for temperatures above 0", precision=0)
     decoding = (max_tokens, temperature, top_k, top_p, beams, seed)
-    return Model(
-        panel=panel,
-        notice=notice,
-        needs=needs,
-        knowledge=knowledge,
-        size=size,
-        variant=variant,
-        resolution=resolution,
-        precision=precision,
-        adapter=adapter,
-        decoding=decoding,
-    )
+    return Model(bar, needs, knowledge, precision, decoding)
 
 
 def outputs_panel() -> Outputs:

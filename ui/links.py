@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from models.prompts.grammar import LANGUAGES, Task
-from ui.choices import DEFAULT_DECODING, DEFAULT_PRECISION
-from ui.model_handlers import NO_ADAPTER, ModelHandlers
+from ui.choices import DEFAULT_DECODING, DEFAULT_PRECISION, NO_ADAPTER
+from ui.model_handlers import ModelHandlers
 
 # In the order of `ui.wiring._question`; "" is not carried by its own name.
 NAMES = (

@@ -27,10 +27,13 @@ def notice(text: str, kind: str = "info") -> str:
     return f'<div class="notice notice-{kind}">{escape(text)}</div>'
 
 
-def settings(summary: str, changed: Sequence[str]) -> str:
-    """What will answer: a checkpoint, and what differs from the defaults."""
+def settings(checkpoint: str, state: str, words: str, changed: Sequence[str]) -> str:
+    """What will answer: a checkpoint, how ready it is, and what differs from the defaults.
+
+    `state` is one of `models.schema.READINESS`, `words` say it."""
     others = "".join(f'<span class="changed">{escape(each)}</span>' for each in changed)
-    return f'<p class="settings"><span>{escape(summary)}</span>{others}</p>'
+    ready = f'<span class="state state-{state}">{escape(words)}</span>'
+    return f'<p class="settings"><span>{escape(checkpoint)}</span>{ready}{others}</p>'
 
 
 def count(number: int) -> str:

@@ -5,10 +5,12 @@ Each handler takes the fields' values and returns values or updates; it knows no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
+from models.catalog.checkpoints import Checkpoint
 from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.validation import gigabytes
@@ -16,19 +18,19 @@ from ui import markup
 from ui.choices import (
     DEFAULT_DECODING,
     DEFAULT_PRECISION,
+    NO_ADAPTER,
     PRECISION_NAMES,
+    VARIANT_PURPOSES,
+    adapter_choices,
     describe_settings,
     language_limit,
+    readiness_words,
     settle,
     start,
     unknown_objects,
 )
 
-NO_ADAPTER = ""
-NANO_NOTE = (
-    "nano is small: it knows only drawn scenes like those in the examples. "
-    "For photographs, choose 3B or larger under Model."
-)
+NANO_LIMIT = "for drawn scenes alone"
 
 
 class ModelHandlers:
@@ -58,7 +60,7 @@ class ModelHandlers:
         """Settle on a checkpoint that exists, nearest to this choice.
 
         An adapter of another checkpoint is taken off, which the notice says. Returns updates of
-        (size, variant, resolution, adapter, notice, memory by precision, panel, what nano knows).
+        (size, variant, resolution, adapter, notice, memory by precision, what nano knows).
         """
         checkpoint = settle(self._catalog, size, variant, resolution).checkpoint
         adapter = adapter or NO_ADAPTER
@@ -116,20 +118,16 @@ class ModelHandlers:
             checkpoint.size,
             gr.update(choices=list(choice.variants), value=checkpoint.variant),
             gr.update(choices=list(choice.resolutions), value=str(checkpoint.resolution)),
-            gr.update(
-                choices=[("None", NO_ADAPTER), *((name, name) for name in adapters)],
-                value=adapter,
-            ),
+            gr.update(choices=adapter_choices(adapters), value=adapter),
             notice,
             self.needs(checkpoint.name),
-            gr.update(label=f"Model: {choice.summary}"),
             gr.update(visible=checkpoint.size == "nano"),
         )
 
     def notice(self, checkpoint: str, precision: str = DEFAULT_PRECISION) -> str:
         """What to know about a checkpoint before running it in a precision.
 
-        What is missing; otherwise what its first use brings, and nano's limits.
+        What is missing; otherwise what its first use brings.
         """
         try:
             missing = self._backend.missing(checkpoint, precision or DEFAULT_PRECISION)
@@ -137,9 +135,7 @@ class ModelHandlers:
             missing = str(error)
         if missing:
             return markup.notice(missing, "warning")
-        about = self._backend.notice(checkpoint) or ""
-        limits = NANO_NOTE if self._catalog.find(checkpoint).size == "nano" else ""
-        return markup.notice(f"{about} {limits}".strip())
+        return markup.notice(self._backend.notice(checkpoint) or "")
 
     def needs(self, checkpoint: str) -> str:
         """Parameters, download and, by precision, the memory of a checkpoint."""
@@ -159,11 +155,24 @@ class ModelHandlers:
         *decoding: float,
     ) -> tuple[str, dict[str, Any]]:
         """(What will answer, in a line; the update of the button that goes back to defaults)."""
-        chosen = settle(self._catalog, size, variant, resolution)
+        chosen = settle(self._catalog, size, variant, resolution).checkpoint
         changed = describe_settings(precision, adapter or "", decoding)
-        is_default = not changed and chosen.checkpoint == start(self._catalog).checkpoint
-        line = markup.settings(chosen.summary, changed)
-        return line, gr.update(visible=not is_default)
+        is_default = not changed and chosen == start(self._catalog).checkpoint
+        return self.state(chosen, precision, changed), gr.update(visible=not is_default)
+
+    def state(
+        self,
+        checkpoint: Checkpoint,
+        precision: str | None = DEFAULT_PRECISION,
+        changed: Sequence[str] = (),
+    ) -> str:
+        """A line: the checkpoint, how ready it is and for what, and what else was `changed`."""
+        found = self._backend.readiness(checkpoint.name, precision or DEFAULT_PRECISION)
+        purpose = VARIANT_PURPOSES.get(checkpoint.variant)
+        if checkpoint.size == "nano":
+            purpose = NANO_LIMIT
+        words = ", ".join(each for each in (readiness_words(found), purpose) if each)
+        return markup.settings(checkpoint.name, found.state, words, changed)
 
     def reset(self) -> tuple[Any, ...]:
         """Back to defaults: (precision, the six of decoding) and then what `show` returns."""
@@ -192,9 +201,9 @@ def _without_chosen(
     shown: tuple[Any, ...], size: str, variant: str, resolution: str, adapter: str | None
 ) -> tuple[Any, ...]:
     """What `show` returned, without the values that were chosen so."""
-    shown_size, *pickers, notice, needs, panel, knowledge = shown
+    shown_size, *pickers, notice, needs, knowledge = shown
     for picker, chosen in zip(pickers, (variant, resolution, adapter or NO_ADAPTER), strict=True):
         if picker["value"] == chosen:
             del picker["value"]
     kept_size = gr.skip() if shown_size == size else shown_size
-    return kept_size, *pickers, notice, needs, panel, knowledge
+    return kept_size, *pickers, notice, needs, knowledge

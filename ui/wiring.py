@@ -87,7 +87,7 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         trigger_mode="always_last",
         **AT_ONCE,
     )
-    limiting: list[Any] = [model.size, model.variant, model.adapter]
+    limiting: list[Any] = [model.bar.size, model.bar.variant, model.bar.adapter]
     limiting += [inputs.task, inputs.language, inputs.objects]
     gr.on(
         triggers=[part.change for part in limiting],
@@ -104,8 +104,9 @@ def _wire_model(
 ) -> list[Any]:
     """The pickers offer only what exists; returns what `ModelHandlers.choose` updates."""
     pickers = model.settings[:5]
-    chosen: list[Any] = [model.size, model.variant, model.resolution, model.adapter, model.notice]
-    chosen += [model.needs, model.panel, model.knowledge]
+    bar = model.bar
+    chosen: list[Any] = [bar.size, bar.variant, bar.resolution, bar.adapter, bar.notice]
+    chosen += [model.needs, model.knowledge]
     gr.on(
         triggers=[picker.input for picker in pickers[:4]],
         fn=handlers.model.choose,
@@ -114,33 +115,34 @@ def _wire_model(
         trigger_mode="always_last",
         **AT_ONCE,
     )
-    model.adapter.input(
+    bar.adapter.input(
         fn=handlers.model.choose_adapter,
         inputs=pickers,
         outputs=chosen,
         trigger_mode="always_last",
         **AT_ONCE,
     )
+    about: dict[str, Any] = {"inputs": model.settings, "outputs": [bar.settings, bar.defaults]}
     gr.on(
         triggers=[setting.change for setting in model.settings],
         fn=handlers.model.settings,
-        inputs=model.settings,
-        outputs=[controls.settings, controls.defaults],
+        **about,
         trigger_mode="always_last",
         **AT_ONCE,
     )
-    controls.defaults.click(
+    bar.defaults.click(
         fn=handlers.model.reset,
         outputs=[model.precision, *model.decoding, *chosen],
         **AT_ONCE,
     )
     question = _question(inputs, model)
-    controls.link.click(fn=None, js=_script("copyLink", handlers), inputs=question, **SCRIPTED)
+    bar.link.click(fn=None, js=_script("copyLink", handlers), inputs=question, **SCRIPTED)
     # What a link asks, or what was asked before the page was loaded again, such as after a lost
     # connection.
     page.load(
         fn=None, js=_script("restore", handlers), inputs=question, outputs=question, **SCRIPTED
     ).then(fn=handlers.model.restore, inputs=pickers, outputs=chosen, **AT_ONCE)
+    page.load(fn=handlers.model.settings, **about, **AT_ONCE)  # it may be loaded by now
     return chosen
 
 
@@ -241,5 +243,7 @@ def _answer_after(
         api_visibility="public" if api_name else "private",
     )
     run.success(fn=handlers.end, outputs=buttons, **AT_ONCE, **EVERY)
+    line = [model.bar.settings, model.bar.defaults]  # the model is loaded now
+    run.success(fn=handlers.model.settings, inputs=model.settings, outputs=line, **AT_ONCE, **EVERY)
     run.failure(fn=handlers.fail, outputs=buttons, **AT_ONCE, **EVERY)
     return run

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Protocol
 
 from models.catalog.catalog import Catalog
-from models.schema import Explanation, Need, Request, Result, StatusEvent, TokenEvent
+from models.schema import Explanation, Need, Readiness, Request, Result, StatusEvent, TokenEvent
 from models.serving.metrics import Snapshot
 
 Event = StatusEvent | TokenEvent | Result | Explanation
@@ -36,6 +36,10 @@ class Backend(Protocol):
 
     def notice(self, checkpoint: str) -> str | None:
         """What the first use of a checkpoint brings with it, such as a download; else None."""
+        ...
+
+    def readiness(self, checkpoint: str, precision: str = "auto") -> Readiness:
+        """What is between a checkpoint in a precision and its first token."""
         ...
 
     def adapters(self, checkpoint: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from models.limits import MAX_QUEUED_REQUESTS
 from models.loading.device import best_device, on_zero_gpu
 from models.loading.loader import Loader, local_folder
 from models.loading.precision import precisions, resolve
-from models.schema import Decoding, Need, Request, StatusEvent, UserError
+from models.schema import Decoding, Need, Readiness, Request, StatusEvent, UserError
 from models.serving.backend import Event
 from models.serving.metrics import Snapshot
 from models.serving.model_pool import HEARTBEAT_S, ModelPool
@@ -115,6 +115,28 @@ class LocalBackend:
             return None
         size = gigabytes(chosen.download_bytes)
         return f"The first use downloads {size} (licence: {chosen.licence_url})."
+
+    def readiness(self, checkpoint: str, precision: str = "auto") -> Readiness:
+        """See `Backend.readiness`. It asks no network, so a licence shows only on download."""
+        chosen = self.catalog.find(checkpoint)
+        key = resolve(chosen, precision, self._device)
+        loaded = self._zero.loaded if self._zero else self._pool.loaded
+        if key in loaded or (precision == "auto" and self._pool.has_loaded(chosen)):
+            return Readiness("ready")
+        if self._missing_memory(key):
+            return Readiness("needs", bytes=self._pool.bytes_of(key))
+        if chosen.is_local:
+            try:
+                local_folder(chosen)
+            except UserError:
+                return Readiness("missing")
+        if _is_here(chosen):
+            return Readiness("loads", seconds=self._pool.load_s(key))
+        if download.is_offline():
+            return Readiness("missing")
+        if chosen.is_gated and not download.has_token():
+            return Readiness("gated")
+        return Readiness("downloads", bytes=chosen.download_bytes)
 
     def adapters(self, checkpoint: str) -> tuple[str, ...]:
         """See `Backend.adapters`."""

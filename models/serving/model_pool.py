@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,8 @@ from models.serving.scheduler import Job, Load, Scheduler
 from models.serving.validation import Offer, named, smaller, too_little_memory
 
 HEARTBEAT_S = 0.5
+# What a load is guessed to take before it was done once: a start, then weights read from a disk.
+LOAD_START_S, LOADED_BYTES_PER_S = 0.5, 1e9
 
 
 class ModelPool:
@@ -44,6 +47,7 @@ class ModelPool:
         self._lock = threading.Lock()  # of the dictionary; never held for long
         self._load_lock = threading.Lock()  # held while a model is loaded
         self._schedulers: dict[ModelKey, Scheduler] = {}
+        self._load_s: dict[ModelKey, float] = {}  # how long the last load of each took
 
     def submit(
         self, request: Request, key: ModelKey, adapter: Adapter | None = None
@@ -72,6 +76,16 @@ class ModelPool:
         return any(
             key.checkpoint == checkpoint and scheduler.is_loaded for key, scheduler in self.items()
         )
+
+    @property
+    def loaded(self) -> tuple[ModelKey, ...]:
+        """The models in memory."""
+        return tuple(key for key, scheduler in self.items() if scheduler.is_loaded)
+
+    def load_s(self, key: ModelKey) -> float:
+        """Seconds that a load takes: as the last one, or a guess where there was none."""
+        guess = LOAD_START_S + self.bytes_of(key) / LOADED_BYTES_PER_S
+        return self._load_s.get(key, guess)
 
     def missing_memory(self, key: ModelKey) -> UserError | None:
         """What to say where a model would not fit even with all others gone."""
@@ -102,8 +116,11 @@ class ModelPool:
                 self._loader.fetch(key.checkpoint, status)
             with self._only_load(status):
                 self._evict_for(key)
+                started = time.monotonic()
                 with memory_watched(lambda: self._out_of_memory(key)):
-                    return Engine(self._loader.load(key, status))
+                    engine = Engine(self._loader.load(key, status))
+                self._load_s[key] = time.monotonic() - started
+                return engine
 
         return load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from models.schema import (
@@ -14,7 +15,7 @@ from models.schema import (
     Timings,
     TokenEvent,
 )
-from ui import markup
+from ui import markup, nano
 from ui.answers import finished, partial, waiting
 from ui.found_picture import FoundPicture
 from ui.pictures import (
@@ -126,3 +127,26 @@ def test_an_unfinished_answer_has_its_prompt_and_the_time_of_its_first_token():
 def test_a_large_picture_is_shown_smaller():
     shown = at_viewing_size(Image.new("RGB", (4000, 1000)))
     assert shown.size == (LONGEST_SHOWN, 320)
+
+
+@pytest.mark.parametrize(
+    "prompt, text, is_at_a_loss",
+    [
+        ("caption en", "nothing that I know", True),
+        ("cap de", "nichts, was ich kenne", True),
+        ("describe en", "Nothing that I know.", True),
+        ("answer en what is this?", "unknown", True),
+        ("answer en what is this?", "nothing that I know", False),
+        ("caption de", "nothing that I know", False),
+        ("caption en", "a cat", False),
+        ("ocr", "unknown", False),
+        ("detect unknown", "", False),
+    ],
+)
+def test_where_nano_knows_nothing_of_the_picture_the_status_says_why(prompt, text, is_at_a_loss):
+    assert nano.is_at_a_loss(prompt, text) == is_at_a_loss
+    request = Request(Image.new("RGB", (64, 64)), prompt)
+    result = Result(text, prompt, "nano-224", None, (), 0, Timings(0, 0.1, 1, 9), "eos")
+    status = finished(request, result, is_nano=True)[0]
+    assert ("is not of nano’s world" in status) == is_at_a_loss
+    assert "nano’s world" not in finished(request, result, is_nano=False)[0]

@@ -10,10 +10,10 @@ import pytest
 
 from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import NANO
-from models.schema import UserError
+from models.schema import Readiness, UserError
 from tests.nowhere import CATALOG, Nowhere
 from training.nano.scenes import scene, sprites
-from training.nano.tasks import questions
+from training.nano.tasks import questions, unknown
 from ui import choices, nano
 from ui.handlers import Handlers
 
@@ -34,7 +34,7 @@ def test_a_wish_settles_on_the_nearest_checkpoint_that_exists():
 
 
 def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
-    size, variant, resolution, adapter, notice, needs, panel, knows = handlers.model.show(
+    size, variant, resolution, adapter, notice, needs, knows = handlers.model.show(
         "10B", "pt", "896", "auto", "vqa"
     )
     assert size == "10B"
@@ -46,7 +46,6 @@ def test_choosing_a_size_offers_what_exists_and_says_what_is_missing(handlers):
     assert "10b-pt-896 has no weights here." in notice
     assert "9.7 B parameters, 19.3 GB to download" in needs
     assert '<tr class="lacks"><td>bfloat16</td><td>1.0 GB</td><td>no</td></tr>' in needs
-    assert panel["label"] == "Model: 10B · pt · 896 px"
     assert not knows["visible"]
 
 
@@ -76,7 +75,7 @@ def test_a_page_that_is_loaded_afresh_takes_no_first_choice_back(handlers):
     fresh = handlers.model.restore("nano", "mix", "224", "auto", "")
     assert all(each == gr.skip() for each in fresh)
     restored = handlers.model.restore("10B", "pt", "896", "auto", "")
-    assert restored[6]["label"] == "Model: 10B · pt · 896 px"
+    assert restored[2]["choices"][-1] == ("896 px", "896")
 
 
 def test_advice_on_memory_follows_the_precision(handlers):
@@ -91,7 +90,7 @@ def test_advice_on_memory_follows_the_precision(handlers):
 def test_what_differs_from_the_defaults_is_shown_and_can_be_taken_back(handlers):
     chosen = ("nano", "mix", "224")
     line, button = handlers.model.settings(*chosen, "auto", "", *choices.DEFAULT_DECODING)
-    assert "nano · mix · 224 px" in line
+    assert "nano-224" in line and "ready, for drawn scenes alone" in line
     assert not button["visible"]
     line, button = handlers.model.settings(*chosen, "nf4", "vqa", 0, 1.5, 0, 1, 1, 0)
     for words in ("adapter vqa", "4-bit (nf4)", "temperature 1.5"):
@@ -128,14 +127,28 @@ def test_a_checkpoint_that_lacks_nothing_says_what_its_first_use_brings(handlers
     assert "The first use downloads 6.1 GB." in handlers.model.notice("3b-mix-224")
 
 
-def test_nano_says_what_it_cannot_do(handlers):
-    assert "For photographs, choose 3B or larger" in handlers.model.notice("nano-224")
+@pytest.mark.parametrize(
+    "found, words",
+    [
+        (Readiness("loads", seconds=12.3), "loads in about 12 s, all tasks"),
+        (Readiness("loads", seconds=0.2), "loads in about 1 s"),
+        (Readiness("downloads", bytes=6_100_000_000), "downloads 6.1 GB first"),
+        (Readiness("needs", bytes=19_300_000_000), "needs 19.3 GB, more than this machine has"),
+        (Readiness("gated"), "gated: licence not accepted here"),
+        (Readiness("missing"), "not on this machine"),
+    ],
+)
+def test_the_line_says_how_ready_the_choice_is(handlers, monkeypatch, found, words):
+    monkeypatch.setattr(Nowhere, "readiness", lambda *_: found)
+    line, _ = handlers.model.settings("3B", "mix", "224", "auto", "", *choices.DEFAULT_DECODING)
+    assert "3b-mix-224" in line and words in line and f"state-{found.state}" in line
 
 
 def test_what_nano_knows_is_what_it_was_taught():
     assert tuple(noun.name for noun in sprites.nouns()) == nano.OBJECTS
     assert tuple(scene.BACKGROUNDS) == nano.BACKGROUNDS
     assert questions.LANGUAGES == choices.NANO_LANGUAGES
+    assert (nano.NOT_KNOWN, nano.UNKNOWN) == (unknown.NOT_KNOWN, unknown.UNKNOWN)
 
 
 def test_nano_says_which_languages_it_lacks(handlers):
@@ -166,4 +179,4 @@ def test_nano_of_any_name_has_its_note(monkeypatch):
     handlers = Handlers(Nowhere(Catalog(checkpoints=(own,))), ())
     monkeypatch.setattr(Nowhere, "missing", lambda *_: None)
     monkeypatch.setattr(Nowhere, "notice", lambda self, checkpoint: None)
-    assert "drawn scenes" in handlers.model.notice("mine")
+    assert "for drawn scenes alone" in handlers.model.state(own)

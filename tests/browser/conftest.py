@@ -93,7 +93,7 @@ def page(
     )
     page.goto(served.url)
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
-    expect(page.locator("#model-notice .notice")).to_be_visible()
+    expect(page.locator("#settings .state")).to_be_visible()
     yield page
     page_backend.release()
     context.close()

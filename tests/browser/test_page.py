@@ -90,7 +90,6 @@ def test_an_example_with_an_adapter_is_answered_with_it_and_says_so(page):
     page.locator("#example-0").click()
     expect(settings).not_to_contain_text(examples[index].adapter)
     expect(page.get_by_label("Answer", exact=True)).to_have_value(examples[0].expect)
-    page.get_by_role("button", name=re.compile("^Model:")).click()
     page.get_by_label("Adapter", exact=True).click()
     page.get_by_role("option", name=examples[index].adapter).click()
     expect(settings).to_contain_text(f"adapter {examples[index].adapter}")
@@ -238,29 +237,26 @@ def test_the_prompt_is_shown_while_it_is_written_and_nothing_typed_is_lost(page)
     pick(page, "Segment")
     expect(page.get_by_label("Objects to find (comma-separated)")).to_have_value("cat ; dog")
     expect(prompt).to_have_value("segment cat ; dog")
-    page.get_by_role("button", name=re.compile("^Model:")).click()
     pick(page, "3B")
     expect(page.get_by_label("Objects to find (comma-separated)")).to_have_value("cat ; dog")
     expect(prompt).to_have_value("segment cat ; dog")
 
 
 def test_the_pickers_offer_only_what_exists(page):
-    page.get_by_role("button", name=re.compile("^Model: nano")).click()
     resolutions = page.get_by_role("radiogroup", name="Resolution").get_by_role("radio")
     expect(resolutions).to_have_count(2)
     pick(page, "3B")
-    expect(page.get_by_role("button", name=re.compile("^Model: 3B"))).to_be_visible()
+    expect(page.locator("#settings")).to_contain_text("3b-")
     expect(resolutions).to_have_count(2)
-    pick(page, "pt – for fine-tuning")
+    pick(page, "pt")
     expect(resolutions).to_have_count(3)
     pick(page, "896 px")
-    pick(page, "mix – all tasks")
+    pick(page, "mix")
     expect(resolutions).to_have_count(2)
     expect(page.get_by_role("radio", name="448 px", exact=True)).to_be_checked()
 
 
 def test_of_two_sizes_chosen_at_once_the_last_stands(page):
-    page.get_by_role("button", name=re.compile("^Model: nano")).click()
     sizes = page.get_by_role("radiogroup", name="Size").get_by_role("radio")
     expect(sizes.first).to_be_visible()
     sizes.first.evaluate(
@@ -271,20 +267,19 @@ def test_of_two_sizes_chosen_at_once_the_last_stands(page):
           setTimeout(() => of("10B").click());
         }"""
     )
-    expect(page.get_by_role("button", name=re.compile("^Model: 10B"))).to_be_visible()
-    expect(page.locator("#settings")).to_contain_text("10B")
+    expect(page.locator("#settings")).to_contain_text("10b-")
+    expect(page.locator("#settings")).to_contain_text("10b-mix-224")
     expect(page.get_by_role("radio", name="10B", exact=True)).to_be_checked()
 
 
 def test_a_size_without_weights_says_what_is_missing(page, scene_png):
     upload(page, scene_png)
-    page.get_by_role("button", name=re.compile("^Model:")).click()
     pick(page, "10B")
     notice = page.locator("#model-notice")
     expect(notice).to_contain_text("google/paligemma2-10b-mix-224 is not on this machine")
     run(page)
     status = page.locator("#status")
-    expect(status).to_contain_text("10b-mix-224 cannot run here; the note above “Model” says why.")
+    expect(status).to_contain_text("10b-mix-224 cannot run here; the note above “Run” says why.")
     # Which says it in full, and once on the page.
     expect(notice).to_be_visible()
     expect(page.get_by_text("is not on this machine")).to_have_count(1)
@@ -292,7 +287,6 @@ def test_a_size_without_weights_says_what_is_missing(page, scene_png):
 
 
 def test_every_control_has_a_name(page):
-    page.get_by_role("button", name=re.compile("^Model:")).click()
     page.get_by_role("button", name="Decoding").click()
     expect(page.get_by_label("Temperature").first).to_be_visible()
     nameless = page.evaluate(
@@ -318,6 +312,15 @@ class TestPhone:
         expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
         expect_answered(page)
         expect(page.get_by_label("Answer", exact=True)).to_be_in_viewport()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+    def test_the_bar_of_the_model_takes_two_lines_at_most(self, page):
+        pick(page, "3B")
+        pick(page, "pt")
+        pick(page, "896 px")
+        expect(page.locator("#settings")).to_contain_text("3b-pt-896")
+        lines = [34, 8, 34]
+        assert page.locator("#model-bar").bounding_box()["height"] <= sum(lines) + 4
         assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 

@@ -11,7 +11,7 @@ import torch
 from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import NANO
 from models.catalog.model_key import ModelKey
-from models.schema import StatusEvent, UserError
+from models.schema import Readiness, StatusEvent, UserError
 from models.serving import model_pool, validation
 from models.serving.local_backend import LocalBackend
 from models.serving.validation import Offer
@@ -54,6 +54,28 @@ def test_a_download_is_announced_and_keeps_nobody_away(backend, monkeypatch):
     assert backend.notice("nano-224") is None
     monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: "/somewhere")
     assert backend.notice("3b-mix-448") is None
+
+
+def test_how_ready_a_choice_is(backend, monkeypatch):
+    assert backend.readiness("nano-224").state in ("ready", "loads")
+    backend.warm("nano-224")
+    assert backend.readiness("nano-224") == Readiness("ready")
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: "/somewhere")
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: 10**12)
+    loads = backend.readiness("3b-mix-448", "bf16")
+    assert loads.state == "loads" and 1 < loads.seconds < 60
+    monkeypatch.setattr("models.hub.download.local_folder", lambda hub_id, **_: None)
+    monkeypatch.setattr("models.hub.download.has_token", lambda: True)
+    monkeypatch.setattr("models.hub.download.is_offline", lambda: False)
+    downloads = backend.readiness("3b-mix-448")
+    assert downloads.state == "downloads" and downloads.bytes == pytest.approx(6.1e9, rel=0.02)
+    monkeypatch.setattr("models.hub.download.has_token", lambda: False)
+    assert backend.readiness("3b-mix-448") == Readiness("gated")
+    monkeypatch.setattr("models.hub.download.is_offline", lambda: True)
+    assert backend.readiness("3b-mix-448") == Readiness("missing")
+    monkeypatch.setattr(model_pool, "available_bytes", lambda device: 10**9)
+    needs = backend.readiness("28b-mix-224", "bf16")
+    assert needs.state == "needs" and needs.bytes > 5e10
 
 
 def test_offline_is_said(backend, monkeypatch):
