@@ -65,6 +65,16 @@ KINDS: Mapping[str, Callable[[Image.Image, Result, Mapping[str, Any]], Download]
 }
 
 
+def whole_pixels(
+    box_xyxy_px: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """All pixels that a box touches: at least one, inside the picture."""
+    left = min(int(box_xyxy_px[0]), size[0] - 1)
+    top = min(int(box_xyxy_px[1]), size[1] - 1)
+    right, bottom = (math.ceil(edge) for edge in box_xyxy_px[2:])
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
 def _shown(result: Result) -> tuple[Detection, ...]:
     if not result.detections:
         raise UserError("No objects were found.", "Ask for objects under Detect or Segment.")
@@ -87,23 +97,13 @@ def _masks(result: Result) -> Iterator[tuple[str, Image.Image]]:
 def _cut_outs(image: Image.Image, result: Result) -> Iterator[tuple[str, Image.Image]]:
     for name, detection in _named(result):
         if detection.mask is None:
-            yield name, image.crop(_whole_pixels(detection.box_xyxy_px, image.size))
+            yield name, image.crop(whole_pixels(detection.box_xyxy_px, image.size))
         elif detection.mask.any():
             alpha = Image.fromarray(detection.mask.astype(np.uint8) * 255)
             place = alpha.getbbox()
             cut = image.crop(place)
             cut.putalpha(alpha.crop(place))
             yield name, cut
-
-
-def _whole_pixels(
-    box_xyxy_px: tuple[float, float, float, float], size: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """All pixels that a box touches: at least one, inside the picture."""
-    left = min(int(box_xyxy_px[0]), size[0] - 1)
-    top = min(int(box_xyxy_px[1]), size[1] - 1)
-    right, bottom = (math.ceil(edge) for edge in box_xyxy_px[2:])
-    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _together(kind: str, pictures: Iterator[tuple[str, Image.Image]]) -> Download:

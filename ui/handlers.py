@@ -17,7 +17,6 @@ from models.images import OpenedImage
 from models.prompts import grammar
 from models.prompts.grammar import Task
 from models.schema import (
-    Box,
     Decoding,
     Request,
     Result,
@@ -33,6 +32,7 @@ from ui.components import as_error
 from ui.examples import Example
 from ui.explain_handlers import ExplainHandlers
 from ui.model_handlers import ModelHandlers
+from ui.part import percent_box
 from ui.refusals import OWN_FAILURE
 from ui.runs import Runs
 from ui.save_handlers import SaveHandlers
@@ -42,18 +42,6 @@ logger = logging.getLogger(__name__)
 # Between two updates of all pages together, as every update takes time from the model; and what one
 # page waits at most, however many there are.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.04, 0.5
-
-
-def percent_box(left: float, top: float, right: float, bottom: float) -> Box:
-    """A box given in percent of the picture; UserError where it has no area or leaves it."""
-    edges = [0.0 if edge is None else float(edge) / 100 for edge in (left, top, right, bottom)]
-    x_min, y_min, x_max, y_max = edges
-    if not (0 <= x_min < x_max <= 1 and 0 <= y_min < y_max <= 1):
-        raise UserError(
-            "The box has no area inside the picture.",
-            "Left must be less than right and top less than bottom, all from 0 to 100.",
-        )
-    return Box(y_min=y_min, x_min=x_min, y_max=y_max, x_max=x_max)
 
 
 def build_prompt(
@@ -256,9 +244,12 @@ class Handlers:
             "This file could not be looked at. Upload it again, or another picture.", "error"
         )
 
-    def show_inputs(self, task: str) -> tuple[dict[str, Any], ...]:
-        """Visibility of (language, question, answer, objects, box, free prompt) for a task."""
-        needed = grammar.inputs_of(Task(task))
+    def show_inputs(self, task: str, is_marked: bool = False) -> tuple[dict[str, Any], ...]:
+        """Visibility of (language, question, answer, objects, box, free prompt) for a task.
+
+        Where a part of the picture is marked, the box shows for every task.
+        """
+        needed = {*grammar.inputs_of(Task(task)), *(["box"] if is_marked else [])}
         names = ("language", "question", "answer", "objects", "box", "text")
         return tuple(gr.update(visible=name in needed) for name in names)
 

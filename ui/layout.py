@@ -16,6 +16,7 @@ from ui.examples import Example
 from ui.found_picture import TEMPLATE, FoundPicture
 from ui.model_bar import ModelBar
 from ui.model_handlers import ModelHandlers
+from ui.part import Part, part_row
 from ui.save import Save, save_panel
 
 
@@ -25,6 +26,7 @@ class Inputs:
 
     image: SafeImage
     image_note: gr.HTML
+    part: Part
     task: gr.Radio
     language: gr.Dropdown
     limits_note: gr.HTML
@@ -112,6 +114,7 @@ def inputs_panel() -> Inputs:
         placeholder="Drop a picture here\nor click to choose one",
     )
     image_note = gr.HTML("", elem_id="picture-note", padding=False)
+    part = part_row()
     task = gr.Radio(choices.task_choices(), value=str(Task.CAPTION), label="Task", elem_id="task")
     question = gr.Textbox(
         "",
@@ -158,6 +161,7 @@ def inputs_panel() -> Inputs:
     return Inputs(
         image=image,
         image_note=image_note,
+        part=part,
         task=task,
         language=language,
         limits_note=limits_note,

@@ -11,6 +11,7 @@ from ui import links
 from ui.events import AT_ONCE, EVERY, PRIVATE, SCRIPTED, call
 from ui.handlers import Handlers
 from ui.layout import Controls, Inputs, Model, Outputs
+from ui.part import wire_part
 from ui.runs import PENDING_AT_MOST
 from ui.save import wire_save
 
@@ -73,9 +74,11 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         **PRIVATE,
     ).failure(fn=handlers.refuse_picture, outputs=[inputs.image, inputs.image_note], **AT_ONCE)
     fields = [inputs.language, inputs.question, inputs.answer, inputs.objects]
-    inputs.task.change(
+    wire_part(inputs.part, inputs.image, inputs.image_note, inputs.box)
+    gr.on(
+        triggers=[inputs.task.change, inputs.part.mark.change],
         fn=handlers.show_inputs,
-        inputs=inputs.task,
+        inputs=[inputs.task, inputs.part.mark],
         outputs=[*fields, inputs.box_row, inputs.text],
         **AT_ONCE,
     )

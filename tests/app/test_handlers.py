@@ -14,7 +14,8 @@ from models.schema import (
 )
 from tests.nowhere import Nowhere
 from ui import choices
-from ui.handlers import Handlers, build_prompt, percent_box, whole
+from ui.handlers import Handlers, build_prompt, whole
+from ui.part import cut_out, percent_box
 from ui.runs import PENDING_AT_MOST
 from ui.wiring import ANSWERS_LET_IN
 
@@ -115,3 +116,15 @@ def test_controls_skip_the_queue_and_answers_do_not():
     limits = {fn.concurrency_limit for fn in page.fns.values() if fn.name == "answer"}
     assert limits == {ANSWERS_LET_IN}
     assert PENDING_AT_MOST < ANSWERS_LET_IN < WAITING_AT_MOST
+
+
+def test_a_part_is_cut_to_the_pixels_that_its_box_touches(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    image = Image.new("RGB", (200, 100), "red")
+    image.paste("blue", (50, 20, 150, 80))
+    path, note, is_marked = cut_out(OpenedImage(image, image.size, ()), 25, 20, 75, 80)
+    cut = Image.open(path)
+    assert cut.size == (100, 60) and set(cut.getdata()) == {(0, 0, 255)}
+    assert path.startswith(str(tmp_path)) and (note, is_marked) == ("", False)
+    assert "no picture yet" in cut_out(None, 25, 20, 75, 80)[1]
+    assert "no area" in cut_out(OpenedImage(image, image.size, ()), 25, 20, 25, 80)[1]

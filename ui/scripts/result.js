@@ -57,6 +57,8 @@
     current = keyOf(values, needed);
     compare();
     if (values[0]) wantPicture(false);
+    page.followPicture?.(values[0]);
+    page.placeBox?.();
     // It was about what was asked, such as a field that was empty.
     const error = find("#status .notice-error");
     if (error) error.hidden = differs();
