@@ -20,10 +20,9 @@ from PIL import Image
 
 from data.items import Item
 from evaluation.compare.item_answers import ItemAnswer
-from evaluation.metrics.boxes import LabelledBox, PixelBox, average_precision, box_iou
+from evaluation.metrics.boxes import LabelledBox, average_precision
 from evaluation.metrics.estimates import Estimate, mean
 from evaluation.metrics.masks import mask_iou
-from evaluation.metrics.matching import matched_ious
 from evaluation.metrics.texts import (
     anls,
     cider,
@@ -36,6 +35,7 @@ from evaluation.metrics.texts import (
 )
 from models.masks import detections
 from models.masks.codec import MaskCodec
+from models.matching import PixelBox, box_iou, matched_ious
 from models.prompts import grammar
 from models.prompts.grammar import Task
 from models.prompts.tokens import parse_detections

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.explain import command
-from evaluation.metrics.boxes import LabelledBox, average_precision, box_iou
+from evaluation.metrics.boxes import LabelledBox, average_precision
 from evaluation.report.tables import table
 from models.engine.engine import generate
 from models.engine.sequence import Finished
 from models.loading.loader import LoadedModel
+from models.matching import box_iou
 from models.prompts.confidence import confidence, spread, tokens_of
 from models.prompts.tokens import ParsedObject, parse_detections
 from models.schema import Decoding, Request, TokenScore

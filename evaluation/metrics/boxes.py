@@ -1,4 +1,4 @@
-"""How well given boxes are the true ones: intersection over union, and COCO's average precision."""
+"""How well given boxes are the true ones: COCO's average precision."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation.metrics.estimates import Estimate
+from models.matching import PixelBox
 
 if TYPE_CHECKING:
     from pycocotools.cocoeval import COCOeval
 
-PixelBox = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max
 AP_ROUNDS = 100  # COCO's mean over categories is slow
 
 
@@ -26,15 +26,6 @@ class LabelledBox:
     label: str
     box_xyxy_px: PixelBox
     score: float = 1.0
-
-
-def box_iou(first: PixelBox, second: PixelBox) -> float:
-    """Intersection over union of two boxes (x_min, y_min, x_max, y_max)."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    both = max(width, 0.0) * max(height, 0.0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return both / (areas - both) if areas > both else 0.0
 
 
 @dataclass(frozen=True)

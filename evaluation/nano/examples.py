@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.compare.answers import Answerer
-from evaluation.metrics.boxes import box_iou
 from evaluation.nano.asking import opened
 from models.catalog.catalog import Catalog
+from models.matching import box_iou
 from models.prompts.tokens import parse_detections, readable
 from models.schema import Box
 from training.nano.scenes.scene import FINE, HELD_OUT, RESOLUTION, USUAL, Scene, draw

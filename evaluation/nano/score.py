@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from evaluation.compare.answer_store import Answer
-from evaluation.metrics.boxes import LabelledBox, average_precision, box_iou
+from evaluation.metrics.boxes import LabelledBox, average_precision
 from evaluation.metrics.estimates import Estimate, mean
 from evaluation.metrics.masks import mask_iou
-from evaluation.metrics.matching import matched_ious
 from evaluation.metrics.names import Hits, NameFinder, compare_names, pooled_f1
 from evaluation.metrics.texts import character_error_rate, is_exact
 from models.masks.codec import MaskCodec, paste
+from models.matching import box_iou, matched_ious
 from models.prompts.tokens import encode_box, parse_detections
 from training.nano.scenes.scene import RESOLUTION, Scene, SceneObject
 from training.nano.scenes.sprites import STYLES

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from evaluation.metrics.boxes import LabelledBox, average_precision, box_iou
+from evaluation.metrics.boxes import LabelledBox, average_precision
 from evaluation.metrics.estimates import Estimate, mean
 from evaluation.metrics.masks import mask_iou
-from evaluation.metrics.matching import match, matched_ious
 from evaluation.metrics.names import Hits, NameFinder, compare_names, pooled_f1
 from evaluation.metrics.texts import character_error_rate, edit_distance, is_exact
+from models.matching import box_iou, match, matched_ious
 
 ENGLISH = NameFinder(
     {
