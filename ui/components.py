@@ -145,6 +145,16 @@ class OpenRadio(gr.Radio):
         return {"type": "string", "description": f"such as {names}"}
 
 
+class OpenDropdown(gr.Dropdown):
+    """A list whose choices depend on others; the handler judges the value, not the widget."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        """The value as posted."""
+        return payload
+
+
 class Slider(gr.Slider):
     """A slider that says in words what is wrong with a value that only a program can send."""
 

@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from models.matching import box_iou, match, overlaps
 from models.schema import Detection
 
+OBJECTS_JOINED_BY = ";"  # never marked: it goes with the names around it
 SAME_BOX_IOU = 0.5  # from which on two boxes of one label are the same object
 
 # A letter of a script that puts no spaces between words counts as a word, Thai with its marks.
@@ -31,9 +32,10 @@ def mark_words(text: str, *others: str) -> list[Part]:
     spans = [found.span() for found in _WORD.finditer(text)]
     words = [text[start:end] for start, end in spans]
     differs = [False] * len(words)
+    joins = {index for index, word in enumerate(words) if word == OBJECTS_JOINED_BY}
     for other in others:
         matcher = SequenceMatcher(None, words, _WORD.findall(other), autojunk=False)
-        same = set[int]()
+        same = set(joins)
         for block in matcher.get_matching_blocks():
             same.update(range(block.a, block.a + block.size))
         differs = [each or index not in same for index, each in enumerate(differs)]

@@ -32,8 +32,9 @@ TEMPLATE = """{{#if value}}
     {{/if}}
     {{/each}}
     {{#each value.annotations}}
-    <div class="box {{this.anchor}}" data-object="{{@index}}" style="--mark: {{this.colour}};
-      left: {{this.left}}%; top: {{this.top}}%; width: {{this.width}}%; height: {{this.height}}%">
+    <div class="box {{this.anchor}} {{this.kind}}" data-object="{{@index}}"
+      style="--mark: {{this.colour}}; left: {{this.left}}%; top: {{this.top}}%;
+      width: {{this.width}}%; height: {{this.height}}%">
       <span class="box-label">{{this.label}}</span>
     </div>
     {{/each}}
@@ -54,6 +55,7 @@ class FoundObject(GradioModel):
     width: float
     height: float
     anchor: str
+    kind: str = ""  # a class of its box
 
 
 class FoundData(GradioModel):
@@ -78,15 +80,19 @@ class FoundPicture(gr.HTML):
         detections: Sequence[Detection],
         labels: Sequence[str],
         colours: Sequence[str],
+        kinds: Sequence[str] | None = None,
     ) -> FoundData:
-        """The value for the first MOST_DRAWN detections, each with its label and colour."""
+        """The value for the first MOST_DRAWN detections, each with its label and colour, and with
+        the class of its box where `kinds` are given."""
         shown = at_viewing_size(image)
-        drawn = list(zip(detections, labels, colours, strict=True))[:MOST_DRAWN]
+        kinds = [""] * len(detections) if kinds is None else kinds
+        drawn = list(zip(detections, labels, colours, kinds, strict=True))[:MOST_DRAWN]
+        names = ", ".join(label for _, label, _, _ in drawn)
         return FoundData(
             image=_saved(shown, "webp"),
             annotations=[_found(shown.size, *each) for each in drawn],
             ratio=round(shown.width / shown.height, 4),
-            summary=f"The picture with {', '.join(label for _, label, _ in drawn)} marked",
+            summary=f"The picture with {names} marked" if names else "The picture",
             density="many" if len(drawn) > MOST_LABELLED else "few",
         )
 
@@ -100,7 +106,9 @@ class FoundPicture(gr.HTML):
         return self.data_model.model_json_schema()
 
 
-def _found(size: tuple[int, int], detection: Detection, label: str, colour: str) -> FoundObject:
+def _found(
+    size: tuple[int, int], detection: Detection, label: str, colour: str, kind: str
+) -> FoundObject:
     box, mask = detection.box_yxyx_norm, detection.mask
     layer = None if mask is None else _saved(mask_layer(size, mask, colour), "png")
     across = "to-left" if box.x_min > 0.6 else "to-right"
@@ -113,6 +121,7 @@ def _found(size: tuple[int, int], detection: Detection, label: str, colour: str)
         width=round((box.x_max - box.x_min) * 100, 2),
         height=round((box.y_max - box.y_min) * 100, 2),
         anchor=f"{across} {'inside' if box.y_min < LABEL_ROOM else 'above'}",
+        kind=kind,
     )
 
 

@@ -32,9 +32,9 @@ def build_page(
         handlers = Handlers(backend, usable)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Ask", id="ask", elem_id="ask-tab"):
-                build_ask(page, backend, handlers, usable)
-            with gr.Tab("Compare", id="compare", elem_id="compare-tab"):
-                build_compare()
+                ask = build_ask(page, backend, handlers, usable)
+            with gr.Tab("Compare", id="compare", elem_id="compare-tab") as compare_tab:
+                build_compare(page, compare_tab, backend, handlers, usable, ask)
         if backend.catalog.metrics:
             owner_panel(handlers)
     return page

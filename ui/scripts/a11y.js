@@ -41,7 +41,7 @@
 
   const nameButtons = () => {
     // Its name has to begin with what is written on it.
-    for (const button of all("#picture button.upload-container, #picture .wrap button")) {
+    for (const button of all(":is(#picture, #compare-picture) :is(button.upload-container, .wrap button)")) {
       const text = button.innerText.trim().replace(/\s+/g, " ");
       if (text && button.ariaLabel !== text) button.ariaLabel = text;
     }
@@ -59,13 +59,16 @@
   };
 
   // A button that is disabled loses the focus: it goes to Stop during a run and back to Run.
-  let wasRunning = false;
+  const running = { "#run": false, "#compare-run": false };
   const follow = () => {
-    const run = document.querySelector("#run"), stop = document.querySelector("#stop");
-    if (!run || !stop || run.disabled === wasRunning) return;
-    wasRunning = run.disabled;
-    const [from, to] = wasRunning ? [run, stop] : [stop, run];
-    if ([from, document.body].includes(document.activeElement)) to.focus({ preventScroll: true });
+    for (const name of Object.keys(running)) {
+      const run = document.querySelector(name);
+      const stop = document.querySelector(name.replace("run", "stop"));
+      if (!run || !stop || run.disabled === running[name]) continue;
+      running[name] = run.disabled;
+      const [from, to] = run.disabled ? [run, stop] : [stop, run];
+      if ([from, document.body].includes(document.activeElement)) to.focus({ preventScroll: true });
+    }
   };
 
   let waiting = false;
