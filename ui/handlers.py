@@ -31,6 +31,7 @@ from ui.choices import DEFAULT_DECODING, DEFAULT_PRECISION, NO_ADAPTER, find_che
 from ui.components import as_error
 from ui.examples import Example
 from ui.explain_handlers import ExplainHandlers
+from ui.history import HistoryHandlers
 from ui.model_handlers import ModelHandlers
 from ui.part import percent_box
 from ui.refusals import OWN_FAILURE
@@ -85,6 +86,7 @@ class Handlers:
         self.runs = Runs()
         self.explaining = ExplainHandlers(backend, self.runs)
         self.saving = SaveHandlers(self.model, self.answer)
+        self.history = HistoryHandlers(backend)
 
     def answer(
         self,

@@ -14,6 +14,7 @@ from ui import choices, markup, nano
 from ui.components import Number, SafeImage, Slider
 from ui.examples import Example
 from ui.found_picture import TEMPLATE, FoundPicture
+from ui.history import History, history_panel
 from ui.model_bar import ModelBar
 from ui.model_handlers import ModelHandlers
 from ui.part import Part, part_row
@@ -85,6 +86,7 @@ class Outputs:
     explain: gr.Button
     explanation: gr.HTML
     save: Save
+    history: History
 
     @property
     def all(self) -> list[Any]:
@@ -272,8 +274,8 @@ def outputs_panel() -> Outputs:
     save = save_panel()
     with gr.Accordion("Details: prompt, raw text and numbers", open=False, elem_id="details"):
         details = gr.JSON(label="Result", show_label=False)
-    explaining = (explain, explanation)
-    return Outputs(status, text, annotated, table, figures, details, expected, *explaining, save)
+    shown = (status, text, annotated, table, figures, details)
+    return Outputs(*shown, expected, explain, explanation, save, history_panel())
 
 
 def examples_panel(examples: tuple[Example, ...]) -> list[gr.Button]:

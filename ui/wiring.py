@@ -10,6 +10,7 @@ from models.prompts.grammar import Task, inputs_of
 from ui import links
 from ui.events import AT_ONCE, EVERY, PRIVATE, SCRIPTED, call
 from ui.handlers import Handlers
+from ui.history import wire_history
 from ui.layout import Controls, Inputs, Model, Outputs
 from ui.part import wire_part
 from ui.runs import PENDING_AT_MOST
@@ -36,6 +37,15 @@ def wire(
     _wire_runs(page, handlers, inputs, controls, model, outputs, cards, chosen)
     question = _question(inputs, model)
     wire_save(handlers.saving, outputs.save, question, outputs.details)
+    pickers: dict[str, Any] = {"inputs": model.settings[:5], "outputs": chosen}
+    wire_history(
+        handlers.history,
+        outputs.history,
+        question,
+        [*outputs.all, outputs.expected],
+        _script("asked"),
+        lambda event: event.then(fn=handlers.model.choose, **pickers, **AT_ONCE),
+    )
     gr.on(
         triggers=[part.change for part in question],
         fn=None,
@@ -193,7 +203,8 @@ def _wire_runs(
             fn=handlers.begin, outputs=[*buttons, outputs.status], **AT_ONCE, **EVERY
         )
         runs.append(_answer_after(begun, handlers, inputs, model, outputs, buttons, None))
-    _wire_explanation(handlers, inputs, model, outputs, [*asks, *(card.click for card in cards)])
+    others = [*(card.click for card in cards), outputs.history.recall.click]
+    _wire_explanation(handlers, inputs, model, outputs, [*asks, *others])
     stopped = controls.stop.click(
         fn=handlers.stop, outputs=outputs.status, cancels=runs, **AT_ONCE
     ).then(fn=handlers.end, outputs=buttons, **AT_ONCE)
@@ -246,6 +257,7 @@ def _answer_after(
         api_visibility="public" if api_name else "private",
     )
     run.success(fn=handlers.end, outputs=buttons, **AT_ONCE, **EVERY)
+    run.success(fn=None, js=call("remember"), inputs=outputs.details, **SCRIPTED, **EVERY)
     line = [model.bar.settings, model.bar.defaults]  # the model is loaded now
     run.success(fn=handlers.model.settings, inputs=model.settings, outputs=line, **AT_ONCE, **EVERY)
     run.failure(fn=handlers.fail, outputs=buttons, **AT_ONCE, **EVERY)

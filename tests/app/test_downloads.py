@@ -181,3 +181,17 @@ def test_a_program_names_what_is_asked_and_what_differs_from_the_start(handlers)
         assert line in written
     written = program(handlers.saving, "bash", *fields, *changed)
     assert '"objects": "cat ; it\'\\\'\'s"' in written
+
+
+def test_an_answer_is_shown_again_from_its_json(handlers, image):
+    details = result_to_json(result(masked("cat", 10, 20)))
+    given = OpenedImage(image, image.size, ())
+    status, text, annotated, table, figures, again, expected = handlers.history.recall(
+        given, details
+    )
+    assert "Done." in status and again == details and expected == ""
+    assert annotated["value"].annotations[0].label == "cat" and "75%" in table["value"]
+    assert "segment cat" in figures and "nano-224" in figures
+    for changed in ({}, details | {"checkpoint": "none"}, details | {"finish_reason": "?"}):
+        status, text, *_ = handlers.history.recall(given, changed)
+        assert "notice-error" in status and text == ""

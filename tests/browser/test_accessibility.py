@@ -60,6 +60,7 @@ def open_everything(page: Page) -> None:
         "Explain: ",
         "Save and copy",
         "Details",
+        "History",
     ):
         page.get_by_role("button", name=re.compile(f"^{name}")).click()
     expect(page.get_by_label("Temperature").first).to_be_visible()

@@ -71,6 +71,7 @@
   };
   page.asked = (values, needed) => {
     page.markAsked(values, needed);
+    page.askedValues = values;
     keep(values);
     return [];
   };

@@ -1,0 +1,127 @@
+"""The answers of a browser: kept there and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gradio.utils import get_upload_folder
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.visitor import SOMETHING, example_of, expect_answered, pick, run, upload
+
+COUNT = """() => new Promise((resolve) => {
+  const opening = indexedDB.open("paligemma-history", 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore("answers", { keyPath: "id" });
+  opening.onsuccess = () => {
+    const all = opening.result.transaction("answers").objectStore("answers").count();
+    all.onsuccess = () => { opening.result.close(); resolve(all.result); };
+  };
+})"""
+
+
+def open_history(page: Page) -> Locator:
+    """The kept answers, the newest first."""
+    page.get_by_role("button", name=re.compile("^History")).click()
+    expect(page.get_by_role("button", name="Clear history")).to_be_visible()
+    return page.locator("#history-list button")
+
+
+@pytest.fixture
+def stranger(chromium: Browser, served) -> Iterator[Page]:
+    """Another visitor's page."""
+    context = chromium.new_context()
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(served.url, wait_until="domcontentloaded")
+    expect(page.locator("#run")).to_be_enabled()
+    yield page
+    context.close()
+
+
+def test_an_answer_is_restored_with_its_picture_fields_and_boxes(page, page_backend, scene_png):
+    kept = open_history(page)
+    expect(page.get_by_text("Nothing yet.")).to_be_visible()
+    index, found = example_of("segment")
+    page.locator(f"#example-{index}").click()
+    expect(kept).to_have_count(1)
+    prompt = page.locator("#prompt textarea").input_value()
+    page.locator("#picture").get_by_role("button", name="Remove Image").click()
+    upload(page, scene_png)
+    pick(page, "Ask")
+    page.get_by_label("Question", exact=True).fill("what is on the left?")
+    pick(page, "448 px")
+    run(page)
+    expect(kept).to_have_count(2)
+    expect(kept.first).to_contain_text("what is on the left?")
+    expect(kept.first).to_contain_text("nano-448")
+    expect(kept.first.locator("img")).to_have_attribute("src", re.compile("^data:image/"))
+    asked = len(page_backend.requests)
+    kept.last.click()
+    expect(page.locator("#annotated .box")).to_have_count(len(found))
+    expect(page.locator("#prompt textarea")).to_have_value(prompt)
+    expect(page.locator("#figures code")).to_have_text(prompt)
+    expect(page.get_by_role("radio", name="224 px", exact=True)).to_be_checked()
+    expect(page.locator("#answer-panel")).not_to_have_class(re.compile("stale"))
+    kept.first.click()
+    expect(page.locator("#figures code")).to_have_text("answer en what is on the left?")
+    expect(page.locator("#settings")).to_contain_text("nano-448")
+    assert len(page_backend.requests) == asked, "nothing was asked again"
+    expect(kept).to_have_count(2)
+
+
+def test_it_is_there_after_the_page_is_loaded_again_and_gone_when_it_is_cleared(page):
+    page.locator("#example-0").click()
+    expect_answered(page)
+    page.reload()
+    kept = open_history(page)
+    expect(kept).to_have_count(1)
+    page.get_by_role("button", name="Clear history").click()
+    expect(kept).to_have_count(0)
+    expect(page.get_by_text("Nothing yet.")).to_be_visible()
+    assert page.evaluate(COUNT) == 0
+
+
+def test_only_the_newest_are_kept(page):
+    page.locator("#example-0").click()
+    expect_answered(page)
+    kept = open_history(page)
+    expect(kept).to_have_count(1)
+    details = {"prompt": "", "text": "", "detections": [], "checkpoint": "", "finish_reason": "eos"}
+    for number in range(25):
+        page.evaluate(
+            "([details, text]) => window.paligemma.remember([{ ...details, text }])",
+            [details, f"answer {number}"],
+        )
+        expect(kept.first).to_contain_text(f"answer {number}")
+    expect(kept).to_have_count(24)
+    expect(kept.last).to_contain_text("answer 1 ")
+
+
+def test_nothing_of_it_is_on_the_server_or_in_anothers_page(page, stranger):
+    secret = "zanzibar"
+    page.locator("#example-0").click()
+    expect_answered(page)
+    pick(page, "Ask")
+    page.get_by_label("Question", exact=True).fill(f"is there a {secret}?")
+    run(page)
+    kept = open_history(page)
+    expect(kept.first).to_contain_text(secret)
+    kept.last.click()
+    expect(page.locator("#figures code")).to_have_text("caption en")
+    kept.first.click()
+    expect(page.locator("#figures code")).to_contain_text(secret)
+    expect(page.get_by_label("Answer", exact=True)).to_have_value(SOMETHING)
+    stranger.reload()
+    expect(open_history(stranger)).to_have_count(0)
+    assert stranger.evaluate(COUNT) == 0
+    assert secret not in stranger.content()
+    files = [each for each in Path(get_upload_folder()).rglob("*") if each.is_file()]
+    assert files
+    for file in files:
+        assert secret.encode() not in file.read_bytes()
+        if file.suffix not in (".zip", ".json"):
+            Image.open(file).close()  # pictures, and what other tests saved of answers
