@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,14 @@ from typing import Any
 from models.limits import MAX_NEW_TOKENS
 from models.masks import rle
 from models.schema import FINISH_REASONS, Box, Detection, Result, Timings
+
+_LINE_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
+
+
+def json_line(fields: Mapping[str, Any]) -> str:
+    """On one line, with its line feed, for every reader, also those that end lines where Unicode
+    allows it. What is half of a surrogate pair stays so: write it with `backslashreplace`."""
+    return json.dumps(fields, ensure_ascii=False).translate(_LINE_ENDS) + "\n"
 
 
 def result_to_json(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:

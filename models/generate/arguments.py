@@ -29,13 +29,13 @@ a line of --jsonl:
   the lines, each with its "line" and "id". A line that cannot be answered gets
   {"line": 2, "error": "…"}, and the others go on.
 """
-_EXIT_CODES = f"""\
+EXIT_CODES = f"""\
 exit codes:
   0 all was answered, {FAILED} something could not be, {INTERRUPTED} interrupted
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line."""
 
     def error(self, message: str) -> NoReturn:
@@ -53,10 +53,10 @@ def parse_arguments(arguments: Sequence[str] | None, catalog: Catalog) -> argpar
 
 
 def _parser(catalog: Catalog) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m models.generate",
         description="Answer a prompt about a picture, or a file of them, with PaliGemma 2.",
-        epilog="\n".join((_EXAMPLES, _checkpoints(catalog), _EXIT_CODES)),
+        epilog="\n".join((_EXAMPLES, checkpoint_names(catalog), EXIT_CODES)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -71,6 +71,14 @@ def _parser(catalog: Catalog) -> argparse.ArgumentParser:
         "--jsonl", metavar="FILE", help="one request a line (see below); - is the standard input"
     )
     add("--prompt", help='such as "caption en" or "detect cat ; dog"')
+    add_model_options(parser)
+    add("--json", action="store_true", help="print the result as JSON, as --jsonl does")
+    return parser
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """What answers and how: checkpoint, adapter, precision, decoding and deadline."""
+    add = parser.add_argument
     add("--checkpoint", metavar="NAME", default="nano-224", help="default: nano-224; see below")
     add("--adapter", metavar="NAME", help="a LoRA of the checkpoint, or its folder; default: none")
     add(
@@ -96,10 +104,9 @@ def _parser(catalog: Catalog) -> argparse.ArgumentParser:
         type=float,
         help="for one answer without its wait; default: 120 or more, by checkpoint and tokens",
     )
-    add("--json", action="store_true", help="print the result as JSON, as --jsonl does")
-    return parser
 
 
-def _checkpoints(catalog: Catalog) -> str:
+def checkpoint_names(catalog: Catalog) -> str:
+    """The end of a help text: what `--checkpoint` takes."""
     names = ", ".join(each.name for each in catalog.checkpoints)
     return "checkpoints:\n" + textwrap.indent(textwrap.fill(names, 96), "  ") + "\n"

@@ -9,7 +9,7 @@ import pytest
 
 from models.engine.engine import Engine
 from models.generate import FAILED, main
-from models.generate.cli import AT_ONCE
+from models.generate.asking import AT_ONCE
 from tests.picture_files import save_kinds
 from tests.serving import WatchedBackend
 from training.nano.scenes.scene import HELD_OUT, draw

@@ -21,6 +21,7 @@ LIGHT = (
     "models.catalog",
     "models.prompts",
     "models.generate",
+    "models.batch",
 )
 
 

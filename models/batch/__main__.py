@@ -1,0 +1,7 @@
+"""`python -m models.batch`."""
+
+import sys
+
+from models.batch.cli import main
+
+sys.exit(main())
