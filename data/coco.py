@@ -1,182 +1,133 @@
 """Annotations in COCO's format -> `detect` and `segment` prompts with their true answers.
 
-An item is a picture and one kind of object in it: the prefix names the kind, the suffix has every
-object of it from the top down, with `<loc>` and, for masks, `<seg>` tokens. Crowds (`iscrowd`) are
-left out, as they are no single object.
+An item is a picture and one kind of object in it, or all kinds of the file: the prefix names them,
+the suffix has every object of them from the top down, kind by kind, with `<loc>` and, for masks,
+`<seg>` tokens, or says that there is none. Crowds (`iscrowd`) are left out, as they are no single
+object.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from data.items import Item, Truth
+from data import coco_file, negatives
+from data.changes import Changes
+from data.coco_file import CocoFile
+from data.coco_pictures import Picture
+from data.items import NOTHING, Item, Truth
 from models.catalog.checkpoints import NANO_CODEC
+from models.limits import MAX_PROMPT_CHARACTERS
 from models.masks.codec import MaskCodec, crop
 from models.prompts.tokens import encode_box, encode_codes
-from models.schema import Box, UserError
+from models.schema import UserError
 
 MASKS_AT_ONCE = 64
+PROMPTS = ("each", "all")
 
-_Found = tuple[Path, dict, str, tuple[Truth, ...]]  # file, its entry, name of the kind, objects
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a file is asked about.
+
+    `masks` asks for masks too. `share` is how many questions about absent kinds there are for each
+    about one that is there, at most. `prompt`, of PROMPTS, asks for each kind by itself or for all
+    of the file at once.
+    """
+
+    masks: bool = False
+    share: float = 0.0
+    prompt: str = "each"
 
 
-def read(file: Path, images: Path | None, masks: bool, codec: Path | None = None) -> list[Item]:
-    """One item per picture and kind, in the file's order; UserError naming what is wrong.
+@dataclass(frozen=True)
+class _Asked:
+    """A picture, the kinds that it is asked for and the objects of them."""
+
+    picture: Picture
+    kinds: tuple[str, ...]
+    truths: tuple[Truth, ...]
+
+
+def read(
+    file: Path,
+    images: Path | None,
+    wanted: Wanted,
+    codec: Path | None = None,
+    changes: Changes | None = None,
+) -> list[Item]:
+    """The items of a file, picture by picture in its order; UserError naming what is wrong.
 
     `images` is the folder of the pictures, the annotations' own where None; `codec` the file of the
-    mask codec that masks are written with, nano's where None.
+    mask codec that masks are written with, nano's where None. What was merged, cut or left out is
+    counted in `changes`.
     """
+    changes = Changes() if changes is None else changes
     try:
-        items = list(_pictures(file, images or file.parent, masks))
+        found = coco_file.load(file, images, wanted.masks, changes)
+        asked = list(_all(found, wanted) if wanted.prompt == "all" else _each(found, wanted))
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}.", "Check the path.") from None
-    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(
             f"{file} is no COCO file: {type(error).__name__} {error}.",
             "It needs images, annotations with a bbox, and categories.",
         ) from None
     codes: Iterator[str] = itertools.repeat("")
-    if masks:
-        codes = _codes(items, codec or NANO_CODEC)
+    if wanted.masks:
+        codes = _codes(asked, codec or NANO_CODEC)
+    task = "segment" if wanted.masks else "detect"
     return [
         Item(
-            path,
-            f"{'segment' if masks else 'detect'} {name}",
-            " ; ".join(encode_box(truth.box) + next(codes) + f" {name}" for truth in truths),
-            truths=truths,
+            each.picture.path,
+            f"{task} {' ; '.join(each.kinds)}",
+            " ; ".join(f"{encode_box(t.box)}{next(codes)} {t.label}" for t in each.truths)
+            or NOTHING,
+            truths=each.truths,
         )
-        for path, _, name, truths in items
+        for each in asked
     ]
 
 
-def _pictures(file: Path, folder: Path, masks: bool) -> Iterator[_Found]:
-    """Each picture and kind with its objects from the top down."""
-    content = json.loads(file.read_text("utf-8-sig"))
-    # In lower case, as the names of a prompt are wherever one is sent.
-    names = {each["id"]: str(each["name"]).lower() for each in content["categories"]}
-    for name in names.values():
-        if not name.strip() or ";" in name or not name.isprintable():
-            raise UserError(
-                f"{file} has a category {name!r}.",
-                "Name it in one line, without the semicolon that stands between names.",
-            )
-    pictures = {each["id"]: each for each in content["images"]}
-    for (image, category), found in _grouped(content["annotations"]).items():
-        if image not in pictures or category not in names:
-            raise UserError(f"{file} has an annotation of an image or category it does not have.")
-        picture, name = pictures[image], names[category]
-        path = folder / picture["file_name"]
-        if not path.is_file():
-            raise UserError(
-                f"{path}, named in {file.name}, is not there.", "Give the folder of the images."
-            )
-        truths = (_truth(each, picture, name, masks) for each in found)
-        there = [each for each in truths if each is not None]
-        if there:
-            ordered = sorted(there, key=lambda each: (each.box.y_min, each.box.x_min))
-            yield path, picture, name, tuple(ordered)
+def _each(found: CocoFile, wanted: Wanted) -> Iterator[_Asked]:
+    """A question for each kind in a picture, and for the absent ones that were drawn."""
+    absent = negatives.draw(found.annotated, found.kinds, wanted.share)
+    for place, each in enumerate(found.annotated):
+        kinds = (*each.objects, *absent.get(place, ()))
+        for kind in kinds:
+            truths = tuple(each.objects.get(kind, ()))
+            yield _Asked(found.pictures[each.id], (kind,), truths)
 
 
-def _grouped(annotations: Sequence[dict]) -> dict[tuple[int, int], list[dict]]:
-    grouped: dict[tuple[int, int], list[dict]] = defaultdict(list)
-    for each in annotations:
-        if not each.get("iscrowd"):
-            grouped[each["image_id"], each["category_id"]].append(each)
-    return grouped
-
-
-def _truth(annotation: dict, picture: dict, label: str, masks: bool) -> Truth | None:
-    """An object whose box is cut at the picture's edges; None where nothing is left of it."""
-    width, height = picture["width"], picture["height"]
-    x, y, w, h = map(float, annotation["bbox"])
-    if not all(map(math.isfinite, (x, y, w, h))):
-        raise ValueError(f"annotation {annotation.get('id')} has no finite bbox")
-    box = Box(
-        y_min=max(y, 0) / height,
-        x_min=max(x, 0) / width,
-        y_max=min(y + h, height) / height,
-        x_max=min(x + w, width) / width,
-    )
-    # Edges that fall on one <loc> are no box.
-    if min(box.y_max - box.y_min, box.x_max - box.x_min) < 1 / 1023:
-        return None
-    if not masks:
-        return Truth(label, box)
-    outline = annotation.get("segmentation")
-    if not outline:
+def _all(found: CocoFile, wanted: Wanted) -> Iterator[_Asked]:
+    """A question for all kinds of the file about each picture that has any, and others drawn."""
+    kinds = found.kinds
+    length = len(" ; ".join(kinds)) + len("segment ")
+    if length > MAX_PROMPT_CHARACTERS:
         raise UserError(
-            f"Annotation {annotation.get('id')} has no segmentation.", "Train on detect instead."
+            f"A prompt of all {len(kinds)} kinds has {length} characters, and "
+            f"{MAX_PROMPT_CHARACTERS} fit.",
+            "Ask for each by itself.",
         )
-    if not (_are_polygons(outline) or _are_runs(outline, height, width)):
-        raise UserError(
-            f"The segmentation of annotation {annotation.get('id')} cannot be read.",
-            f"It needs polygons, or run lengths of {width} × {height} pixels.",
-        )
-    return Truth(label, box, partial(_mask, outline, height, width))
+    empty = negatives.draw_empty(found.annotated, kinds, wanted.share)
+    for place, each in enumerate(found.annotated):
+        if each.objects or place in empty:
+            truths = tuple(truth for kind in kinds for truth in each.objects.get(kind, ()))
+            yield _Asked(found.pictures[each.id], kinds, truths)
 
 
-def _are_polygons(outline: Any) -> bool:
-    """Whether these are lists of x, y, x, y, …, each of at least three corners."""
-    return isinstance(outline, list) and all(
-        isinstance(corners, list)
-        and len(corners) >= 6
-        and len(corners) % 2 == 0
-        and all(isinstance(each, int | float) and math.isfinite(each) for each in corners)
-        for corners in outline
-    )
-
-
-def _are_runs(outline: Any, height: int, width: int) -> bool:
-    """Whether these are run lengths, counted or compressed, of a whole picture of this size."""
-    if not isinstance(outline, dict) or outline.get("size") != [height, width]:
-        return False
-    counts = outline.get("counts")
-    if isinstance(counts, list):
-        return all(isinstance(each, int) and each >= 0 for each in counts) and (
-            sum(counts) == height * width
-        )
-    return isinstance(counts, str)
-
-
-def _mask(outline: Any, height: int, width: int) -> np.ndarray:
-    """bool[height, width] of polygons or of run lengths, counted or compressed.
-
-    UserError where compressed ones are damaged.
-    """
-    from pycocotools import mask as coder
-
-    if isinstance(outline, list):
-        rle = coder.merge(coder.frPyObjects(outline, height, width))
-    elif isinstance(outline["counts"], list):
-        rle = coder.frPyObjects(outline, height, width)
-    else:
-        rle = outline
-    try:
-        return coder.decode(rle).astype(bool)
-    except ValueError as error:  # of compressed ones, which only the library can check
-        raise UserError(
-            f"A segmentation of {width} × {height} pixels cannot be read: {error}.",
-            "Write its run lengths as numbers, or polygons.",
-        ) from None
-
-
-def _codes(items: Sequence[tuple[Path, dict, str, tuple[Truth, ...]]], file: Path) -> Iterator[str]:
+def _codes(asked: Sequence[_Asked], file: Path) -> Iterator[str]:
     """The `<seg>` tokens of all objects in order."""
     codec = MaskCodec.load(file)
-    objects = [(truth, picture) for _, picture, _, truths in items for truth in truths]
+    objects = [(truth, each.picture) for each in asked for truth in each.truths]
     for start in range(0, len(objects), MASKS_AT_ONCE):
         inside = [
-            _inside_box(truth, picture["width"], picture["height"])
+            _inside_box(truth, *picture.upright)
             for truth, picture in objects[start : start + MASKS_AT_ONCE]
         ]
         for codes in codec.encode(torch.from_numpy(np.stack(inside))[:, None]).tolist():

@@ -14,6 +14,8 @@ from models.images import open_image
 from models.prompts import grammar
 from models.schema import Box, UserError
 
+NOTHING = "none"  # what stands for no object, as nano was trained to answer
+
 
 @dataclass(frozen=True)
 class Truth:

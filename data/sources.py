@@ -25,12 +25,15 @@ from typing import Any, overload
 import numpy as np
 
 from data import coco
+from data.changes import Changes
+from data.finder import Finder
 from data.items import Item, check
 from models.prompts import grammar
 from models.schema import UserError
 
 COCO_TASKS = ("detect", "segment")
 SPLIT_SEED = 42
+MOST_NEGATIVES = 100  # questions about absent kinds for each about one that is there
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,13 @@ class Source:
     """Where items come from.
 
     `name` is as the module's docstring says; `split` belongs to datasets that have several. `half`,
-    "first" or "second", takes one half of it in an order of its own. `task`, of COCO_TASKS,
-    `images`, a folder (the annotations' own where None), and `codec`, the file of the mask codec of
-    the checkpoint (nano's where None), belong to COCO files. The other fields are columns of a Hub
-    dataset: the prefix is `template` with the row's values in braces, the suffix
-    the `answer` column, where several answers are listed the commonest. `limit` takes so many items
-    from the beginning, 0 all.
+    "first" or "second", takes one half of it in an order of its own. To COCO files belong: `task`,
+    of COCO_TASKS; `images`, a folder (the annotations' own where None); `codec`, the file of the
+    mask codec of the checkpoint (nano's where None); `negatives`, how many questions about absent
+    kinds there are for each about one that is there; and `prompt`, of `data.coco.PROMPTS`. The
+    other fields are columns of a Hub dataset: the prefix is `template` with the row's values in
+    braces, the suffix the `answer` column, where several answers are listed the commonest. `limit`
+    takes so many items from the beginning, 0 all.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Source:
     task: str = "detect"
     images: Path | None = None
     codec: Path | None = None
+    negatives: float = 0.0
+    prompt: str = "each"
     image: str = "image"
     template: str = "answer en {question}"
     answer: str = "answer"
@@ -92,6 +98,8 @@ def refused(name: str, **given: Any) -> list[tuple[str, str]]:
     in_vain = {
         "task": ("a COCO file", not is_coco),
         "images": ("a COCO file", not is_coco),
+        "negatives": ("a COCO file", not is_coco),
+        "prompt": ("a COCO file", not is_coco),
         "split": (f"datasets, and {Path(name).name} is all of its items", is_file),
     }
     for each in ("image_column", "answer_column", "template"):
@@ -103,24 +111,37 @@ def refused(name: str, **given: Any) -> list[tuple[str, str]]:
     ]
     if is_coco and given.get("task") not in (None, *COCO_TASKS):
         found.append((f"The task is {given['task']!r}.", f"Choose one of {', '.join(COCO_TASKS)}."))
+    if is_coco and given.get("prompt") not in (None, *coco.PROMPTS):
+        found.append(
+            (f"The prompt is {given['prompt']!r}.", f"Choose one of {', '.join(coco.PROMPTS)}.")
+        )
+    if is_coco and not 0 <= (given.get("negatives") or 0) <= MOST_NEGATIVES:
+        found.append((f"--negatives is {given['negatives']}.", f"It may be 0 to {MOST_NEGATIVES}."))
     if given.get("half") not in (None, "", "first", "second"):
         found.append((f"There is no half {given['half']!r}.", "Choose first or second."))
     return found
 
 
-def read(source: Source) -> Sequence[Item]:
-    """The items of a source; UserError saying what is wrong with it."""
+def read(source: Source, changes: Changes | None = None) -> Sequence[Item]:
+    """The items of a source; UserError saying what is wrong with it.
+
+    What was merged, cut or left out of a file is counted in `changes`.
+    """
     is_coco = source.name.endswith(".json")
-    wanted = {"task": source.task} if is_coco else {}  # of others it says nothing
+    wanted: dict[str, Any] = {}
+    if is_coco:  # of others these say nothing
+        wanted = {"task": source.task, "prompt": source.prompt, "negatives": source.negatives}
+    changes = Changes() if changes is None else changes
     for problem, remedy in refused(source.name, half=source.half, **wanted):
         raise UserError(problem, remedy)
     items: Sequence[Item]
     if source.name == "easy-vqa":
         items = _easy_vqa(source.split)
     elif source.name.endswith(".jsonl"):
-        items = _jsonl(Path(source.name))
+        items = _jsonl(Path(source.name), changes)
     elif is_coco:
-        items = coco.read(Path(source.name), source.images, source.task == "segment", source.codec)
+        asked = coco.Wanted(source.task == "segment", source.negatives, source.prompt)
+        items = coco.read(Path(source.name), source.images, asked, source.codec, changes)
     else:
         items = _dataset(source)
     if source.half:
@@ -193,7 +214,7 @@ def _easy_vqa(split: str) -> list[Item]:
 # Files
 
 
-def _jsonl(file: Path) -> list[Item]:
+def _jsonl(file: Path, changes: Changes) -> list[Item]:
     try:
         lines = file.read_text("utf-8-sig").split("\n")
     except OSError as error:
@@ -201,6 +222,8 @@ def _jsonl(file: Path) -> list[Item]:
     except UnicodeDecodeError:
         raise UserError(f"{file} is not in UTF-8.", "Save it in that encoding.") from None
     items = []
+    finder = Finder(file, None, changes)
+    said: dict[tuple[Path, str], tuple[int, str]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -215,23 +238,22 @@ def _jsonl(file: Path) -> list[Item]:
                 f"Line {number} of {file} is no item.",
                 'Write {"image": "a.jpg", "prefix": "answer en what?", "suffix": "that"}.',
             ) from None
-        path = file.parent / image
-        if not _is_file(path):
-            raise UserError(f"Line {number} of {file} names {image[:80]}, which is not there.")
-        item = Item(path, grammar.normalize(prefix), suffix, answers)
         try:
+            path = finder.find(image)
+            item = Item(path, grammar.normalize(prefix), suffix, answers)
             check(item)
         except UserError as error:
             raise UserError(f"Line {number} of {file}: {error.problem}", error.remedy) from None
+        if grammar.yields_boxes(grammar.parse(item.prefix).task):
+            first, other = said.setdefault((path, item.prefix), (number, item.suffix))
+            if other != item.suffix:
+                raise UserError(
+                    f"Lines {first} and {number} of {file} ask {path.name} for the same objects, "
+                    "and differ in the answer.",
+                    "Write all objects of a prompt in one line.",
+                )
         items.append(item)
     return items
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name longer than any file's
-        return False
 
 
 # Datasets

@@ -13,6 +13,8 @@ import numpy as np
 Shape = TypeVar("Shape")  # of an object: a box or a mask
 PixelBox = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max
 
+SAME_FROM = 0.95  # box IoU of two objects of a label that are one said twice
+
 
 def box_iou(first: PixelBox, second: PixelBox) -> float:
     """Intersection over union of two boxes (x_min, y_min, x_max, y_max)."""

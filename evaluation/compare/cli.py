@@ -24,6 +24,7 @@ from typing import NoReturn
 from transformers.utils import logging
 
 from data import documents
+from data.coco import PROMPTS
 from data.sources import COCO_TASKS, PRESETS, refused, source
 from evaluation.compare import measures, systems
 from evaluation.compare.comparison import compare
@@ -129,6 +130,8 @@ def _run(
         split=split,
         task=options.task,
         images=options.images,
+        negatives=options.negatives,
+        prompt=options.prompt,
         template=options.template,
         image=options.image_column,
         answer=options.answer_column,
@@ -145,6 +148,7 @@ def _run(
             options.work,
             options.max_new_tokens,
             open_backend,
+            lambda line: print(line, file=sys.stderr),
         ),
     }
     print(render(record, options.markdown))
@@ -182,6 +186,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--limit", type=_count, help="only so many items, from the beginning")
     add("--task", choices=COCO_TASKS, help="what COCO annotations are asked for")
     add("--images", type=Path, help="the folder of a COCO file's pictures; default: its own")
+    add("--negatives", type=float, help="of COCO files: for each question, so many on absent kinds")
+    add("--prompt", choices=PROMPTS, help="of COCO files: each kind by itself, or all in one")
     add("--template", help='a dataset\'s prompts, such as "answer en {question}"')
     add("--image-column", "--image_column", help="of a dataset")
     add("--answer-column", "--answer_column", help="of a dataset")

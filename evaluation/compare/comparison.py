@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data import documents
+from data.changes import Changes
 from data.items import Item
 from data.sources import Source, read
 from evaluation.compare import measures, systems
@@ -54,14 +55,19 @@ def compare(
     work: Path | None = None,
     max_new_tokens: int | None = None,
     open_backend: Callable[[Catalog], Backend] = LocalBackend,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """What each system scores on the data, as a JSON-able dict; UserError where it cannot be.
 
+    `tell` gets a line on what was changed about the data, where anything was.
     The other arguments are those of `measures.rows` and of `answered`.
     """
     for system in wanted:
         systems.resolved(system, catalog)  # all names, before any of them takes hours
-    items = list(read(data))
+    changes = Changes()
+    items = list(read(data, changes))
+    if changes:
+        tell(f"{documents.data_name(data.name)}: {changes}")
     measures.check(chosen or (), items)
     names = documents.shown_apart([system.text for system in wanted])
     found = []

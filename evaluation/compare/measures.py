@@ -144,6 +144,10 @@ def _asks_for_masks(item: Item) -> bool:
     return _asks_for_objects(item) and grammar.yields_masks(grammar.parse(item.prefix).task)
 
 
+def _asks_for_what_is_not_there(item: Item) -> bool:
+    return _asks_for_objects(item) and not (item.truths or parse_detections(item.suffix).objects)
+
+
 def _asks_for_a_caption(item: Item) -> bool:
     captions = (Task.CAP, Task.CAPTION, Task.DESCRIBE)
     return not item.truths and grammar.parse(item.prefix).task in captions
@@ -249,6 +253,11 @@ def _first_box(scored: Sequence[Scored]) -> Rows:
         yield f"box of the one object, IoU ≥ {FOUND_AT}", mean(right)
 
 
+def _absent(scored: Sequence[Scored]) -> Rows:
+    """Of the questions about what is not there, those that were answered with a box."""
+    yield "absent kinds boxed", mean(bool(each.given_boxes) for each in scored)
+
+
 def _masks(scored: Sequence[Scored]) -> Rows:
     """The IoU of each true mask with the given one of its label that fits best; 0 for a miss."""
     ious: list[float] = []
@@ -303,6 +312,7 @@ _MEASURES: dict[str, tuple[_Suits, _Suits, Callable[[Sequence[Scored]], Rows]]] 
     "length": (_asks_for_a_caption, _always, _length),
     "ap": (_asks_for_objects, _always, _precision),
     "box": (_asks_for_objects, _always, _first_box),
+    "absent": (_asks_for_what_is_not_there, _always, _absent),
     "masks": (_asks_for_masks, _always, _masks),
     "senseless": (_asks_for_objects, _always, _senseless),
     "cut-off": (_always, _always, _cut_off),

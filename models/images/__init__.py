@@ -9,8 +9,10 @@ from models.images.opening import (
     MAX_PIXELS,
     REDUCE_ABOVE_PIXELS,
     OpenedImage,
+    StoredSize,
     check_size,
     open_image,
+    stored_size,
 )
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "MAX_PIXELS",
     "REDUCE_ABOVE_PIXELS",
     "OpenedImage",
+    "StoredSize",
     "check_size",
     "open_image",
+    "stored_size",
 ]

@@ -90,6 +90,32 @@ def open_image(
             file.close()
 
 
+@dataclass(frozen=True)
+class StoredSize:
+    """(width, height) of a picture as its file has it, and how EXIF says that it is turned.
+
+    `orientation` is 1 to 8, as EXIF counts them.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """(width, height) of the picture as it is opened."""
+        is_turned = self.orientation in _TURNS and _TURNS[self.orientation] not in _UPRIGHT
+        return self.size[::-1] if is_turned else self.size
+
+
+def stored_size(path: Path) -> StoredSize:
+    """The size of a picture by its header; nothing is decoded. UserError as `open_image`."""
+    name, file = _as_file(path)
+    with file:
+        formats = _readable_formats(_peek(file, 32, name), name)
+        with _open(file, formats, name, MAX_PIXELS) as image:
+            return StoredSize(image.size, _orientation(image))
+
+
 def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
     """UserError where a picture has more than `max_pixels`."""
     width, height = image.size

@@ -131,6 +131,28 @@ def test_a_surer_false_box_costs_more(codec):
     assert (unsure, surer) == (pytest.approx(1), pytest.approx(0.5))
 
 
+def test_a_box_that_is_said_again_is_a_false_one(codec):
+    items = [Item(NOWHERE, "detect cat", "", truths=(Truth("cat", LEFT), Truth("cat", RIGHT)))]
+    left, right = (f"{encode_box(each)} cat" for each in (LEFT, RIGHT))
+    once = values(items, [said(f"{left} ; {right}", 0.9, 0.5)], codec)
+    again = values(items, [said(f"{left} ; {left} ; {right}", 0.9, 0.8, 0.5)], codec)
+    assert once["box AP50"] == pytest.approx(1)
+    # Of three boxes two are right; the second one found is the third in order.
+    assert again["box AP50"] == pytest.approx((51 + 50 * 2 / 3) / 101)
+
+
+def test_questions_about_what_is_absent_have_a_measure_of_their_own(codec):
+    items = [
+        Item(NOWHERE, "detect cat", "none"),
+        Item(NOWHERE, "detect dog", "none"),
+        Item(NOWHERE, "detect owl", "", truths=(Truth("owl", LEFT),)),
+    ]
+    given = [said("none"), said(f"{encode_box(LEFT)} dog"), said(f"{encode_box(LEFT)} owl")]
+    found = values(items, given, codec)
+    assert found["absent kinds boxed"] == 0.5
+    assert "absent kinds boxed" not in values(items[2:], given[2:], codec)
+
+
 def test_masks_are_compared_in_the_size_of_the_picture(codec):
     codes = encode_codes([3] * 16)
     answer = f"{encode_box(LEFT)}{codes} cat"

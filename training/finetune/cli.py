@@ -36,6 +36,7 @@ from transformers import (
 )
 
 from data import documents
+from data.changes import Changes
 from data.items import checked
 from data.sources import read
 from models.catalog.catalog import Catalog
@@ -76,7 +77,10 @@ def finetune(given: Options, catalog: Catalog, command: str = "") -> Path:
     codec = local_codec(checkpoint, folder)
     if options.task == "segment":  # whose masks have to be written as codes
         codec = find_codec(checkpoint, folder, tell)
-    items = read(options.source(codec))
+    changes = Changes()
+    items = read(options.source(codec), changes)
+    if is_first and changes:
+        print(f"{Path(options.data).name}: {changes}", flush=True)
     digest = checked(items)
     is_packed = options.pack > 1
     made = in_rows(items, options.pack) if is_packed else items

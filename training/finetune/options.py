@@ -18,6 +18,7 @@ from models.schema import UserError
 
 METHODS = ("lora", "qlora", "full")
 EASY_VQA_EPOCHS = 2.0
+NEGATIVES = 1.0  # for each question about what is there
 FEWEST_STEPS = 100  # where no epochs are given
 PARTS = ("vision_tower", "projector", "language_model")
 FILE = "options.json"
@@ -44,6 +45,14 @@ class Options:
     half: str | None = _option(None, "first or second: one half of the split")
     task: str | None = _option(None, "of a COCO file: detect or segment")
     images: str | None = _option(None, "folder of a COCO file's pictures; its own by default")
+    negatives: float | None = _option(
+        None,
+        "of a COCO file: questions about kinds that a picture lacks, for each about one that it "
+        "has; 1 where the file allows, 0: none",
+    )
+    prompt: str | None = _option(
+        None, "of a COCO file: each kind by itself, or all of the file in one prompt"
+    )
     image_column: str | None = _option(None, "of a Hub dataset")
     answer_column: str | None = _option(None, "of a Hub dataset; the commonest of several is taken")
     template: str | None = _option(None, "prefix with columns in braces: 'answer en {question}'")
@@ -103,15 +112,17 @@ class Options:
         return Path(self.out or f"runs/{self.method}-{Path(self.data).stem}")
 
     def settled(self, checkpoint: Checkpoint) -> Options:
-        """With what was left to the size, method and data filled in: rank, alpha, rate, pack and
-        batch. `checkpoint` is the one that is named."""
+        """With what was left to the size, method and data filled in: negatives, rank,
+        alpha, rate, pack and batch. `checkpoint` is the one that is named."""
         is_nano, is_full = checkpoint.size == "nano", self.method == "full"
         rank = self.rank if is_full else self.rank or (16 if is_nano else 8)
         rates = (3e-4, 2e-5) if is_full else (2e-3, 2e-4)
         is_short = self.data == "easy-vqa" or self.data.endswith(".jsonl")
         pack = self.pack or (16 if is_short and is_nano else 1)
+        is_coco = self.data.endswith(".json")
         return dataclasses.replace(
             self,
+            negatives=NEGATIVES if self.negatives is None and is_coco else self.negatives,
             rank=rank,
             alpha=self.alpha or float(rank),
             rate=self.rate or rates[0 if is_nano else 1],
@@ -137,6 +148,8 @@ class Options:
             half=self.half,
             task=self.task,
             images=Path(self.images) if self.images else None,
+            negatives=self.negatives,
+            prompt=self.prompt,
             codec=codec,
             image=self.image_column,
             answer=self.answer_column,
@@ -197,6 +210,8 @@ class Options:
             half=self.half,
             task=self.task,
             images=self.images,
+            negatives=self.negatives,
+            prompt=self.prompt,
             image_column=self.image_column,
             answer_column=self.answer_column,
             template=self.template,
