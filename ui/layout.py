@@ -87,6 +87,7 @@ class Outputs:
     explanation: gr.HTML
     save: Save
     history: History
+    use: gr.Button
 
     @property
     def all(self) -> list[Any]:
@@ -254,6 +255,14 @@ def outputs_panel() -> Outputs:
         elem_id="answer",
         placeholder="The answer will appear here, word by word.",
     )
+    use = gr.Button(
+        "Use as question",
+        size="sm",
+        elem_id="use-question",
+        min_width=0,
+        scale=0,
+        interactive=False,
+    )
     expected = gr.HTML("", elem_id="expected", padding=False)
     gr.HTML(markup.ROOM, elem_id="room", padding=False)
     # Its label would lie over the picture's corner, where objects may be.
@@ -275,7 +284,7 @@ def outputs_panel() -> Outputs:
     with gr.Accordion("Details: prompt, raw text and numbers", open=False, elem_id="details"):
         details = gr.JSON(label="Result", show_label=False)
     shown = (status, text, annotated, table, figures, details)
-    return Outputs(*shown, expected, explain, explanation, save, history_panel())
+    return Outputs(*shown, expected, explain, explanation, save, history_panel(), use)
 
 
 def examples_panel(examples: tuple[Example, ...]) -> list[gr.Button]:

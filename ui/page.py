@@ -10,13 +10,10 @@ from ui.compare import build_compare
 from ui.events import PRIVATE
 from ui.examples import Example
 from ui.handlers import Handlers
+from ui.head import header
 from ui.social import TITLE
 
 RENEWED_S = 2.0
-HEADER = (
-    '<header class="masthead"><h1>PaliGemma 2</h1>'
-    "<p>Give it a picture, choose a task, and read the answer as it is written.</p></header>"
-)
 
 
 def build_page(
@@ -28,7 +25,7 @@ def build_page(
     """
     usable = tuple(each for each in examples if backend.missing(each.checkpoint.name) is None)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=cache_s) as page:
-        gr.HTML(HEADER, padding=False)
+        gr.HTML(header(), padding=False)
         handlers = Handlers(backend, usable)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Ask", id="ask", elem_id="ask-tab"):

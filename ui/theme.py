@@ -16,7 +16,7 @@ STYLES = tuple(
 )
 SCRIPTS = tuple(
     Path(__file__).parent / "scripts" / f"{name}.js"
-    for name in "a11y tabs result session link explain save part history compare".split()
+    for name in "a11y tabs result session link explain save part history paste compare".split()
 )
 
 # One ink, one accent and a cool paper; each step is used for one thing only.

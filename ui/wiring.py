@@ -37,6 +37,10 @@ def wire(
     _wire_runs(page, handlers, inputs, controls, model, outputs, cards, chosen)
     question = _question(inputs, model)
     wire_save(handlers.saving, outputs.save, question, outputs.details)
+    as_question = [inputs.task, inputs.question]
+    outputs.use.click(
+        fn=None, js=call("useQuestion"), inputs=outputs.text, outputs=as_question, **SCRIPTED
+    )
     pickers: dict[str, Any] = {"inputs": model.settings[:5], "outputs": chosen}
     wire_history(
         handlers.history,

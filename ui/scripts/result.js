@@ -50,6 +50,7 @@
     asked = current = keyOf(values, needed);
     compare();
     wantPicture(!values[0]);
+    page.showUse?.(values[1]);
     makeRoom(values[0] && FINDS.includes(values[1]), shownPicture(values[0]));
     if (values[0]) show();
   };
