@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from models.masks.repeats import distinct
 from models.prompts import tokens
 from models.prompts.grammar import parse, yields_boxes
 from models.results import result_to_json
@@ -56,16 +57,18 @@ def finished(
 ) -> tuple[Any, ...]:
     """The whole answer; `notes` are those on its picture, which stands on the page with them.
 
-    Where nano says that it knows nothing of the picture, the status says why.
+    Where nano says that it knows nothing of the picture, the status says why. Objects that repeat
+    others are shown once, and all are in the details.
     """
-    labels = distinct_labels(result.detections)
+    shown = distinct(result.detections)
+    labels = distinct_labels(shown)
     annotated = gr.update(value=None, visible=False)
     table = gr.update(value="", visible=False)
-    if result.detections:
-        colours = distinct_colours(request.image, result.detections)
-        value = FoundPicture.saved(request.image, result.detections, labels, colours)
+    if shown:
+        colours = distinct_colours(request.image, shown)
+        value = FoundPicture.saved(request.image, shown, labels, colours)
         annotated = gr.update(value=value, visible=True)
-        rows = markup.detection_table(result.detections, labels, colours)
+        rows = markup.detection_table(shown, labels, colours)
         table = gr.update(value=rows, visible=True)
     return (
         markup.status(_ending(request, result, is_nano)),
@@ -94,8 +97,9 @@ def _ending(request: Request, result: Result, is_nano: bool) -> str:
         ending += " 1 box in the answer made no sense and was left out."
     elif result.invalid_objects:
         ending += f" {result.invalid_objects} boxes in the answer made no sense and were left out."
-    if len(result.detections) > MOST_DRAWN:
-        ending += f" Only the first {MOST_DRAWN} of {len(result.detections)} objects are drawn."
+    count = len(distinct(result.detections))
+    if count > MOST_DRAWN:
+        ending += f" Only the first {MOST_DRAWN} of {count} objects are drawn."
     return " ".join((ending, *result.notes))
 
 

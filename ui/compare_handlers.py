@@ -6,13 +6,14 @@ import hashlib
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from models.images import OpenedImage
+from models.masks.repeats import distinct
 from models.prompts import grammar, tokens
 from models.results import timings_to_json
 from models.schema import Detection, Request, Result, UserError
@@ -292,7 +293,11 @@ def _compared(
     answers: dict[int, SideAnswer],
 ) -> tuple[Any, ...]:
     """The last update: whole answers beside each other, with what differs marked."""
-    results = {i: each.result for i, each in answers.items() if each.result is not None}
+    results = {
+        i: replace(each.result, detections=distinct(each.result.detections))
+        for i, each in answers.items()
+        if each.result is not None
+    }
     texts = {index: tokens.readable(result.text) for index, result in results.items()}
     cards = []
     for index, words in enumerate(about):

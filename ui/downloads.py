@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from models.masks.repeats import distinct
 from models.schema import Detection, Result, UserError
 from ui.drawing import annotated
 from ui.pictures import MOST_DRAWN, distinct_colours, distinct_labels
@@ -35,7 +36,7 @@ class Download:
 def picture(image: Image.Image, result: Result, details: Mapping[str, Any]) -> Download:
     """PNG of the picture with masks, boxes and labels on it, as large as the page shows it."""
     shown = _shown(result)
-    labels = distinct_labels(result.detections)[: len(shown)]
+    labels = distinct_labels(distinct(result.detections))[: len(shown)]
     drawn = annotated(image, shown, labels, distinct_colours(image, shown))
     return Download("annotated.png", _png(drawn))
 
@@ -78,11 +79,11 @@ def whole_pixels(
 def _shown(result: Result) -> tuple[Detection, ...]:
     if not result.detections:
         raise UserError("No objects were found.", "Ask for objects under Detect or Segment.")
-    return result.detections[:MOST_DRAWN]
+    return distinct(result.detections)[:MOST_DRAWN]
 
 
 def _named(result: Result) -> Iterator[tuple[str, Detection]]:
-    labels = distinct_labels(result.detections)
+    labels = distinct_labels(distinct(result.detections))
     for number, (detection, label) in enumerate(zip(_shown(result), labels, strict=False), start=1):
         slug = re.sub(r"[^\w]+", "-", label).strip("-")[:LONGEST_NAME]
         yield f"{number}-{slug or 'object'}", detection

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from models.masks import repeats
 from models.masks.codec import MaskCodec, paste
 from models.prompts.confidence import confidence
 from models.prompts.tokens import parse_detections
@@ -23,7 +24,8 @@ def detect_or_note(
 ) -> tuple[tuple[Detection, ...], int, tuple[str, ...]]:
     """As `detect`, with a codec that is asked for only where the text has masks, and notes.
 
-    Where `get_codec` raises UserError, the objects come without masks and a note says why.
+    Where `get_codec` raises UserError, the objects come without masks and a note says why. Another
+    says how many objects repeat others.
     """
     codec: MaskCodec | None = None
     notes: tuple[str, ...] = ()
@@ -32,7 +34,8 @@ def detect_or_note(
             codec = get_codec()
         except UserError as error:
             notes = (f"Masks are missing: {error}",)
-    return *detect(text, codec, width, height, scores), notes
+    found, invalid = detect(text, codec, width, height, scores)
+    return found, invalid, (*notes, *repeats.note(found))
 
 
 def detect(

@@ -79,8 +79,10 @@ def test_a_box_is_placed_in_percent_with_its_label_where_there_is_room():
 
 
 def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
-    box = Box(0, 0, 0.5, 0.5)
-    found = tuple(Detection("cat", box, (0, 0, 32, 32)) for _ in range(MOST_DRAWN + 3))
+    boxes = [Box(0, 0, 0.5, (i + 1) / 64) for i in range(MOST_DRAWN + 3)]
+    found = tuple(
+        Detection(f"cat {i % 20}", box, box.to_xyxy_px(64, 64)) for i, box in enumerate(boxes)
+    )
     timings = Timings(load_s=0, first_token_s=0.1, decode_s=1, tokens=9)
     result = Result("", "detect cat", "nano-224", None, found, 0, timings, "eos")
     request = Request(Image.new("RGB", (64, 64)), "detect cat")
@@ -89,6 +91,18 @@ def test_of_very_many_objects_only_the_first_are_drawn_which_the_answer_says():
     assert len(annotated["value"].annotations) == MOST_DRAWN
     assert table["value"].count('<th scope="row">') == len(found)
     assert len(details["detections"]) == len(found)
+
+
+def test_boxes_that_repeat_are_shown_once_and_all_in_the_details():
+    boxes = [Box(0, 0, 0.5, 0.5), Box(0, 0, 0.5, 0.51), Box(0, 0, 0.5, 0.7)]
+    found = tuple(Detection("cat", each, each.to_xyxy_px(64, 64)) for each in boxes)
+    timings = Timings(load_s=0, first_token_s=0.1, decode_s=1, tokens=9)
+    result = Result("", "detect cat", "nano-224", None, found, 0, timings, "length")
+    request = Request(Image.new("RGB", (64, 64)), "detect cat")
+    _, _, annotated, table, _, details = finished(request, result)
+    assert [each.label for each in annotated["value"].annotations] == ["cat 1", "cat 2"]
+    assert table["value"].count('<th scope="row">') == 2
+    assert len(details["detections"]) == 3
 
 
 def test_an_answer_says_what_was_asked_and_that_nothing_was_found():

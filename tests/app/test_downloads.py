@@ -59,6 +59,12 @@ def test_a_result_comes_back_from_its_json_as_it_was():
         assert (one.mask == other.mask).all() and one.box_yxyx_norm == other.box_yxyx_norm
 
 
+def test_objects_that_repeat_are_saved_once(image):
+    answer = result(masked("cat", 10, 20), masked("cat", 11, 20), masked("cat", 150, 100))
+    with zipfile.ZipFile(io.BytesIO(downloads.masks(image, answer, {}).content)) as files:
+        assert files.namelist() == ["mask-1-cat-1.png", "mask-2-cat-2.png"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

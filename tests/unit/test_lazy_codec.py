@@ -10,6 +10,7 @@ from models.catalog.checkpoints import NANO
 from models.masks import lazy_codec
 from models.masks.detections import detect_or_note
 from models.masks.lazy_codec import LazyCodec
+from models.masks.repeats import distinct
 from models.prompts.tokens import encode_codes
 from models.schema import UserError
 
@@ -47,6 +48,18 @@ def test_without_a_codec_boxes_come_and_a_note_says_what_is_missing():
     assert notes == (
         "Masks are missing: The mask decoder could not be reached. Check the network.",
     )
+
+
+def test_boxes_that_repeat_are_all_given_with_a_note():
+    near = "<loc0100><loc0105><loc0900><loc0900>"
+    codec = LazyCodec(unreachable)
+    text = f"{BOX} cat ; {near} cat ; {BOX} dog"
+    found, invalid, notes = detect_or_note(text, codec.get, 40, 20)
+    assert ([each.label for each in found], invalid) == (["cat", "cat", "dog"], 0)
+    assert [each.label for each in distinct(found)] == ["cat", "dog"]
+    assert notes == ("1 box repeats another of its label and is shown once with it.",)
+    _, _, notes = detect_or_note(" ; ".join([f"{BOX} cat"] * 9), codec.get, 40, 20)
+    assert notes == ("8 boxes repeat others of their label and are shown once.",)
 
 
 def test_a_failure_is_tried_again_only_after_a_while():
