@@ -88,7 +88,6 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         **PRIVATE,
     ).failure(fn=handlers.refuse_picture, outputs=[inputs.image, inputs.image_note], **AT_ONCE)
     fields = [inputs.language, inputs.question, inputs.answer, inputs.objects]
-    wire_part(inputs.part, inputs.image, inputs.image_note, inputs.box)
     gr.on(
         triggers=[inputs.task.change, inputs.part.mark.change],
         fn=handlers.show_inputs,
@@ -114,6 +113,7 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         trigger_mode="always_last",
         **AT_ONCE,
     )
+    wire_part(inputs.part, inputs.image, inputs.image_note, inputs.box)
 
 
 def _wire_model(

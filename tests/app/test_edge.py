@@ -215,3 +215,15 @@ def test_one_visitors_address_is_not_given_to_the_next(served):
         assert "x-forwarded-host" in asked.headers["vary"].lower()
         assert "evil.example" not in httpx.get(address).text
         assert "evil.example" not in httpx.get(f"{served.url}/config").text
+
+
+def test_the_page_is_sent_compressed_to_whom_can_read_it(served):
+    def asked(encoding: str) -> httpx.Response:
+        return httpx.get(served.url, headers={"accept-encoding": encoding})
+
+    plain, small = asked("identity"), asked("gzip, br")
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert int(small.headers["content-length"]) < len(plain.content) / 4
+    assert DESCRIPTION in small.text and len(small.text) == len(plain.text)
+    assert "accept-encoding" in plain.headers["vary"].lower()
