@@ -36,7 +36,6 @@ def refused(reply: httpx.Response, status: int, sentence: str) -> None:
         (QUEUE, {"data": [], "session_hash": "a", "fn_index": 999}, 404, "no such function"),
         (QUEUE, {"data": [], "session_hash": "a", "fn_index": 0}, 422, "not those of the page"),
         ("/gradio_api/run/x", {"data": [], "fn_index": 0}, 404, "past the queue is closed"),
-        ("/gradio_api/run/x", {"data": [], "fn_index": 2}, 422, "not those of the page"),
         ("/gradio_api/component_server", {"component_id": 1}, 404, "no such function"),
         ("/gradio_api/cancel", {}, 422, "session_hash is missing"),
         ("/gradio_api/nothing", {}, 404, "nothing at this address"),
@@ -45,6 +44,18 @@ def refused(reply: httpx.Response, status: int, sentence: str) -> None:
 )
 def test_a_request_of_the_wrong_form_is_refused(served, path, body, status, sentence):
     refused(httpx.post(f"{served.url}{path}", json=body), status, sentence)
+
+
+def test_a_function_of_the_page_takes_all_of_its_values(served):
+    functions = httpx.get(f"{served.url}/config").json()["dependencies"]
+    index = next(
+        each["id"]
+        for each in functions
+        if each["queue"] is False and each["backend_fn"] and each["inputs"]
+    )
+    body = {"data": [], "fn_index": index}
+    reply = httpx.post(f"{served.url}/gradio_api/run/x", json=body)
+    refused(reply, 422, "not those of the page")
 
 
 def test_what_is_not_json_or_too_much_of_it_is_refused(served):
