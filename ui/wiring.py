@@ -158,8 +158,11 @@ def _wire_model(
     # connection.
     page.load(
         fn=None, js=_script("restore", handlers), inputs=question, outputs=question, **SCRIPTED
-    ).then(fn=handlers.model.restore, inputs=pickers, outputs=chosen, **AT_ONCE)
-    page.load(fn=handlers.model.settings, **about, **AT_ONCE)  # it may be loaded by now
+    ).then(fn=handlers.model.restore, inputs=pickers, outputs=chosen, **AT_ONCE).then(
+        fn=handlers.model.settings,
+        **about,
+        **AT_ONCE,  # the model may be loaded by now
+    )
     return chosen
 
 
