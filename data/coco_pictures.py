@@ -186,7 +186,7 @@ def declared(entry: dict) -> tuple[int, int] | None:
 
 
 def _name(entry: dict, file: Path) -> str:
-    name = entry.get("file_name")
+    name = entry.get("file_name") or entry.get("coco_url")  # LVIS has the address alone
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"Image {entry.get('id')} of {file.name} has no file_name.", "Give it one.")
     return name

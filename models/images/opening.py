@@ -107,13 +107,17 @@ class StoredSize:
         return self.size[::-1] if is_turned else self.size
 
 
-def stored_size(path: Path) -> StoredSize:
+def stored_size(source: str | Path | bytes) -> StoredSize:
     """The size of a picture by its header; nothing is decoded. UserError as `open_image`."""
-    name, file = _as_file(path)
+    name, file = _as_file(source)
     with file:
         formats = _readable_formats(_peek(file, 32, name), name)
         with _open(file, formats, name, MAX_PIXELS) as image:
-            return StoredSize(image.size, _orientation(image))
+            size = image.size
+            if isinstance(image, TiffImagePlugin.TiffImageFile):  # which are measured as turned
+                width, height = TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH
+                size = image.tag_v2[width], image.tag_v2[height]
+            return StoredSize(size, _orientation(image))
 
 
 def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:

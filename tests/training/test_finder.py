@@ -33,6 +33,17 @@ def test_the_one_file_of_a_name_is_taken_and_said(tmp_path, name):
     assert str(changes) == f"{BY_NAME}: 1 ({name} is deep/a b.png)"
 
 
+def test_lvis_names_its_pictures_by_their_addresses(tmp_path):
+    draw(tmp_path / "train2017" / "1.png")
+    entry = image() | {"coco_url": "http://images.cocodataset.org/train2017/1.png"}
+    del entry["file_name"]
+    (item,), _ = items(write(tmp_path / "lvis.json", [cat()], [entry]))
+    assert item.picture == tmp_path / "train2017" / "1.png"
+    del entry["coco_url"]
+    with pytest.raises(UserError, match=r"Image 7 of lvis\.json has no file_name"):
+        items(write(tmp_path / "lvis.json", [cat()], [entry]))
+
+
 def test_a_path_that_leads_to_a_file_is_taken_without_a_word(tmp_path):
     for folder in "ab":
         draw(tmp_path / folder / "1.png")

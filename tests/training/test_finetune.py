@@ -274,7 +274,7 @@ def test_data_and_checkpoint_are_looked_at_before_a_run_begins(tmp_path):
         assert not (tmp_path / "run").exists()
 
 
-def test_boxes_and_masks_of_a_coco_file_are_learnt(tmp_path):
+def test_boxes_and_masks_of_a_coco_file_are_learnt(tmp_path, capsys):
     """The loss on a picture of one's own falls; how much boxes get better is measured elsewhere."""
     picture = Image.new("RGB", (96, 96), "white")
     picture.paste("navy", (20, 30, 60, 80))
@@ -292,6 +292,7 @@ def test_boxes_and_masks_of_a_coco_file_are_learnt(tmp_path):
             }
         ],
     }
+    content["annotations"].append(content["annotations"][0])
     (tmp_path / "slabs.json").write_text(json.dumps(content))
     for task in ("detect", "segment"):
         options = replace(
@@ -302,3 +303,5 @@ def test_boxes_and_masks_of_a_coco_file_are_learnt(tmp_path):
         state = Path(last_state(tmp_path / task)) / "trainer_state.json"
         losses = [e["loss"] for e in json.loads(state.read_text())["log_history"] if "loss" in e]
         assert losses[-1] < losses[0] / 2
+        said = capsys.readouterr().out
+        assert said.count("slabs.json: objects that stand twice, merged: 1 (annotation 1)\n") == 1

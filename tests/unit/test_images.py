@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.images import open_image
+from models.images import open_image, stored_size
 from tests.picture_files import RED, WHITE, encoded, pixel, plain, refusal
 
 
@@ -47,8 +47,12 @@ def test_pictures_are_turned_upright(orientation, format):
     exif = Image.Exif()
     exif[0x0112] = orientation
     lossless = {"lossless": True} if format == "WEBP" else {}
-    opened = open_image(encoded(stored, format, exif=exif, **lossless))
+    file = encoded(stored, format, exif=exif, **lossless)
+    opened = open_image(file)
     assert opened.full_size == upright.size
+    seen = stored_size(file)
+    assert (seen.size, seen.upright) == (stored.size, upright.size)
+    assert seen.orientation == orientation
     assert opened.image.tobytes() == upright.tobytes()
     assert bool(opened.notes) == (orientation > 1)
 
