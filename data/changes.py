@@ -1,4 +1,4 @@
-"""What reading data changed on the way: merged, cut or left out, counted for one line.
+"""What reading data changed on the way: merged, cut, left out or added, counted for one line.
 
 A reader counts, and the command that reads prints the line before its run begins.
 """

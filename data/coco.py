@@ -28,6 +28,8 @@ from models.prompts.tokens import encode_box, encode_codes
 from models.schema import UserError
 
 MASKS_AT_ONCE = 64
+ABSENT = "questions about absent kinds"
+OF_EMPTY = "of them about pictures without any object"
 PROMPTS = ("each", "all")
 
 
@@ -78,6 +80,7 @@ def read(
             f"{file} is no COCO file: {type(error).__name__} {error}.",
             "It needs images, annotations with a bbox, and categories.",
         ) from None
+    _count_absent(asked, {each.picture for each in asked if each.truths}, changes)
     codes: Iterator[str] = itertools.repeat("")
     if wanted.masks:
         codes = _codes(asked, codec or NANO_CODEC)
@@ -119,6 +122,16 @@ def _all(found: CocoFile, wanted: Wanted) -> Iterator[_Asked]:
         if each.objects or place in empty:
             truths = tuple(truth for kind in kinds for truth in each.objects.get(kind, ()))
             yield _Asked(found.pictures[each.id], kinds, truths)
+
+
+def _count_absent(asked: Sequence[_Asked], there: set[Picture], changes: Changes) -> None:
+    """Count questions about what is not there; `there` are the pictures that have an object."""
+    absent = [each.picture for each in asked if not each.truths]
+    for _ in absent:
+        changes.count(ABSENT)
+    for picture in absent:
+        if picture not in there:
+            changes.count(OF_EMPTY, picture.path.name)
 
 
 def _codes(asked: Sequence[_Asked], file: Path) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from data import coco
 from data.items import NOTHING
 from data.sources import Source, read
 from models.schema import UserError
@@ -37,8 +38,9 @@ def test_nothing_is_said_as_nano_says_it():
 
 def test_each_kind_is_asked_as_often_where_it_is_not_as_where_it_is(tmp_path):
     file = several(tmp_path, cats=range(4), dogs=range(2, 6))
-    found, _ = items(file, negatives=1.0)
+    found, changes = items(file, negatives=1.0)
     none = asked(found)
+    assert (changes[coco.ABSENT], changes[coco.OF_EMPTY]) == (8, 4)
     assert Counter(prefix for _, prefix in none) == {"detect cat": 4, "detect dog": 4}
     assert len(set(none)) == 8 and len(found) == 16
     for number, prefix in none:
