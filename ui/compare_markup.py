@@ -34,7 +34,7 @@ def card(
     first, *changed = about
     others = "".join(f'<span class="changed">{escape(each)}</span>' for each in changed)
     head = (
-        f'<h3 class="settings"><span class="letter">{letter}</span>'
+        f'<h3 class="side-head"><span class="letter">{letter}</span>'
         f"<span>{escape(first)}</span>{others}</h3>"
     )
     if answer is None:

@@ -15,6 +15,7 @@ from tests.browser.visitor import pick, tab_to, upload
 from ui.examples import FOLDER
 
 MUSHROOMS = FOLDER / "cap.png"
+STALE = re.compile(r"\bstale\b")
 
 
 @pytest.fixture
@@ -185,11 +186,11 @@ def test_answers_to_what_was_asked_before_are_dimmed(compare):
     press_compare(page)
     expect_compared(page)
     tab = page.locator("#compare-tab")
-    expect(tab).not_to_have_class(re.compile(r"\bstale\b"))
+    expect(tab).not_to_have_class(STALE)
     page.get_by_label("Prompt for all sides").fill("caption de")
-    expect(tab).to_have_class(re.compile(r"\bstale\b"))
+    expect(tab).to_have_class(STALE)
     page.get_by_label("Prompt for all sides").fill("caption en")
-    expect(tab).not_to_have_class(re.compile(r"\bstale\b"))
+    expect(tab).not_to_have_class(STALE)
 
 
 def test_settings_are_kept_for_a_page_that_is_loaded_again(compare):
@@ -241,6 +242,10 @@ class TestAxe:
         press_compare(page)
         expect_compared(page)
         page.get_by_label("A is better").check()
+        assert violations(page) == []
+        expect(answer(page, "A").locator(".letter")).to_have_text("A")
+        page.get_by_label("Prompt for all sides").fill("describe en")
+        expect(page.locator("#compare-tab")).to_have_class(STALE)
         assert violations(page) == []
 
 
