@@ -30,6 +30,9 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from starlette.middleware import Middleware
 
+from api.app import Beside, create_v1
+from api.health import Health
+from api.settings import ApiSettings
 from models.catalog.catalog import Catalog
 from models.schema import UserError
 from models.serving.backend import Backend
@@ -58,8 +61,8 @@ def create_app(backend: Backend, examples: Path = FOLDER) -> gr.Blocks:
     return page.queue(api_open=False, max_size=WAITING_AT_MOST, default_concurrency_limit=16)
 
 
-def launch_options() -> dict[str, Any]:
-    """How the page is served; the same for the demo and for its tests."""
+def launch_options(backend: Backend, settings: ApiSettings) -> dict[str, Any]:
+    """How the page and `/v1` are served; the same for the demo and for its tests."""
     return {
         "theme": build_theme(),
         "css_paths": list(STYLES),
@@ -73,7 +76,12 @@ def launch_options() -> dict[str, Any]:
         "share": False,
         "pwa": False,
         "ssr_mode": False,
-        "app_kwargs": {"middleware": [Middleware(Edge)]},
+        "app_kwargs": {
+            "middleware": [
+                Middleware(Beside, v1=create_v1(backend, settings), health=Health(backend)),
+                Middleware(Edge),
+            ],
+        },
     }
 
 
@@ -151,6 +159,7 @@ def main() -> None:
 
     try:
         catalog = Catalog.from_environment(os.environ)
+        settings = ApiSettings.from_environment(os.environ)
         host, port = server_address()
         use_own_folder()
     except UserError as error:
@@ -170,7 +179,7 @@ def main() -> None:
             prevent_thread_lock=True,
             server_name=host,
             server_port=port,
-            **launch_options(),
+            **launch_options(backend, settings),
         )
         if catalog.metrics:
             offer_metrics(app, backend)

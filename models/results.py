@@ -35,6 +35,7 @@ def result_to_json(result: Result, notes: Sequence[str] = ()) -> dict[str, Any]:
         "finish_reason": result.finish_reason,
         "notes": [*notes, *result.notes],
         "token_ids": list(result.token_ids),
+        "prompt_tokens": result.prompt_tokens,
         "timings": timings_to_json(result.timings),
     }
 
@@ -79,6 +80,7 @@ def result_from_json(given: Any, size: tuple[int, int]) -> Result:
             finish_reason=_text(given["finish_reason"]),
             notes=tuple(_text(each) for each in given["notes"]),
             token_ids=tuple(_count(each) for each in given["token_ids"]),
+            prompt_tokens=_count(given["prompt_tokens"]),
         )
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"no result: {error}") from None

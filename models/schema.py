@@ -29,6 +29,10 @@ class UserError(Exception):
         super().__init__(f"{problem} {remedy}".strip())
 
 
+class Busy(UserError):
+    """A refusal that has nothing to do with what was asked: too many others wait already."""
+
+
 def quoted(value: Any) -> str:
     """A value of a JSON request for a sentence: as its sender wrote it, cut at LONGEST_QUOTE."""
     try:
@@ -233,7 +237,8 @@ class Timings:
 @dataclass(frozen=True)
 class Result:
     """The whole answer. `invalid_objects` counts named boxes that make no sense; `notes` are
-    sentences on what the answer lacks or how it was made. `token_ids` are the text's tokens."""
+    sentences on what the answer lacks or how it was made. `token_ids` are the text's tokens,
+    `prompt_tokens` how many came before them, those of the pictures among them."""
 
     text: str
     prompt: str
@@ -245,3 +250,4 @@ class Result:
     finish_reason: str
     notes: tuple[str, ...] = ()
     token_ids: tuple[int, ...] = ()
+    prompt_tokens: int = 0

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.settings import ApiSettings
 from app import create_app, launch_options
 from models.catalog.catalog import Catalog
 from models.schema import Need, Readiness, Request, Result, TokenEvent
@@ -133,7 +134,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(backend: Backend, **options: object) -> Iterator[Served]:
+def serve(
+    backend: Backend, settings: ApiSettings | None = None, **options: object
+) -> Iterator[Served]:
     """Serve the page as `app.main` does, on a free port of this machine."""
     watched = WatchedBackend(backend)
     page = create_app(watched)
@@ -142,7 +145,7 @@ def serve(backend: Backend, **options: object) -> Iterator[Served]:
         server_port=free_port(),
         prevent_thread_lock=True,
         quiet=True,
-        **{**launch_options(), **options},
+        **{**launch_options(watched, settings or ApiSettings()), **options},
     )
     try:
         yield Served(url=url.rstrip("/"), backend=watched)

@@ -326,6 +326,7 @@ class Engine:
             notes=tuple(filter(None, [self._notices.get(sequence.request.adapter)])),
             scores=tuple(score for score in sequence.scores if score.end),
             token_ids=tuple(each for each in sequence.ids if each not in self._eos_ids),
+            prompt_tokens=len(sequence.prefix),
         )
 
     @torch.inference_mode()
@@ -334,6 +335,7 @@ class Engine:
         request = sequence.request
         self._select_adapter(sequence.adapter, status)
         inputs = prepare(self.loaded, request.image, request.prompt, request.more_images)
+        sequence.prefix = inputs["input_ids"][0]
         new_ids, reason = beam_search.search(
             self.loaded, inputs, request.decoding, sequence.must_stop
         )

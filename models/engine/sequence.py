@@ -35,6 +35,7 @@ class Finished:
     notes: tuple[str, ...] = ()
     scores: tuple[TokenScore, ...] = ()
     token_ids: tuple[int, ...] = ()  # end tokens are not among them
+    prompt_tokens: int = 0  # those of the pictures among them
 
 
 @dataclass(eq=False)  # one is found by identity, not by comparing pictures

@@ -25,4 +25,5 @@ def to_result(
         finish_reason=end.finish_reason,
         notes=(*end.notes, *notes),
         token_ids=end.token_ids,
+        prompt_tokens=end.prompt_tokens,
     )

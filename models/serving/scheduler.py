@@ -23,7 +23,7 @@ from models.engine.engine import Engine
 from models.engine.sequence import Finished
 from models.limits import MAX_QUEUED_REQUESTS
 from models.loading.device import memory_watched
-from models.schema import Request, Status, StatusEvent, TokenEvent, UserError
+from models.schema import Busy, Request, Status, StatusEvent, TokenEvent, UserError
 from models.serving.backend import Event
 from models.serving.metrics import Metrics, Snapshot
 from models.serving.result import to_result
@@ -135,12 +135,12 @@ class Scheduler:
         )
 
     def submit(self, request: Request, adapter: Adapter | None = None) -> Job:
-        """Queue a request; UserError where too many wait already."""
+        """Queue a request; Busy where too many wait already."""
         with self._lock:
             if self._closed:
                 raise UserError(f"{self._name} is being closed.", "Try again in a moment.")
             if self._unfinished >= self._max_queued:
-                raise UserError(
+                raise Busy(
                     f"{self._name} is busy: {self._unfinished} requests are waiting.",
                     "Try again in a minute.",
                 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OWN = {"app", "data", "evaluation", "models", "tests", "training", "ui"}
+OWN = {"api", "app", "data", "evaluation", "models", "tests", "training", "ui"}
 OPTIONAL = {"pillow_heif"}  # asked for where it is installed; else an error names it
 APP = ("requirements.txt",)
 TRAINING = (*APP, "training/requirements.txt")
@@ -19,6 +19,7 @@ NANO = (*TRAINING, "training/nano/requirements.txt")
 EVALUATION = (*NANO, "evaluation/requirements.txt")
 INSTALLED_FOR = {
     "app.py": APP,
+    "api": APP,
     "ui": APP,
     "models": APP,
     "data": TRAINING,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("data", "evaluation", "models", "training", "ui")
+PACKAGES = ("api", "data", "evaluation", "models", "training", "ui")
 # What a page or a command line needs before it knows whether anything is to be computed.
 LIGHT = (
     "models.limits",
