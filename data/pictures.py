@@ -7,6 +7,7 @@ decodes no picture and writes nothing.
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -87,6 +88,12 @@ def is_picture(name: str) -> bool:
     """Whether a path within a folder or an archive has the name of a picture that is shown."""
     is_hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
     return not is_hidden and name.lower().endswith(SUFFIXES)
+
+
+def leads_out(name: str) -> bool:
+    """Whether a path, with `/` or `\\` between its parts, leads out of the folder it is read in."""
+    parts = name.replace("\\", "/")
+    return parts.startswith("/") or bool(re.match("[A-Za-z]:", parts)) or ".." in parts.split("/")
 
 
 def _folder(folder: Path, without: Path | None) -> Files:

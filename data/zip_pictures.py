@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import lzma
 import posixpath
-import re
 import zipfile
 import zlib
 from pathlib import Path
 
-from data.pictures import Pictures, is_picture
+from data.pictures import Pictures, is_picture, leads_out
 from models.schema import UserError
 
 MAX_ENTRIES = 250_000
@@ -82,10 +81,9 @@ def _check(file: Path, entries: list[zipfile.ZipInfo]) -> None:
 
 def _safe(file: Path, name: str) -> str:
     """The name with `/` between its parts; UserError where it leads out of a folder."""
-    parts = name.replace("\\", "/")
-    if parts.startswith("/") or re.match("[A-Za-z]:", parts) or ".." in parts.split("/"):
+    if leads_out(name):
         raise UserError(
             f"{file} has an entry {name[:80]!r}, which leads out of its folder.",
             "Pack the pictures again, or unpack only archives that you trust.",
         )
-    return posixpath.normpath(parts)
+    return posixpath.normpath(name.replace("\\", "/"))

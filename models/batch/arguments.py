@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from data.exports.formats import FORMATS
 from models.catalog.catalog import Catalog
 from models.generate.arguments import (
     EXIT_CODES,
@@ -16,7 +17,7 @@ from models.generate.arguments import (
 
 _EXAMPLES = """\
 examples:
-  python -m models.batch --images photos --prompt "detect cat" --out runs/cats
+  python -m models.batch --images photos --prompt "detect cat" --out runs/cats --export coco yolo
   python -m models.batch --images photos.zip --prompt "caption en" --prompt ocr --out runs/texts
 
 RUN/results.jsonl gets a line for each picture and prompt. The same command goes on where it was
@@ -51,5 +52,13 @@ def _parser(catalog: Catalog) -> argparse.ArgumentParser:
         help='such as "caption en" or "detect cat ; dog"; again for each further one',
     )
     add("--out", metavar="RUN", type=Path, required=True, help="the folder of results")
+    add(
+        "--export",
+        metavar="FORMAT",
+        nargs="+",
+        default=[],
+        choices=list(FORMATS),
+        help=f"formats that are written into RUN/exports at the end: {', '.join(FORMATS)}",
+    )
     add_model_options(parser)
     return parser

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.exports.formats import export
 from data.pictures import Pictures, find
 from data.runs import RESULTS, Run
 from models.batch.arguments import parse_arguments
@@ -81,6 +82,8 @@ def _run(arguments: Sequence[str] | None, backend: Backend | None) -> int:
         status = StatusLine()
         asking = Asking(get_backend, status.show)
         _answer_all(run, pictures, options, checkpoint, asking, status)
+        for each in export(run.folder, options.export) if options.export else ():
+            note(str(each))
         if run.failed:
             note(f"{run.failed} could not be answered; {run.folder / RESULTS} says why.")
         return FAILED if run.failed else 0

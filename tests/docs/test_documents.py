@@ -65,7 +65,7 @@ def modules(text: str) -> list[tuple[str, list[str]]]:
     for command in commands(text):
         for part in re.split(r"[|>&;]", command):
             match = re.search(r"(?:^|\s)-m ([a-z][\w.]+)(.*)", part)
-            if match and match[1].split(".")[0] in ("models", "training", "evaluation"):
+            if match and match[1].split(".")[0] in ("data", "models", "training", "evaluation"):
                 found.append((match[1], shlex.split(match[2])))
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from data.runs import RESULTS, Run
+from data.sources import Source, read
 from models.batch import main
 from models.generate import FAILED, INTERRUPTED
 
@@ -159,6 +161,24 @@ def test_new_pictures_are_answered_by_the_same_command(photos, tmp_path, backend
     assert main(arguments(photos, out), backend) == 0
     assert keys_of(out)[-2:] == [("a/00-first.png", prompt) for prompt in PROMPTS]
     assert len(set(keys_of(out))) == len(keys_of(out)) == 14
+
+
+def test_results_are_exported_and_learned_from(tmp_path, backend, capsys):
+    images, out = tmp_path / "photos", tmp_path / "run"
+    images.mkdir()
+    for name in ("segment.png", "detect.png", "crowd.png"):
+        shutil.copy(ROOT / "examples" / name, images)
+    (images / "broken.png").write_text("no picture")
+    words = ["--images", str(images), "--out", str(out), "--prompt", "segment lady beetle"]
+    assert main([*words, "--export", "coco", "yolo-segment", "finetune"], backend) == FAILED
+    assert f"{out / 'exports' / 'coco'} is written" in capsys.readouterr().err
+    content = json.loads((out / "exports" / "coco" / "annotations.json").read_text("utf-8"))
+    found = [each for line in lines_of(out) for each in line.get("detections", ())]
+    assert len(content["annotations"]) == len(found) > 0
+    assert len(content["images"]) == 3
+    items = read(Source(str(out / "exports" / "finetune" / "train.jsonl")))
+    said = {line["image"]: line["text"] for line in lines_of(out) if "text" in line}
+    assert {item.picture.name: item.suffix for item in items} == said
 
 
 # Ends the process within the write of a picture's lines, half of which then stand in the file.

@@ -1,0 +1,87 @@
+"""What a model learns the corrected answers from: `training.finetune --data …/train.jsonl`.
+
+The pictures of a folder stay where they are and are named from the file on; those of a ZIP archive
+are written beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from data.exports.copies import copy_picture
+from data.exports.names import flat_stems
+from data.run_results import Answered, Found, RunResults
+from models.prompts import grammar
+from models.prompts.tokens import encode_box, encode_codes, parse_detections
+from models.results import json_line
+from models.schema import Box, UserError
+
+NOTHING = "none"  # what nano says where none of the objects is there
+
+
+def write(results: RunResults, folder: Path) -> list[str]:
+    """`train.jsonl`, a line for each picture and prompt: {"image", "prefix", "suffix"}.
+
+    UserError where a corrected label or mask cannot be written as an answer.
+    """
+    pictures, stems = results.pictures(), flat_stems(results.names())
+    empty = 0
+    with (folder / "train.jsonl").open("w", encoding="utf-8", errors="backslashreplace") as file:
+        for picture in results:
+            source = pictures.open(picture.name)
+            if isinstance(source, Path):
+                image = Path(os.path.relpath(source, folder)).as_posix()
+            else:
+                name = copy_picture(source, folder / "pictures", stems[picture.name])
+                image = f"pictures/{name}"
+            for answer in picture.answers:
+                text = suffix(answer, picture.width, picture.height)
+                if text:
+                    line = {"image": image, "prefix": answer.prompt, "suffix": text}
+                    file.write(json_line(line))
+                else:
+                    empty += 1
+    return [f"{empty} answers without a text are left out."] if empty else []
+
+
+def suffix(answer: Answered, width: int, height: int) -> str:
+    """The answer as a model writes it: of `detect` and `segment` from its objects, so that it says
+    what is left of them after they were corrected, else its text."""
+    task = grammar.parse(answer.prompt).task
+    if not grammar.yields_boxes(task):
+        return answer.text.strip()
+    if not answer.objects:
+        said = parse_detections(answer.text)
+        has_none = not said.objects and not said.invalid
+        return (answer.text.strip() if has_none else "") or NOTHING
+    said_codes = {
+        encode_box(each.box): each.codes for each in parse_detections(answer.text).objects
+    }
+    parts = []
+    for each in answer.objects:
+        if ";" in each.label or "<" in each.label:
+            raise UserError(
+                f"{answer.line['image']} has an object {each.label!r}.",
+                "An answer separates objects with ; and tokens with <: name it without them.",
+            )
+        box = encode_box(_box(each, width, height))
+        codes = said_codes.get(box)
+        if not grammar.yields_masks(task) or (each.rle is None and codes is None):
+            text = ""
+        elif codes is None:
+            raise UserError(
+                f"{answer.line['image']} has a mask in a box that was moved.",
+                "Leave boxes with masks in their place, or take the object out.",
+            )
+        else:
+            text = encode_codes(codes)
+        parts.append(f"{box}{text} {each.label}")
+    return " ; ".join(parts)
+
+
+def _box(found: Found, width: int, height: int) -> Box:
+    x_min, y_min, x_max, y_max = np.array(found.box_xyxy_px) / (width, height, width, height)
+    return Box(float(y_min), float(x_min), float(y_max), float(x_max))
