@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data import coco_boxes, coco_pictures, outlines
@@ -25,6 +25,7 @@ from models.schema import Box, UserError
 KINDS_MERGED = "categories of one name, merged"
 KINDS_TWICE = "categories that stand twice, merged"
 OBJECTS_TWICE = "objects that stand twice, merged"
+PICTURES_TWICE = "pictures that stand twice, merged"
 CROWDS = "crowds left out"
 CUT = "boxes cut at the edges of their pictures"
 TOO_SMALL = "boxes too small or outside of their pictures, left out"
@@ -69,12 +70,12 @@ def load(file: Path, images: Path | None, masks: bool, changes: Changes) -> Coco
     if not isinstance(content, dict):
         raise ValueError("it is a list, as files of results are")
     names = _names(content["categories"], file, changes)
-    entries = _entries(content["images"], file, changes)
+    entries, ids = _entries(content["images"], file, changes)
     annotations = content["annotations"]
     coco_boxes.check_pixels(annotations)
     pictures = Pictures(file, entries, images, changes)
     boxes = [
-        (each.get("id"), _known(each, "image_id", entries, file), box)
+        (each.get("id"), ids[_known(each, "image_id", ids, file)], box)
         for each in annotations
         if (box := coco_boxes.numbers(each))
     ]
@@ -83,10 +84,10 @@ def load(file: Path, images: Path | None, masks: bool, changes: Changes) -> Coco
     pictures.settle(boxes, are_upright=made_by == "Label Studio")
     found = {id: Annotated(id, absent=_absent(entry, names)) for id, entry in entries.items()}
     for each in annotations:
-        image = _known(each, "image_id", entries, file)
+        image = ids[_known(each, "image_id", ids, file)]
         name = names[_known(each, "category_id", names, file)]
         _check_name(name, file)
-        place = found[pictures.first(image)]
+        place = found[image]
         if _is_crowd(each):
             changes.count(CROWDS, f"annotation {each.get('id')}")
             place.unsure.add(name)
@@ -136,21 +137,36 @@ def _check_name(name: str, file: Path) -> None:
         )
 
 
-def _entries(images: Sequence[dict], file: Path, changes: Changes) -> dict[Any, dict]:
-    """The entries of `images` by id."""
+def _entries(
+    images: Sequence[dict], file: Path, changes: Changes
+) -> tuple[dict[Any, dict], dict[Any, Any]]:
+    """The entries of `images`, one of each name, and for every id the id under which its entry is.
+
+    UserError where an id has two names, or a name two sizes.
+    """
     entries: dict[Any, dict] = {}
+    ids: dict[Any, Any] = {}
+    names: dict[Any, PurePosixPath] = {}
+    by_name: dict[PurePosixPath, Any] = {}
     for each in images:
-        id = _key(each["id"])
-        first = entries.setdefault(id, each)
-        if first is not each:
-            if first.get("file_name") != each.get("file_name"):
-                raise UserError(
-                    f"{file.name} has two images of the id {id}: {first.get('file_name')} and "
-                    f"{each.get('file_name')}.",
-                    "Give each an id of its own.",
-                )
-            changes.count(coco_pictures.TWICE, str(each.get("file_name")))
-    return entries
+        id, name = _key(each["id"]), coco_pictures.name_of(each, file)
+        path = PurePosixPath(name.replace("\\", "/"))
+        if names.setdefault(id, path) != path:
+            raise UserError(
+                f"{file.name} has two images of the id {id}: {names[id]} and {name}.",
+                "Give each an id of its own.",
+            )
+        first = ids[id] = by_name.setdefault(path, id)
+        kept = entries.setdefault(first, each)
+        if kept is each:
+            continue
+        if coco_pictures.declared(kept) != coco_pictures.declared(each):
+            raise UserError(
+                f"Images {first} and {id} of {file.name} are both {name}, in two sizes.",
+                "Take the one out that is not so.",
+            )
+        changes.count(PICTURES_TWICE, name)
+    return entries, ids
 
 
 def _key(id: Any) -> Any:

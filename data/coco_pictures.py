@@ -2,7 +2,8 @@
 
 A picture that EXIF turns is asked about upright. Its `width` and `height` may be those of the
 stored file, and then its boxes may be as the file is stored, or, as of Label Studio, as it is
-shown; where no box of the file tells which, they are as stored, like the sizes.
+shown. Where no box of the file tells which, they are as stored, like the sizes, or, where there
+are no sizes, as shown.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ from typing import Any
 import numpy as np
 
 from data.changes import Changes
-from data.finder import Finder, plain
+from data.finder import Finder
 from models.images import StoredSize, stored_size
 from models.schema import Box, UserError
 
 TURNED = "pictures whose boxes were turned upright with them"
-UNTOLD = "pictures that EXIF turns without telling by their size, boxes taken as upright"
+UNTOLD = "pictures that EXIF turns, boxes taken as upright as nothing tells"
 SCALED = "pictures annotated at another size"
 MEASURED = "pictures whose width and height were read from the file"
-TWICE = "pictures that stand twice, merged"
 Boxed = tuple[float, float, float, float]  # x, y, width, height in pixels
 _BEYOND = 1.02  # of a side: farther than tools round
 
@@ -76,7 +76,7 @@ class Pictures:
         """`images` is their folder as `data.finder.Finder` has it."""
         self._file, self._entries, self._changes = file, entries, changes
         self._finder = Finder(file, images, changes)
-        self._is_stored = True
+        self._is_stored: bool | None = None  # as no box tells
         self._seen: dict[Any, tuple[Path, StoredSize]] = {}
         self._found: dict[Any, Picture] = {}
         self._ids: dict[Path, Any] = {}
@@ -108,7 +108,7 @@ class Pictures:
                 f"{says[False]} as EXIF turns the picture.",
                 "Turn the pictures for good, and mend their annotations.",
             )
-        self._is_stored = next(iter(says), True)
+        self._is_stored = next(iter(says), None)
 
     def __getitem__(self, id: Any) -> Picture:
         """The picture of an id; UserError where it is not there or of another shape."""
@@ -116,13 +116,9 @@ class Pictures:
             self._found[id] = self._find(id)
         return self._found[id]
 
-    def first(self, id: Any) -> Any:
-        """The id of the first entry that was asked for with the same file."""
-        return self._ids[self[id].path]
-
     def _stored(self, id: Any) -> StoredSize:
         if id not in self._seen:
-            path = self._finder.find(_name(self._entries[id], self._file))
+            path = self._finder.find(name_of(self._entries[id], self._file))
             self._seen[id] = path, stored_size(path)
         return self._seen[id][1]
 
@@ -131,11 +127,18 @@ class Pictures:
         path = self._seen[id][0]
         first = self._ids.setdefault(path, id)
         if first != id:
-            return self._same(first, id)
+            names = [name_of(self._entries[each], self._file)[:60] for each in (first, id)]
+            raise UserError(
+                f"Images {first} and {id} of {self._file.name} are both {path.name}, by the names "
+                f"{names[0]} and {names[1]}.",
+                "Give the folder that has both, or take one out.",
+            )
         size = declared(self._entries[id])
         if size is None:
             self._changes.count(MEASURED, path.name)
             size = stored.size if self._is_stored else stored.upright
+            if self._is_stored is None and stored.size != stored.upright:
+                self._changes.count(UNTOLD, path.name)
         return self._framed(id, path, size, stored)
 
     def _framed(self, id: Any, path: Path, size: tuple[int, int], stored: StoredSize) -> Picture:
@@ -152,24 +155,10 @@ class Pictures:
             if stored.orientation in range(2, 9) and is_raw:
                 self._changes.count(UNTOLD, path.name)
             return Picture(path, *size)
-        if not self._is_stored:
+        if self._is_stored is False:
             return Picture(path, *size[::-1])
         self._changes.count(TURNED, path.name)
         return Picture(path, *size, stored.orientation)
-
-    def _same(self, first: Any, id: Any) -> Picture:
-        """The picture of an entry that has the file of another one."""
-        names = [_name(self._entries[each], self._file) for each in (first, id)]
-        sizes = {declared(self._entries[each]) for each in (first, id)}
-        if plain(names[0]) != plain(names[1]) or len(sizes) > 1:
-            raise UserError(
-                f"Images {first} and {id} of {self._file.name} are both "
-                f"{self._found[first].path.name}, by the names {names[0][:60]} and "
-                f"{names[1][:60]}.",
-                "Give the folder that has both, or take one out.",
-            )
-        self._changes.count(TWICE, names[1])
-        return self._found[first]
 
 
 def declared(entry: dict) -> tuple[int, int] | None:
@@ -185,7 +174,8 @@ def declared(entry: dict) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _name(entry: dict, file: Path) -> str:
+def name_of(entry: dict, file: Path) -> str:
+    """The name of a picture's file; UserError where it has none."""
     name = entry.get("file_name") or entry.get("coco_url")  # LVIS has the address alone
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"Image {entry.get('id')} of {file.name} has no file_name.", "Give it one.")

@@ -159,15 +159,30 @@ def test_a_size_as_text_is_read_and_nonsense_is_refused(file):
 
 def test_two_images_of_one_id_are_one_or_refused(file):
     _, changes = items(write(file, [cat()], [image(), image()]))
-    assert changes[coco_pictures.TWICE] == 1
+    assert changes[coco_file.PICTURES_TWICE] == 1
     with pytest.raises(UserError, match=r"two images of the id 7: a\.png and b\.png"):
         items(write(file, [cat()], [image(), image(name="b.png")]))
+
+
+def test_a_turned_picture_without_a_size_is_taken_as_it_is_shown(tmp_path):
+    draw(tmp_path / "a.png", orientation=6)
+    (item,), changes = items(write(tmp_path / "i.json", [cat()], [image(size=None)]))
+    assert boxes(item, (60, 80)) == [[10, 20, 40, 35]] and changes[coco_pictures.UNTOLD] == 1
+
+
+def test_an_entry_without_annotations_of_a_picture_that_has_some_is_no_empty_picture(file):
+    given = [image(8), image(), image(9, "./a.png")]
+    found, changes = items(write(file, [cat()], given), negatives=1.0)
+    assert [each.suffix.count("<loc") for each in found] == [4]
+    assert changes[coco_file.PICTURES_TWICE] == 2
+    with pytest.raises(UserError, match=r"Images 7 and 8 of .* are both a\.png, in two sizes"):
+        items(write(file, [cat()], [image(), image(8, size=(160, 120))]))
 
 
 def test_a_picture_of_two_ids_is_asked_once(file):
     given = [cat(), cat(1, (50, 30, 20, 20), image_id=8)]
     (item,), changes = items(write(file, given, [image(), image(8)]))
-    assert len(item.truths) == 2 and changes[coco_pictures.TWICE] == 1
+    assert len(item.truths) == 2 and changes[coco_file.PICTURES_TWICE] == 1
 
 
 # Boxes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.training.coco_files import boxes, draw, items, write
@@ -79,19 +80,15 @@ def fiftyone(folder: Path) -> Path:
 
 
 def supervision(folder: Path) -> Path:
-    """Annotations of any name, pictures in a folder of any name, whole numbers as fractions."""
-    draw(folder / "pictures" / "a.png")
-    return write(
-        folder / "annotations.json",
-        [{"id": 1, "image_id": 1, "category_id": 0, "segmentation": [], "iscrowd": 0, **BOX}],
-        [
-            {"id": 1, "license": 1, "file_name": "a.png", "height": 60, "width": 80}
-            | {"date_captured": "01/01/2026,00:00:00"}
-        ],
-        [{"id": 0, "name": "cat", "supercategory": "common-objects"}],
-        info={},
-        licenses=[{"id": 1, "url": "", "name": "CC BY 4.0"}],
-    )
+    """As its own writer does: annotations of any name, pictures in a folder of any name."""
+    import supervision as sv
+
+    picture = str(folder / "drawn" / "a.png")
+    draw(Path(picture))
+    found = sv.Detections(np.array([[10.0, 20, 40, 35]]), class_id=np.array([0]))
+    made = sv.DetectionDataset(["cat", "dog"], [picture], {picture: found})
+    made.as_coco(str(folder / "set" / "pictures"), str(folder / "set" / "all.json"))
+    return folder / "set" / "all.json"
 
 
 @pytest.mark.parametrize("layout", [cvat, label_studio, roboflow, fiftyone, supervision])
