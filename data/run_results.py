@@ -18,6 +18,7 @@ import numpy as np
 from data.pictures import Pictures, find, leads_out
 from data.runs import CORRECTIONS, RESULTS, parse_line, read_lines_at, read_settings
 from models.masks import rle
+from models.masks.repeats import distinct
 from models.prompts import grammar
 from models.schema import UserError
 
@@ -50,7 +51,8 @@ class Found:
 class Answered:
     """A prompt and what was answered; `text` is as the model wrote it unless it was corrected.
 
-    `line` is the whole line of results with its correction.
+    `objects` are those that are shown: one that the answer repeats is there once. `line` is the
+    whole line of results with its correction.
     """
 
     prompt: str
@@ -166,7 +168,7 @@ def _answered(line: dict[str, Any]) -> Answered:
     asked = _asked(line["prompt"])
     unnamed = asked[0] if len(asked) == 1 else UNNAMED
     size = (line["width"], line["height"])
-    objects = tuple(_found(each, unnamed, *size) for each in line["detections"])
+    objects = distinct([_found(each, unnamed, *size) for each in line["detections"]])
     if not isinstance(line["text"], str):
         raise TypeError("a text that is none")
     return Answered(line["prompt"], line["text"], objects, line)
@@ -174,7 +176,7 @@ def _answered(line: dict[str, Any]) -> Answered:
 
 def _found(given: Mapping[str, Any], unnamed: str, width: int, height: int) -> Found:
     x_min, y_min, x_max, y_max = (float(edge) for edge in given["box_xyxy_px"])
-    inside = 0 <= x_min < x_max <= width and 0 <= y_min < y_max <= height
+    inside = 0 <= x_min <= x_max <= width and 0 <= y_min <= y_max <= height
     if not (inside and all(map(math.isfinite, (x_min, y_min, x_max, y_max)))):
         raise ValueError(f"the box {given['box_xyxy_px']} is none within {width} × {height}")
     mask = given.get("mask")

@@ -13,13 +13,12 @@ import numpy as np
 
 from data.exports.copies import copy_picture
 from data.exports.names import flat_stems
+from data.items import NOTHING
 from data.run_results import Answered, Found, RunResults
 from models.prompts import grammar
 from models.prompts.tokens import encode_box, encode_codes, parse_detections
 from models.results import json_line
 from models.schema import Box, UserError
-
-NOTHING = "none"  # what nano says where none of the objects is there
 
 
 def write(results: RunResults, folder: Path) -> list[str]:

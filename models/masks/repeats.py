@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
-from models.matching import SAME_FROM, box_iou
+from models.matching import SAME_FROM, PixelBox, box_iou
 from models.schema import Detection
 
 
-def distinct(detections: Sequence[Detection]) -> tuple[Detection, ...]:
+class Boxed(Protocol):
+    """An object with a label and a box in pixels."""
+
+    @property
+    def label(self) -> str:
+        """What it is."""
+        ...
+
+    @property
+    def box_xyxy_px(self) -> PixelBox:
+        """Where it is."""
+        ...
+
+
+Object = TypeVar("Object", bound=Boxed)
+
+
+def distinct(detections: Sequence[Object]) -> tuple[Object, ...]:
     """The objects in order, without those whose label and box (IoU ≥ SAME_FROM) came before."""
-    kept: list[Detection] = []
+    kept: list[Object] = []
     for each in detections:
         if not any(
             each.label == other.label and box_iou(each.box_xyxy_px, other.box_xyxy_px) >= SAME_FROM

@@ -181,6 +181,18 @@ def test_results_are_exported_and_learned_from(tmp_path, backend, capsys):
     assert {item.picture.name: item.suffix for item in items} == said
 
 
+def test_a_broken_picture_is_asked_again_once_its_lines_are_taken_out(photos, tmp_path, backend):
+    out, broken = tmp_path / "run", photos / "a" / "02.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(b"no picture")
+    assert main(arguments(photos, out), backend) == FAILED
+    broken.write_bytes(whole)
+    lines = (out / RESULTS).read_text("utf-8").splitlines(keepends=True)
+    (out / RESULTS).write_text("".join(line for line in lines if "error" not in line), "utf-8")
+    assert main(arguments(photos, out), backend) == 0
+    assert len(set(keys_of(out))) == len(keys_of(out)) == 12
+
+
 # Ends the process within the write of a picture's lines, half of which then stand in the file.
 KILLED = """
 import io, os, signal, sys

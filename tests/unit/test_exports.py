@@ -329,6 +329,16 @@ def test_corrections_take_the_place_of_what_was_answered(tmp_path):
     assert [10.0, 20.0, 100.0, 100.0] in [each["bbox"] for each in content["annotations"]]
 
 
+def test_a_box_that_an_answer_repeats_is_there_once_as_it_is_shown(tmp_path):
+    box = {"label": "dog", "box_xyxy_px": [10, 20, 110, 120], "confidence": 0.5, "mask": None}
+    again, other = box | {"box_xyxy_px": [10, 20, 110, 121]}, box | {"label": "cat"}
+    given = {"image": "a/1.jpg", "prompt": PROMPTS[0], "detections": [box, again, other]}
+    run = corrected(tmp_path, given)
+    items = read(Source(str(exported(run, "finetune") / "train.jsonl")))
+    suffix = "<loc0102><loc0032><loc0614><loc0352> dog ; <loc0102><loc0032><loc0614><loc0352> cat"
+    assert items[0].suffix == suffix
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
