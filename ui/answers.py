@@ -13,9 +13,10 @@ import gradio as gr
 from models.masks.repeats import distinct
 from models.prompts import tokens
 from models.prompts.grammar import parse, yields_boxes
+from models.prompts.not_known import is_at_a_loss
 from models.results import result_to_json
 from models.schema import Request, Result, StatusEvent, TokenEvent
-from ui import markup, nano
+from ui import markup
 from ui.found_picture import FoundPicture
 from ui.pictures import MOST_DRAWN, distinct_colours, distinct_labels
 
@@ -82,7 +83,7 @@ def finished(
 
 def _ending(request: Request, result: Result, is_nano: bool) -> str:
     ending = ENDED[result.finish_reason]
-    if is_nano and nano.is_at_a_loss(request.prompt, result.text):
+    if is_nano and is_at_a_loss(request.prompt, result.text):
         ending += f" {NOT_ITS_WORLD}"
     parsed = parse(request.prompt)
     if yields_boxes(parsed.task):

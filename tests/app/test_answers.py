@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.prompts.not_known import is_at_a_loss
 from models.schema import (
     Box,
     Detection,
@@ -15,7 +16,7 @@ from models.schema import (
     Timings,
     TokenEvent,
 )
-from ui import markup, nano
+from ui import markup
 from ui.answers import finished, partial, waiting
 from ui.found_picture import FoundPicture
 from ui.pictures import (
@@ -144,7 +145,7 @@ def test_a_large_picture_is_shown_smaller():
 
 
 @pytest.mark.parametrize(
-    "prompt, text, is_at_a_loss",
+    "prompt, text, knows_nothing",
     [
         ("caption en", "nothing that I know", True),
         ("cap de", "nichts, was ich kenne", True),
@@ -157,10 +158,10 @@ def test_a_large_picture_is_shown_smaller():
         ("detect unknown", "", False),
     ],
 )
-def test_where_nano_knows_nothing_of_the_picture_the_status_says_why(prompt, text, is_at_a_loss):
-    assert nano.is_at_a_loss(prompt, text) == is_at_a_loss
+def test_where_nano_knows_nothing_of_the_picture_the_status_says_why(prompt, text, knows_nothing):
+    assert is_at_a_loss(prompt, text) == knows_nothing
     request = Request(Image.new("RGB", (64, 64)), prompt)
     result = Result(text, prompt, "nano-224", None, (), 0, Timings(0, 0.1, 1, 9), "eos")
     status = finished(request, result, is_nano=True)[0]
-    assert ("is not of nano’s world" in status) == is_at_a_loss
+    assert ("is not of nano’s world" in status) == knows_nothing
     assert "nano’s world" not in finished(request, result, is_nano=False)[0]

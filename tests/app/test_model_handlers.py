@@ -13,7 +13,7 @@ from models.catalog.checkpoints import NANO
 from models.schema import Readiness, UserError
 from tests.nowhere import CATALOG, Nowhere
 from training.nano.scenes import scene, sprites
-from training.nano.tasks import questions, unknown
+from training.nano.tasks import questions
 from ui import choices, nano
 from ui.handlers import Handlers
 
@@ -148,7 +148,6 @@ def test_what_nano_knows_is_what_it_was_taught():
     assert tuple(noun.name for noun in sprites.nouns()) == nano.OBJECTS
     assert tuple(scene.BACKGROUNDS) == nano.BACKGROUNDS
     assert questions.LANGUAGES == choices.NANO_LANGUAGES
-    assert (nano.NOT_KNOWN, nano.UNKNOWN) == (unknown.NOT_KNOWN, unknown.UNKNOWN)
 
 
 def test_nano_says_which_languages_it_lacks(handlers):

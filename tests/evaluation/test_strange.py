@@ -14,9 +14,9 @@ from evaluation.compare.answer_store import Answer, AnswerPart
 from evaluation.nano.score import SceneAnswer
 from evaluation.nano.strange import backdrops, drawings, measure, signs, tables, treatments
 from evaluation.nano.strange.generator import FIRST, LAYOUTS, OTHER_KINDS, SHAPES, draw, draw_other
+from models.prompts import not_known
 from training.nano.scenes import typefaces
 from training.nano.scenes.scene import HELD_OUT, MIXED, WORDS
-from training.nano.tasks import unknown
 
 SEEDS = range(FIRST, FIRST + 75)
 FEW = 14  # of them where answers are scored
@@ -164,7 +164,7 @@ def test_right_answers_have_full_marks_and_wrong_ones_none(scenes, others):
     assert {row["by"] for row in right} == {"all", "other", *tables.TRAITS}
 
     def unknowing(scene, example):
-        return unknown.UNKNOWN if example.task == "answer" else "nothing that I know"
+        return not_known.UNKNOWN if example.task == "answer" else "nothing that I know"
 
     wrong = measure.rows(asked(scenes, unknowing), [], None, 0)
     values = {row["measure"]: row["value"] for row in wrong if row["by"] == "all"}

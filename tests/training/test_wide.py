@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from models.catalog.checkpoints import NANO
-from models.prompts import grammar
+from models.prompts import grammar, not_known
 from training.nano.scenes import canvas, outsiders, palette, sprites, things, typefaces
 from training.nano.scenes.canvas import Shape, Sheet
 from training.nano.scenes.scene import FINE, GROUNDS, HELD_OUT, LETTERS, MIXED, USUAL, draw, seen
@@ -171,15 +171,15 @@ def test_outsiders_are_no_objects_and_those_kept_for_tests_are_never_trained_on(
 
 def test_a_picture_of_another_world_is_answered_in_one_way(others):
     assert {scene.traits.ground for scene in others} > {"document", "chart", "photo-like"}
-    assert set(unknown.NOT_KNOWN) == set(questions.LANGUAGES)
+    assert set(not_known.NOT_KNOWN) == set(questions.LANGUAGES)
     for scene in others:
         assert not scene.objects
         for example in unknown.examples(scene, np.random.default_rng(scene.seed)):
             grammar.check(example.prefix)
             if example.task in ("cap", "caption"):
-                assert example.suffix == unknown.NOT_KNOWN[example.prefix.split()[1]]
+                assert example.suffix == not_known.NOT_KNOWN[example.prefix.split()[1]]
             elif example.task == "answer":
-                assert example.suffix == unknown.UNKNOWN
+                assert example.suffix == not_known.UNKNOWN
             elif example.task in ("detect", "segment"):
                 assert example.suffix == questions.NOTHING
             elif example.task == "ocr":

@@ -23,6 +23,7 @@ from transformers import (
 
 from models.catalog.checkpoints import NANO
 from models.loading.loader import CODEC_FILE, moved
+from models.prompts.not_known import NOT_KNOWN, UNKNOWN
 from training.nano import tokenizer
 from training.nano.grow import grow
 from training.nano.model import PATCH, config, new
@@ -33,7 +34,6 @@ from training.nano.stages import dense, rows
 from training.nano.stages.batches import pixels_of
 from training.nano.tasks.empty import NOTHING
 from training.nano.tasks.questions import examples, vocabulary
-from training.nano.tasks.unknown import NOT_KNOWN, UNKNOWN
 from training.nano.tasks.wordings import Asker
 
 HEADS_FILE = "dense_heads.safetensors"  # in a work folder: only training reads it

@@ -23,6 +23,7 @@ from evaluation.nano.asking import MAIN_SHARES, Share, choose, put
 from evaluation.nano.score import READABLE_PX, SceneAnswer, caption_hits, score
 from evaluation.nano.strange.generator import FIRST, draw, draw_other
 from models.masks.codec import MaskCodec
+from models.prompts import not_known
 from training.nano.scenes.scene import RESOLUTION, Scene
 from training.nano.scenes.traits import Traits
 from training.nano.tasks import questions, unknown
@@ -205,5 +206,5 @@ def _languages(items: Sequence[SceneAnswer]) -> dict[str, Estimate]:
 def _says_unknown(item: SceneAnswer) -> float:
     """1 where an answer is the one that stands for a picture of another world."""
     task, prefix = item.example.task, item.example.prefix
-    phrase = unknown.UNKNOWN if task == "answer" else unknown.NOT_KNOWN[prefix.split()[1]]
+    phrase = not_known.UNKNOWN if task == "answer" else not_known.NOT_KNOWN[prefix.split()[1]]
     return float(is_exact(item.answer.text, (phrase,)))

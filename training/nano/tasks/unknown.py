@@ -8,26 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.prompts.not_known import NOT_KNOWN, UNKNOWN
 from training.nano.scenes.scene import Scene
 from training.nano.tasks import questions
 from training.nano.tasks.questions import USUAL, Example
 from training.nano.tasks.wordings import Asker
 
-UNKNOWN = "unknown"  # the answer to every question
-NOT_KNOWN = {
-    "en": "nothing that I know", "de": "nichts, was ich kenne", "es": "nada que yo conozca",
-    "fr": "rien que je connaisse", "it": "niente che io conosca", "pt": "nada que eu conheça",
-    "ru": "ничего, что я знаю", "ja": "知っているものはありません", "zh": "没有我认识的东西",
-    "ar": "لا شيء أعرفه", "bn": "আমার জানা কিছু নেই", "cs": "nic, co znám",
-    "da": "intet, som jeg kender", "el": "τίποτα που γνωρίζω", "fa": "چیزی که بشناسم نیست",
-    "fi": "ei mitään tuttua", "fil": "wala akong kilala", "he": "שום דבר שאני מכיר",
-    "hi": "कुछ भी परिचित नहीं", "hr": "ništa što poznajem", "hu": "semmi, amit ismerek",
-    "id": "tidak ada yang saya kenal", "ko": "아는 것이 없음", "nl": "niets dat ik ken",
-    "no": "ingenting jeg kjenner", "pl": "nic, co znam", "ro": "nimic din ce cunosc",
-    "sv": "inget som jag känner till", "sw": "hakuna ninachokijua",
-    "te": "నాకు తెలిసినది ఏదీ లేదు", "th": "ไม่มีสิ่งที่ฉันรู้จัก", "tr": "bildiğim bir şey yok",
-    "uk": "нічого, що я знаю", "vi": "không có gì tôi biết",
-}  # fmt: skip
 SENTENCE = f"{NOT_KNOWN['en'][0].upper()}{NOT_KNOWN['en'][1:]}."
 OCR_UNTOLD = ("document", "chart", "screenshot", "photo")  # whose small print is not asked for
 
