@@ -8,6 +8,7 @@ prompt the later one counts. Only places in the files and names are held in memo
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from models.masks.repeats import distinct
 from models.prompts import grammar
 from models.schema import UserError
 
+_CONTROLS = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # no format takes them all
 UNNAMED = "object"  # what an object is called that neither the answer nor the prompt names
 
 
@@ -182,7 +184,7 @@ def _found(given: Mapping[str, Any], unnamed: str, width: int, height: int) -> F
     mask = given.get("mask")
     if mask is not None and list(mask["size"]) != [height, width]:
         raise ValueError("a mask is of another size")
-    label = " ".join(str(given["label"]).split())
+    label = " ".join(_CONTROLS.sub(" ", str(given["label"])).split())
     return Found(label or unnamed, (x_min, y_min, x_max, y_max), given.get("confidence"), mask)
 
 

@@ -23,6 +23,11 @@ def write(results: RunResults, folder: Path) -> list[str]:
     seen: dict[PurePosixPath, str] = {}
     with zipfile.ZipFile(folder / "ultralytics-yolo.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for picture in results:
+            if not _is_text(picture.name):
+                raise UserError(
+                    f"{picture.name!a} is no text in UTF-8, as names in a ZIP archive are.",
+                    "Export coco, or give the file another name.",
+                )
             path = PurePosixPath(picture.name).with_suffix("")
             if path in seen:
                 raise UserError(
@@ -38,3 +43,12 @@ def write(results: RunResults, folder: Path) -> list[str]:
         archive.writestr("data.yaml", data_yaml(paths, results.labels))
     kind = "Segmentation" if results.has_masks else "Detection"
     return [f'Import it in CVAT as "Ultralytics YOLO {kind} 1.0" into the task of these pictures.']
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is in UTF-8 on the disk that it comes from."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

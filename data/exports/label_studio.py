@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from data.exports.outlines import joined, trace
 from data.run_results import Found, Labelled, RunResults
+from models.prompts import grammar
 
 LOCAL_FILES = "/data/local-files/?d="  # Label Studio's address of files below its document root
 DECIMALS = 6
@@ -61,7 +62,9 @@ def _regions(picture: Labelled) -> Iterator[dict[str, Any]]:
         sure = {} if each.confidence is None else {"score": each.confidence}
         shape = _box(each, picture) if each.rle is None else _polygon(each, picture)
         yield {"id": f"object-{number}", **place, **shape, **sure}
-    texts = [answer.text for answer in picture.answers if not answer.objects and answer.text]
+    texts = [
+        each.text for each in picture.answers if each.text and not _asks_for_objects(each.prompt)
+    ]
     if texts:
         yield {
             "id": "text",
@@ -70,6 +73,11 @@ def _regions(picture: Labelled) -> Iterator[dict[str, Any]]:
             "type": "textarea",
             "value": {"text": texts},
         }
+
+
+def _asks_for_objects(prompt: str) -> bool:
+    """Whether the answer to a prompt is objects, or that there are none."""
+    return grammar.yields_boxes(grammar.parse(prompt).task)
 
 
 def _box(found: Found, picture: Labelled) -> dict[str, Any]:

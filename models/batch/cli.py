@@ -74,7 +74,8 @@ def _run(arguments: Sequence[str] | None, backend: Backend | None) -> int:
     if options.adapter is not None:
         catalog, options.adapter = with_folder(catalog, options.checkpoint, options.adapter)
     if pictures.others:
-        note(f"{pictures.others} files are left out, as their names are not those of pictures.")
+        files = "1 file is" if pictures.others == 1 else f"{pictures.others} files are"
+        note(f"{files} left out, not having the name of a picture.")
     with (
         closing(Run(options.out, settings)) as run,
         backend_at_need(catalog, backend) as get_backend,
@@ -85,7 +86,8 @@ def _run(arguments: Sequence[str] | None, backend: Backend | None) -> int:
         for each in export(run.folder, options.export) if options.export else ():
             note(str(each))
         if run.failed:
-            note(f"{run.failed} could not be answered; {run.folder / RESULTS} says why.")
+            lines = "1 line has" if run.failed == 1 else f"{run.failed} lines have"
+            note(f"{lines} an error in place of an answer; see {run.folder / RESULTS}.")
         return FAILED if run.failed else 0
 
 
@@ -118,7 +120,7 @@ def _answer_all(
     left = [name for name in pictures.names if run.missing(name)]
     progress = Progress(len(pictures.names), len(pictures.names) - len(left))
     if progress.done and left:
-        note(f"{progress.done} of {progress.total} pictures were answered before.")
+        note(f"{progress.done:,} of {progress.total:,} pictures were answered before.")
     show = _shower(progress, status)
 
     def answer(name: str, stop: threading.Event) -> _Answered:

@@ -76,7 +76,7 @@ def test_a_run_has_a_line_for_each_picture_and_prompt_in_order(photos, tmp_path,
     (photos / "notes.txt").write_text("no picture, and none by its name")
     out = photos / "run"  # within the pictures, where none of it is taken for one
     assert main(arguments(photos, out), backend) == FAILED
-    assert "note: 1 files are left out" in capsys.readouterr().err
+    assert "note: 1 file is left out" in capsys.readouterr().err
     names = ["broken.jpg", "turned.jpg", *[f"{f}/{n:02}.png" for f in "ab" for n in range(6)]]
     names = [name for name in names if (photos / name).exists()]
     assert keys_of(out) == [(name, prompt) for name in names for prompt in PROMPTS]

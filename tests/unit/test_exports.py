@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from urllib.parse import unquote
@@ -196,7 +197,7 @@ def test_label_studio_gets_percents_scores_and_its_interface(run):
         (prediction,) = task["predictions"]
         assert prediction["model_version"] == "nano-224"
         *regions, text = prediction["result"]
-        assert text["value"]["text"][-1] == "قطة, a cat\nand more"
+        assert text["value"]["text"] == ["قطة, a cat\nand more"]
         assert len(regions) == len(objects(name))
         for each, (label, box, mask) in zip(regions, objects(name), strict=True):
             assert each["from_name"] in kinds and each["score"] == 0.875
@@ -327,6 +328,30 @@ def test_corrections_take_the_place_of_what_was_answered(tmp_path):
     content = json.loads((exported(run, "coco") / "annotations.json").read_text("utf-8"))
     assert "dog" in [each["name"] for each in content["categories"]]
     assert [10.0, 20.0, 100.0, 100.0] in [each["bbox"] for each in content["annotations"]]
+
+
+def test_what_no_format_takes_is_left_out_of_labels(tmp_path):
+    given = {"label": " a\x01\nb\ufffe", "box_xyxy_px": [1, 2, 30, 40]}
+    run = corrected(tmp_path, {"image": "a/1.jpg", "prompt": PROMPTS[0], "detections": [given]})
+    root = ElementTree.parse(exported(run, "voc") / "Annotations" / "a_1.xml").getroot()
+    assert [each.text for each in root.iter("name")] == ["a b", "ring"]
+
+
+def test_a_name_that_is_no_text_is_a_file_all_the_same(tmp_path):
+    save_pictures(tmp_path / "images")
+    images = os.fsencode(tmp_path / "images")
+    os.rename(images + b"/a/1.jpg", images + b"/\xff.jpg")  # noqa: PTH104 (a name of bytes)
+    run = make_run(tmp_path / "run", tmp_path / "images")
+    lines = (run / "results.jsonl").read_text("utf-8").replace('"a/1.jpg"', r'"\udcff.jpg"')
+    (run / "results.jsonl").write_text(lines, "utf-8")
+    for name in FORMATS:
+        if name == "cvat":
+            with pytest.raises(UserError, match=r"'\\udcff\.jpg' is no text in UTF-8"):
+                export(run, [name])
+        else:
+            assert exported(run, name).is_dir()
+    items = read(Source(str(run / "exports" / "finetune" / "train.jsonl")))
+    assert items[0].open().size == SIZES["a/1.jpg"]
 
 
 def test_a_box_that_an_answer_repeats_is_there_once_as_it_is_shown(tmp_path):
