@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data.exports.formats import export
 from data.runs import Run
 from models.prompts.tokens import encode_box, encode_codes
 from models.results import result_to_json
@@ -109,3 +110,9 @@ def make_run(folder: Path, images: Path) -> Path:
     run.add([{"image": "broken.jpg", "prompt": each, "error": "No picture."} for each in PROMPTS])
     run.close()
     return folder
+
+
+def exported(run: Path, name: str) -> Path:
+    """The folder of a format that is written now."""
+    (found,) = export(run, [name])
+    return found.folder

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from data.runs import RESULTS, Run
 from data.sources import Source, read
 from models.batch import main
 from models.generate import FAILED, INTERRUPTED
+from models.generate.asking import AT_ONCE
+from tests.serving import WatchedBackend
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ("ocr", "caption en")
@@ -101,6 +104,21 @@ def test_a_zip_gives_what_its_folder_gives(photos, tmp_path, backend):
     whole = [untimed(line) for line in lines_of(tmp_path / "zip") if line["image"] != "a/torn.png"]
     assert whole == [untimed(line) for line in lines_of(tmp_path / "folder")]
     assert len(keys_of(tmp_path / "zip")) == len(whole) + len(PROMPTS)
+
+
+def test_pictures_are_answered_side_by_side(tmp_path, backend):
+    draw_pictures(tmp_path / "photos", AT_ONCE + 2)
+    watched = WatchedBackend(backend)
+    watched.hold(after_tokens=1)
+    words = arguments(tmp_path / "photos", tmp_path / "run", prompts=["caption en"])
+    codes: list[int] = []
+    command = threading.Thread(target=lambda: codes.append(main(words, watched)), daemon=True)
+    command.start()
+    assert watched.wait_for_active(AT_ONCE), "so many at once"
+    watched.release()
+    command.join()
+    assert codes == [0]
+    assert len(keys_of(tmp_path / "run")) == AT_ONCE + 2
 
 
 def test_files_are_named_from_their_common_folder_on(photos, tmp_path, backend):
