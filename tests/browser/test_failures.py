@@ -82,7 +82,7 @@ def ask(page: Page, picture: Path) -> None:
 )
 def test_a_failed_download_is_read_on_the_page(failing_page, scene_png, variant, problem, remedy):
     pick(failing_page, variant)
-    expect(failing_page.locator("#model")).to_contain_text(f"nano · {variant} · 224 px")
+    expect(failing_page.locator("#settings")).to_contain_text(variant)
     ask(failing_page, scene_png)
     status = failing_page.locator("#status")
     expect(status).to_contain_text(problem)
@@ -93,7 +93,7 @@ def test_a_failed_download_is_read_on_the_page(failing_page, scene_png, variant,
 
 def test_a_download_shows_a_bar_in_bytes_and_can_be_stopped(failing_page, scene_png):
     pick(failing_page, "slow")
-    expect(failing_page.locator("#model")).to_contain_text("nano · slow · 224 px")
+    expect(failing_page.locator("#settings")).to_contain_text("slow")
     ask(failing_page, scene_png)
     expect(failing_page.locator("#status")).to_contain_text(re.compile(r"0\.01 of 0\.03 GB"))
     bar = failing_page.locator("#status progress")
