@@ -36,6 +36,9 @@ _TASKS = Literal[
 ]
 
 
+_OF_TASKS = {"language", "question", "answer", "objects", "box"}
+
+
 class AnswerBody(BaseModel):
     """What is asked. A `prompt` as the model gets it, or a `task` and its fields."""
 
@@ -75,6 +78,11 @@ class AnswerBody(BaseModel):
             raise ValueError("send either prompt or task")
         if self.image is not None and self.images:
             raise ValueError("send either image or images")
+        taken = set() if self.task is None else grammar.inputs_of(Task(self.task))
+        for name in sorted(_OF_TASKS & self.model_fields_set - taken):
+            if self.prompt is not None:
+                raise ValueError(f"{name} goes with task; a prompt is sent as it is")
+            raise ValueError(f"{name} is no field of the task {self.task}; leave it out")
         return self
 
     @property
@@ -157,6 +165,8 @@ def answer_router(runner: Runner, remote: RemotePictures) -> APIRouter:
     async def answer(request: Request) -> Response:
         body, files = await _read(request)
         choice = choose(runner.backend, body.model, body.adapter, body.precision)
+        if files and body.addresses:
+            raise ApiError(422, "The form has pictures as files and as texts. Send one kind.")
         sources: list[str | bytes] = [*files, *body.addresses]
         if not sources:
             raise ApiError(422, "There is no picture. Send image, a data URL.", param="image")

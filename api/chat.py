@@ -57,7 +57,7 @@ class Part(BaseModel):
 
 
 class Message(BaseModel):
-    """One message; what is not of the user is not read."""
+    """One message; texts that are not of the user are not read."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: list[Part] | None = Field(None, description="or a text in place of the list")
@@ -129,11 +129,11 @@ def asked(messages: Sequence[Message]) -> Asked:
     """The prompt and the pictures in messages; ApiError where there is none of either."""
     prompt, images = "", []
     for number, message in enumerate(messages):
-        if message.role != "user":
-            continue
         parts = message.content or []
+        if message.role != "user":  # of whom only the pictures count
+            parts = [each for each in parts if each.type != "text"]
         texts = [each.text or "" for each in parts if each.type == "text"]
-        prompt = " ".join(" ".join(texts).split())
+        prompt = " ".join(" ".join(texts).split()) or prompt
         for each in parts:
             if each.image_url is not None:
                 at = each.image_url
@@ -151,7 +151,7 @@ def asked(messages: Sequence[Message]) -> Asked:
     if not prompt:
         raise ApiError(
             400,
-            'The last message has no text. Add a prompt such as "caption en".',
+            'No message of the user has a text. Add one such as "caption en".',
             param="messages",
         )
     return Asked(prompt, tuple(images))
@@ -221,6 +221,11 @@ class Stopper:
     def text(self) -> str:
         """All of the text, without the stop."""
         return self._text
+
+    @property
+    def sent(self) -> int:
+        """Characters that could be sent so far."""
+        return self._sent
 
     def _send(self, end: int) -> str:
         start, self._sent = self._sent, max(self._sent, end)

@@ -134,7 +134,7 @@ async def _collect(
         async for event in events:
             if isinstance(event, Result):
                 stopper.rest()
-                return event, tokens, stopper
+                return event, _within(tokens, stopper.text), stopper
             if isinstance(event, TokenEvent):
                 if not stopper.is_over:
                     tokens.append(event)
@@ -154,10 +154,14 @@ async def _stream(
     rest: AsyncGenerator[Event, None],
 ) -> AsyncIterator[str]:
     """The events of a completion; what fails on the way is the last one."""
-    body, stopper, tokens = reply.body, Stopper(reply.body.stops), []
+    body, stopper = reply.body, Stopper(reply.body.stops)
+    tokens: list[TokenEvent] = []  # that were not told of yet
 
     def choice(delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> Any:
         return [{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]
+
+    def logprobs_of(told_of: Sequence[TokenEvent]) -> Any:
+        return {"content": [_token(each) for each in told_of]} if body.logprobs else None
 
     try:
         yield reply.chunk(choice({"role": "assistant", "content": ""}))
@@ -167,14 +171,15 @@ async def _stream(
                     continue
                 tokens.append(event)
                 text = stopper.add(event.piece)
-                told_of = [event] if body.logprobs else []
-                logprobs = {"content": [_token(each) for each in told_of]} if told_of else None
-                if text or logprobs:
-                    yield reply.chunk(choice({"content": text}, logprobs=logprobs))
+                told_of = [each for each in tokens if len(each.text) <= stopper.sent]
+                tokens = tokens[len(told_of) :]  # the others go with the text that is held back
+                if text:
+                    yield reply.chunk(choice({"content": text}, logprobs=logprobs_of(told_of)))
             elif isinstance(event, Result):
                 text = stopper.rest()
-                if text:
-                    yield reply.chunk(choice({"content": text}))
+                told_of = _within(tokens, stopper.text)
+                if text or told_of:
+                    yield reply.chunk(choice({"content": text}, logprobs=logprobs_of(told_of)))
                 finish = "stop" if stopper.is_over else _finish_reason(event)
                 extra = {EXTRA: result_to_json(event, reply.notes)}
                 yield reply.chunk(choice({}, finish), **extra)
@@ -203,6 +208,11 @@ async def _logprobs(
                 for text, share in token.others[: body.top_logprobs]
             ]
     return {"content": content, "refusal": None}
+
+
+def _within(tokens: Sequence[TokenEvent], text: str) -> list[TokenEvent]:
+    """The tokens that a text has at least a part of."""
+    return [each for each in tokens if len(each.text) - len(each.piece) < len(text)]
 
 
 def _token(event: TokenEvent) -> dict[str, Any]:

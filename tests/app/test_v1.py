@@ -180,6 +180,31 @@ def test_models_are_those_that_can_be_used_with_their_adapters(client):
     assert client.get("/models/nano-224+easy-vqa").json() == found["nano-224+easy-vqa"]
 
 
+def test_a_text_and_a_picture_may_be_of_different_messages(client, expected):
+    body = chat("caption en")
+    text, picture = body["messages"][0]["content"]
+    for roles in (("user", "user"), ("user", "assistant")):
+        body["messages"] = [
+            {"role": role, "content": [part]}
+            for role, part in zip(roles, (text, picture), strict=True)
+        ]
+        reply = client.post("/chat/completions", json=body).json()
+        assert reply["choices"][0]["message"]["content"] == expected("caption en")["text"]
+
+
+def test_tokens_are_those_of_the_text_that_was_sent(client, expected):
+    text = expected("describe en")["text"]
+    body = chat("describe en", stop=text.split()[2], logprobs=True)
+    (whole,) = client.post("/chat/completions", json=body).json()["choices"]
+    content, tokens = whole["message"]["content"], whole["logprobs"]["content"]
+    said = "".join(each["token"] for each in tokens)
+    streamed = chunks(client.post("/chat/completions", json=body | {"stream": True}).text)
+    parts = [each["choices"][0]["logprobs"] or {"content": []} for each in streamed]
+    told = "".join(token["token"] for part in parts for token in part["content"])
+    assert said == told and said.startswith(content)
+    assert len(said) - len(tokens[-1]["token"]) < len(content)  # each has a part of it
+
+
 def test_an_adapter_answers_where_the_model_names_it(client, expected):
     question = "answer en what shape is in the image?"
     body = chat(question, model="nano-224+easy-vqa")

@@ -79,6 +79,8 @@ ANSWERS: list[tuple[Any, int, str]] = [
     ({"image": "data:text/plain,hello", "prompt": "ocr"}, 400, "picture"),
     ({"image": "data:image/png;base64,aGVsbG8=", "prompt": "ocr"}, 400, "picture"),
     ({"image": None, "prompt": None}, 422, "prompt"),
+    ({"image": URL, "prompt": "caption en", "language": "de"}, 422, "language goes with task"),
+    ({"image": URL, "task": "caption", "objects": "taco"}, 422, "objects is no field"),
 ]
 
 
@@ -103,7 +105,7 @@ CHATS: list[tuple[dict[str, Any], int, str]] = [
     (chat(messages=[{"role": "king", "content": "caption en"}]), 422, "role"),
     (chat(messages=[{"role": "user", "content": [{"type": "audio"}]}]), 422, "type"),
     (chat(messages=[{"role": "user", "content": [{"type": "text"}]}]), 422, "needs text"),
-    (chat(""), 400, "no text"),
+    (chat(""), 400, "no message of the user has a text"),
     (chat("caption en", *[URL] * 5), 422, "4 pictures"),
     (chat(model="nano-224\ud800"), 404, "no checkpoint"),
 ]
@@ -146,6 +148,9 @@ def test_a_form_is_judged_as_json_is(client):
     fields = {"prompt": "ocr"}
     two = [("other", ("a.png", png()))]
     assert "field image" in error_of(client.post("/answer", files=two, data=fields))["message"]
+    one = {"image": ("a.png", png())}
+    both = client.post("/answer", files=one, data=fields | {"images": URL})
+    assert both.status_code == 422
     many = [("image", ("a.png", png()))] * 5
     assert client.post("/answer", files=many, data=fields).status_code == 400
     bad = {"image": ("a.png", b"no picture")}
