@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,16 +58,24 @@ class Exported:
         return " ".join((f"{self.folder} is written.", *self.notes))
 
 
-def export(run: Path, names: Sequence[str]) -> list[Exported]:
+def export(run: Path, names: Sequence[str]) -> Iterator[Exported]:
     """Write a run's results in formats of FORMATS, each into `RUN/exports/NAME` in place of what
-    was there; nothing is left of one that fails. UserError saying why it does."""
+    was there; nothing is left of one that fails. UserError saying why, after the others were
+    written."""
     unknown = [name for name in names if name not in FORMATS]
     if unknown:
         raise UserError(f"There is no format {unknown[0]!r}.", f"Use {', '.join(FORMATS)}.")
     results = RunResults(run)
     if not len(results):
         raise UserError(f"{run} has no answer to export.", "See the errors in its results.")
-    return [_export(results, name) for name in dict.fromkeys(names)]
+    failed = []
+    for name in dict.fromkeys(names):
+        try:
+            yield _export(results, name)
+        except UserError as error:
+            failed.append(str(error))
+    if failed:
+        raise UserError(" ".join(failed))
 
 
 def _export(results: RunResults, name: str) -> Exported:

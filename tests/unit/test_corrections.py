@@ -61,7 +61,7 @@ def test_a_name_that_is_no_text_is_a_file_all_the_same(tmp_path):
     for name in FORMATS:
         if name == "cvat":
             with pytest.raises(UserError, match=r"'\\udcff\.jpg' is no text in UTF-8"):
-                export(run, [name])
+                list(export(run, [name]))
         else:
             assert exported(run, name).is_dir()
     items = read(Source(str(run / "exports" / "finetune" / "train.jsonl")))
@@ -93,5 +93,5 @@ def test_a_correction_that_cannot_be_is_refused_with_its_picture(tmp_path, chang
         tmp_path, {"image": "a/1.jpg", "prompt": PROMPTS[0], "detections": [given | change]}
     )
     with pytest.raises(UserError, match=word):
-        export(run, ["finetune"])
+        list(export(run, ["finetune"]))
     assert not (run / "exports" / "finetune").exists()

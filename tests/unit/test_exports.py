@@ -174,8 +174,9 @@ def test_pictures_that_differ_in_their_endings_alone_are_refused_for_cvat(tmp_pa
     lines = (run / "results.jsonl").read_text("utf-8")
     (run / "results.jsonl").write_text(lines.replace('"B/1.JPG"', '"a/1.png"'), "utf-8")
     with pytest.raises(UserError, match=r"a/1\.jpg and a/1\.png .* Export coco"):
-        export(run, ["cvat"])
+        list(export(run, ["cvat", "csv"]))
     assert not (run / "exports" / "cvat").exists()
+    assert (run / "exports" / "csv").exists()  # the others are written
 
 
 def test_label_studio_gets_percents_scores_and_its_interface(run):
@@ -329,7 +330,7 @@ def test_a_path_out_of_the_pictures_is_refused(tmp_path):
     lines = (run / "results.jsonl").read_text("utf-8")
     (run / "results.jsonl").write_text(lines.replace('"a/1.jpg"', '"../secret.jpg"'), "utf-8")
     with pytest.raises(UserError, match="outside"):
-        export(run, ["yolo"])
+        list(export(run, ["yolo"]))
 
 
 def test_the_command_says_where_it_wrote(run, tmp_path, capsys):
