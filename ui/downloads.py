@@ -53,9 +53,12 @@ def cut_outs(image: Image.Image, result: Result, details: Mapping[str, Any]) -> 
 
 
 def result_json(image: Image.Image, result: Result, details: Mapping[str, Any]) -> Download:
-    """The result as JSON, masks as run lengths: what `/answer` gives."""
+    """The result as JSON, masks as run lengths: what `/answer` gives.
+
+    What is half of a surrogate pair, which UTF-8 does not have, stands as JSON's escape of it.
+    """
     written = json.dumps(details, ensure_ascii=False, indent=2)
-    return Download("result.json", f"{written}\n".encode())
+    return Download("result.json", f"{written}\n".encode(errors="backslashreplace"))
 
 
 KINDS: Mapping[str, Callable[[Image.Image, Result, Mapping[str, Any]], Download]] = {

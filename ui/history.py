@@ -53,15 +53,16 @@ class HistoryHandlers:
         try:
             opened, result = answered(image, details)
             checkpoint = self._backend.catalog.find(result.checkpoint)
+            request = Request(
+                image=opened.image,
+                prompt=result.prompt,
+                checkpoint=result.checkpoint,
+                adapter=result.adapter,
+            )
+            # The prompt, too, may have been changed into one that is none.
+            return *finished(request, result, is_nano=checkpoint.size == "nano"), ""
         except UserError as error:
             return *blank(markup.notice(str(error), "error")), ""
-        request = Request(
-            image=opened.image,
-            prompt=result.prompt,
-            checkpoint=result.checkpoint,
-            adapter=result.adapter,
-        )
-        return *finished(request, result, is_nano=checkpoint.size == "nano"), ""
 
 
 def wire_history(

@@ -149,6 +149,13 @@ class Pressed:
         self.target = type("Button", (), {"elem_id": elem_id})()
 
 
+def test_half_of_a_surrogate_pair_is_saved_as_json_writes_it(image):
+    found = result(masked("cat \ud83d", 10, 20))
+    saved = downloads.result_json(image, found, result_to_json(found)).content
+    assert rb"cat \ud83d" in saved
+    assert json.loads(saved)["detections"][0]["label"] == "cat \ud83d"
+
+
 def test_a_file_is_made_of_what_the_page_sends_back(handlers, image, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     saving = handlers.saving
@@ -198,6 +205,7 @@ def test_an_answer_is_shown_again_from_its_json(handlers, image):
     assert "Done." in status and again == details and expected == ""
     assert annotated["value"].annotations[0].label == "cat" and "75%" in table["value"]
     assert "segment cat" in figures and "nano-224" in figures
-    for changed in ({}, details | {"checkpoint": "none"}, details | {"finish_reason": "?"}):
+    changes = [{"checkpoint": "none"}, {"finish_reason": "?"}, {"prompt": "cat " * 25_000}]
+    for changed in ({}, *(details | change for change in changes)):
         status, text, *_ = handlers.history.recall(given, changed)
         assert "notice-error" in status and text == ""
