@@ -20,7 +20,10 @@ from ui.answers import blank, finished
 from ui.events import PRIVATE, SCRIPTED, call
 from ui.save_handlers import answered
 
-LIST = '<ul id="history-list" aria-label="Answers"></ul><p class="none">Nothing yet.</p>'
+LIST = (
+    '<ul id="history-list" aria-label="Answers"></ul><p class="none">Nothing yet.</p>'
+    '<p id="history-note" role="status"></p>'
+)
 RECALLED_AT_ONCE = 2  # each holds a picture in memory
 
 
@@ -76,15 +79,16 @@ def wire_history(
     """A chosen answer fills the page as it was asked, then stands there as it was answered.
 
     `outputs` are those of an answer and what an example expects, `asked` is the script that says
-    what an answer belongs to, and `choose(event)` lets the model's pickers follow.
+    what an answer belongs to, and `choose(event)` lets the model's pickers follow. The script
+    begins with the next answer only when it is told that this one stands there, or cannot.
     """
     image, details = question[0], outputs[-2]
     filled = history.recall.click(
         fn=None, js=call("recallQuestion"), outputs=list(question), **SCRIPTED
     )
     chosen = choose(filled)
-    marked = chosen.success(fn=None, js=asked, inputs=list(question), **SCRIPTED)
-    marked.success(
+    marked = chosen.then(fn=None, js=asked, inputs=list(question), **SCRIPTED)
+    shown = marked.then(
         fn=handlers.recall,
         js=call("recallAnswer"),
         inputs=[image, details],
@@ -93,4 +97,6 @@ def wire_history(
         concurrency_id="recall",
         **PRIVATE,
     )
+    shown.success(fn=None, js=call("recalled"), **SCRIPTED)
+    shown.failure(fn=None, js=call("recallFailed"), **SCRIPTED)
     history.clear.click(fn=None, js=call("clearHistory"), **SCRIPTED)

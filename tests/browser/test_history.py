@@ -22,6 +22,18 @@ COUNT = """() => new Promise((resolve) => {
   };
 })"""
 
+SPOIL = """() => new Promise((resolve) => {
+  const opening = indexedDB.open("paligemma-history", 1);
+  opening.onsuccess = () => {
+    const writing = opening.result.transaction("answers", "readwrite");
+    const answers = writing.objectStore("answers");
+    const blob = new Blob(["picture"]);
+    answers.add({ blob, thumbnail: "", name: "picture", fields: [] });
+    answers.add({ blob, fields: [], details: { prompt: "", detections: 5 } });
+    writing.oncomplete = () => { opening.result.close(); resolve(); };
+  };
+})"""
+
 
 def open_history(page: Page) -> Locator:
     """The kept answers, the newest first."""
@@ -125,3 +137,110 @@ def test_nothing_of_it_is_on_the_server_or_in_anothers_page(page, stranger):
         assert secret.encode() not in file.read_bytes()
         if file.suffix not in (".zip", ".json"):
             Image.open(file).close()  # pictures, and what other tests saved of answers
+
+
+def test_the_answer_on_the_screen_stays_whole_when_it_is_shown_again(page):
+    kept = open_history(page)
+    index, found = example_of("segment")
+    page.locator(f"#example-{index}").click()
+    expect(kept).to_have_count(1)
+    panel = page.locator("#answer-panel")
+    page.evaluate(
+        """() => {
+          const panel = document.querySelector("#answer-panel");
+          window.renewals = 0;
+          new MutationObserver((changes) => {
+            for (const { oldValue } of changes)
+              if (oldValue.includes("renewed") && !panel.classList.contains("renewed")) renewals++;
+          }).observe(panel, { attributeFilter: ["class"], attributeOldValue: true });
+        }"""
+    )
+    for times in (1, 2):
+        kept.first.click()
+        page.wait_for_function("(times) => window.renewals >= times", arg=times)
+        expect(panel).not_to_have_class(re.compile("renewed"))
+        expect(page.locator("#annotated .box:visible")).to_have_count(len(found))
+        expect(page.locator("#boxes tbody tr:visible")).to_have_count(len(found))
+
+
+def test_of_entries_pressed_quickly_the_last_one_is_shown(page):
+    kept = open_history(page)
+    index, found = example_of("segment")
+    for example, count in ((0, 1), (index, 2)):
+        page.locator(f"#example-{example}").click()
+        expect(kept).to_have_count(count)
+    prompt = kept.first.locator("code").inner_text()
+    page.evaluate(
+        """() => {
+          const [objects, caption] = document.querySelectorAll("#history-list button");
+          const isOnItsWay = () => {
+            caption.click();
+            objects.click();
+          };
+          document.querySelector("#recall").addEventListener("click", isOnItsWay, { once: true });
+          const figures = () => document.querySelector("#figures code")?.textContent;
+          window.asked = [figures()];
+          new MutationObserver(() => {
+            const asked = figures();
+            if (asked && asked !== window.asked.at(-1)) window.asked.push(asked);
+          }).observe(document.querySelector("#figures"), { subtree: true, childList: true });
+          caption.click();
+        }"""
+    )
+    page.wait_for_function("() => window.asked.length === 3")
+    assert page.evaluate("() => window.asked") == [prompt, "caption en", prompt]
+    expect(page.locator("#figures code")).to_have_text(prompt)
+    expect(page.locator("#prompt textarea")).to_have_value(prompt)
+    expect(page.locator("#answer-panel")).not_to_have_class(re.compile("renewed"))
+    expect(page.locator("#annotated .box:visible")).to_have_count(len(found))
+
+
+def test_an_entry_that_cannot_be_read_is_dropped(page):
+    kept = open_history(page)
+    page.locator("#example-0").click()
+    expect(kept).to_have_count(1)
+    page.evaluate(SPOIL)
+    page.reload()
+    expect(open_history(page)).to_have_count(1)
+    page.wait_for_function(f"async () => (await ({COUNT})()) === 1")
+
+
+def test_an_answer_that_is_given_again_stands_there_once(page):
+    kept = open_history(page)
+    for index, prompt in ((0, "caption en"), (1, "cap en"), (0, "caption en")):
+        page.locator(f"#example-{index}").click()
+        expect(kept.first.locator("code")).to_have_text(prompt)
+    expect(kept).to_have_count(2)
+
+
+def test_what_one_tab_clears_is_gone_in_another(page, served):
+    page.locator("#example-0").click()
+    kept = open_history(page)
+    expect(kept).to_have_count(1)
+    other = page.context.new_page()
+    other.goto(served.url, wait_until="domcontentloaded")
+    theirs = open_history(other)
+    expect(theirs).to_have_count(1)
+    page.get_by_role("button", name="Clear history").click()
+    expect(theirs).to_have_count(0)
+    expect(other.get_by_text("Nothing yet.")).to_be_visible()
+
+
+def test_a_press_on_an_answer_that_is_gone_says_so(page):
+    page.locator("#example-0").click()
+    kept = open_history(page)
+    expect(kept).to_have_count(1)
+    expect_answered(page)
+    page.evaluate(
+        """() => new Promise((resolve) => {
+          const opening = indexedDB.open("paligemma-history", 1);
+          opening.onsuccess = () => {
+            const writing = opening.result.transaction("answers", "readwrite");
+            writing.objectStore("answers").clear();
+            writing.oncomplete = () => { opening.result.close(); resolve(); };
+          };
+        })"""
+    )
+    kept.first.click()
+    expect(page.locator("#history-note")).to_contain_text("not kept any more")
+    expect(kept).to_have_count(0)

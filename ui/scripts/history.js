@@ -39,35 +39,72 @@
     canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     return canvas.toDataURL("image/webp", 0.7);
   };
+  // What another version of the page kept may lack what this one shows.
+  const isReadable = ({ blob, fields, details }) =>
+    blob instanceof Blob && Array.isArray(fields) && typeof details?.prompt === "string" &&
+    Array.isArray(details.detections) &&
+    details.detections.every((each) => typeof each?.label === "string");
   const trim = async (answers) => {
     let count = 0, bytes = 0;
     for (const each of (await done(answers.getAll())).reverse()) {
+      if (!isReadable(each)) {
+        await done(answers.delete(each.id));
+        continue;
+      }
       count += 1;
       bytes += each.blob.size + JSON.stringify(each.details).length;
       if (count > MOST || bytes > MOST_BYTES) await done(answers.delete(each.id));
     }
   };
 
+  // -- other tabs, which show the same answers
+  const tabs = new BroadcastChannel("paligemma-history");
+  tabs.onmessage = () => orNothing(show());
+
   // -- remembering
+  // The same answer to the same question: the prompt says what of the fields before the settings
+  // was asked, and the text what was found.
+  const FIRST_SETTING = 10;
+  const keyOf = ({ fields, details: { prompt, text, checkpoint, adapter, finish_reason: end } }) =>
+    JSON.stringify([fields[0], fields.slice(FIRST_SETTING), prompt, text, checkpoint, adapter, end]);
+  const bytesOf = async (blob) => new Uint8Array(await blob.arrayBuffer());
+  const isSame = async (one, other) => {
+    if (one.blob.size !== other.blob.size || keyOf(one) !== keyOf(other)) return false;
+    const bytes = await bytesOf(other.blob);
+    return (await bytesOf(one.blob)).every((byte, index) => byte === bytes[index]);
+  };
   const remember = async ([image, ...fields], details) => {
     const blob = await (await fetch(image.url)).blob();
     const thumbnail = await thumbnailOf(blob).catch(() => ""); // of a kind that browsers cannot show
     // The page's own objects are proxies, which no database takes.
     const plain = JSON.parse(JSON.stringify({ fields, details }));
     const entry = { blob, thumbnail, name: image.orig_name ?? "picture", ...plain };
+    // Pictures are compared first: a transaction ends where something else is waited for.
+    const same = [];
+    for (const each of await use("readonly", (answers) => done(answers.getAll())))
+      if (isReadable(each) && (await isSame(each, entry))) same.push(each.id);
     await use("readwrite", async (answers) => {
+      for (const id of same) await done(answers.delete(id));
       await done(answers.add(entry));
       await trim(answers);
     });
+    tabs.postMessage("changed");
     await show();
   };
   page.remember = ([details]) => {
     const values = page.askedValues;
+    if (details?.finish_reason) page.answered?.();
     if (values?.[0]?.url && details?.finish_reason) orNothing(remember(values, details));
     return [];
   };
 
   // -- the list
+  const GONE =
+    "This answer is not kept any more: another tab cleared it or kept newer ones. Ask again to get it.";
+  const note = (text) => {
+    const line = find("#history-note");
+    if (line && line.textContent !== text) line.textContent = text;
+  };
   const itemOf = ({ id, thumbnail, details }) => {
     const item = document.createElement("li"), button = document.createElement("button");
     const picture = document.createElement("img"), words = document.createElement("span");
@@ -87,8 +124,13 @@
   const show = async () => {
     const list = find("#history-list");
     if (!list) return;
-    const answers = (await use("readonly", (all) => done(all.getAll()))).reverse();
+    const kept = await use("readonly", (all) => done(all.getAll()));
+    const answers = kept.filter(isReadable).reverse();
+    if (answers.length < kept.length) await use("readwrite", trim);
+    const focused = list.contains(document.activeElement) && document.activeElement.dataset.answer;
     list.replaceChildren(...answers.map(itemOf));
+    if (focused) (find(`[data-answer="${focused}"]`) ?? find("#history > button"))?.focus();
+    note("");
     list.dataset.shown = "";
     list.hidden = !answers.length;
     list.nextElementSibling.hidden = answers.length > 0;
@@ -97,24 +139,55 @@
   };
   page.clearHistory = async () => {
     await orNothing(use("readwrite", (answers) => done(answers.clear())));
+    tabs.postMessage("changed");
     await orNothing(show());
     find("#history > button")?.focus(); // what was pressed is disabled now
     return [];
   };
 
   // -- restoring
-  let chosen = null;
+  // One after another: the last one that was pressed meanwhile is next. `chosen` is on its way.
+  let chosen = null, next = null, presses = 0;
+  const begin = () => {
+    if (chosen || !next) return;
+    [chosen, next] = [find("#run")?.disabled ? null : next, null];
+    if (chosen) find("#recall").click();
+  };
+  const end = () => {
+    chosen = null;
+    begin();
+  };
   document.addEventListener("click", async (event) => {
     const id = event.target.closest?.("[data-answer]")?.dataset.answer;
     if (id === undefined || find("#run")?.disabled) return;
-    chosen = await orNothing(use("readonly", (answers) => done(answers.get(Number(id)))));
-    if (chosen) find("#recall").click();
+    const press = ++presses;
+    const kept = await orNothing(use("readonly", (answers) => done(answers.get(Number(id)))));
+    if (press !== presses) return;
+    next = kept ?? null;
+    note("");
+    if (!kept) {
+      await orNothing(show());
+      note(GONE);
+    }
+    begin();
   });
   page.recallQuestion = async () => {
-    const image = await page.upload(chosen.blob, chosen.name);
+    const image = await orNothing(page.upload(chosen.blob, chosen.name));
     return [image, ...chosen.fields];
   };
   page.recallAnswer = ([image]) => [image, chosen.details];
+  const frame = () => new Promise(requestAnimationFrame);
+  page.recalled = async () => {
+    await frame();
+    await frame(); // what the answer changed is drawn
+    page.answered();
+    end();
+    return [];
+  };
+  page.recallFailed = () => {
+    end();
+    return [];
+  };
 
   const follow = () => {
     const list = find("#history-list");

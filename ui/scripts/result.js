@@ -85,8 +85,10 @@
     room.parentElement.style.setProperty("--ratio", ratio.toFixed(4));
   };
   const endOutdated = () => {
-    if (find("#annotated figure") !== outdated) find("#answer-panel")?.classList.remove("renewed");
+    if (find("#annotated figure") !== outdated) page.answered();
   };
+  // The whole answer stands there. Where it is the same as before, nothing is drawn anew.
+  page.answered = () => find("#answer-panel")?.classList.remove("renewed");
   // An example's answer is asked for once it has filled the page; its card knows its picture now.
   document.addEventListener("click", (event) => {
     const card = event.target.closest?.("#examples button");
