@@ -13,6 +13,15 @@ from ui.examples import FOLDER
 PICTURE = FOLDER / "region.png"  # 224 × 224 px
 EDGES = ("Left %", "Top %", "Right %", "Bottom %")
 
+# Whether the browser keeps a part of a picture, and what it was cut from.
+KEPT = """async () => {
+  const done = (request) => new Promise((then) => (request.onsuccess = () => then(request.result)));
+  const base = await done(indexedDB.open("paligemma", 1));
+  const all = await done(base.transaction("pictures").objectStore("pictures").getAll());
+  base.close();
+  return all.some(({ whole }) => whole);
+}"""
+
 
 def layer(page: Page) -> Locator:
     """Where boxes are drawn, once it lies on the picture."""
@@ -89,6 +98,22 @@ def test_the_cut_out_is_asked_about_and_there_is_a_way_back(page, page_backend):
     expect(back).to_be_hidden()
     expect(page.locator("#answer-panel")).to_have_class(re.compile("stale"))
     page.wait_for_function("document.querySelector('#picture img').naturalWidth === 224")
+
+
+def test_the_way_back_is_there_after_the_page_is_loaded_again(page):
+    upload(page, PICTURE)
+    page.get_by_label("Mark a part").check()
+    draw(page, (0.25, 0.5), (0.75, 0.75))
+    page.get_by_role("button", name="Ask about this part alone").click()
+    back = page.get_by_role("button", name="Back to the whole picture")
+    expect(back).to_be_visible()
+    page.wait_for_function(KEPT)
+    page.reload()
+    expect(back).to_be_visible()
+    page.wait_for_function("document.querySelector('#picture img')?.naturalWidth < 120")
+    back.click()
+    expect(back).to_be_hidden()
+    page.wait_for_function("document.querySelector('#picture img')?.naturalWidth === 224")
 
 
 def test_there_is_no_way_back_from_another_picture(page, scene_png):

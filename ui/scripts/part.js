@@ -89,7 +89,13 @@
   page.showPart = ([image]) => {
     if (image && image.path !== whole?.path) part = image.path;
     page.followPicture(image);
+    page.keepPicture(image);
     return [];
+  };
+  // What a picture was cut from, where it is a part; and both again, after the page was loaded again.
+  page.wholeOf = (image) => (part && image?.path === part ? whole : null);
+  page.restorePart = (image, from) => {
+    [part, whole] = [image.path, from];
   };
   page.followPicture = (image) => {
     const is = Boolean(part) && image?.path === part;

@@ -1,7 +1,7 @@
 () => {
   // What was asked stays in the browser, for a page that is loaded again: Gradio does that after
-  // every lost connection. The fields are in the tab's own storage and go with it; the picture, too
-  // large for that, is in a database under the tab's key.
+  // every lost connection. The fields are in the tab's own storage and go with it; the picture, and
+  // what it was cut from, too large for that, are in a database under the tab's key.
   const page = (window.paligemma ??= {});
   const FIELDS = "paligemma-fields", TAB = "paligemma-tab", LOST = "paligemma-lost";
   const LONGEST_KEPT_MS = 24 * 3600 * 1000;
@@ -22,16 +22,22 @@
     return (await done(opening)).transaction("pictures", mode).objectStore("pictures");
   };
   let keptPath = null;
+  const fileOf = async (image) => {
+    if (!image?.url) return null;
+    return { blob: await (await fetch(image.url)).blob(), name: image.orig_name ?? "picture" };
+  };
   const keepPicture = async (image) => {
-    const path = image?.path ?? null;
+    const whole = page.wholeOf?.(image) ?? null; // of a part of a picture: what it was cut from
+    const path = JSON.stringify([image?.path, whole?.path]);
     if (path === keptPath) return;
     keptPath = path;
-    const blob = image?.url ? await (await fetch(image.url)).blob() : null;
+    const [kept, from] = await Promise.all([image, whole].map(fileOf));
     if (keptPath !== path) return; // another one came meanwhile
     const pictures = await store("readwrite");
-    if (blob) await done(pictures.put({ blob, name: image.orig_name ?? "picture" }, tab));
+    if (kept) await done(pictures.put({ ...kept, whole: from }, tab));
     else await done(pictures.delete(tab));
   };
+  page.keepPicture = (image) => orNothing(keepPicture(image));
   const forgetOld = async () => {
     const pictures = await store("readwrite");
     for (const key of await done(pictures.getAllKeys()))
@@ -39,7 +45,11 @@
   };
   const uploadKept = async () => {
     const kept = await done((await store("readonly")).get(tab));
-    return kept ? page.upload(kept.blob, kept.name) : null;
+    if (!kept) return null;
+    const files = kept.whole ? [kept, kept.whole] : [kept];
+    const [image, whole] = await Promise.all(files.map(({ blob, name }) => page.upload(blob, name)));
+    if (image && whole) page.restorePart(image, whole);
+    return image;
   };
   page.upload = async (blob, name) => {
     const { root, api_prefix: prefix } = window.gradio_config;
@@ -67,7 +77,7 @@
   // -- the fields
   const keep = (values) => {
     sessionStorage.setItem(FIELDS, JSON.stringify(values.slice(1)));
-    orNothing(keepPicture(values[0]));
+    page.keepPicture(values[0]);
   };
   page.asked = (values, needed) => {
     page.markAsked(values, needed);
