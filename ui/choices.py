@@ -13,12 +13,24 @@ from dataclasses import dataclass
 from models.catalog import memory
 from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import Checkpoint
+from models.limits import MAX_BEAMS, MAX_NEW_TOKENS, MAX_SEED, MAX_TEMPERATURE
 from models.prompts.grammar import LANGUAGES, Task
 from models.schema import Readiness, UserError
 from models.serving.validation import gigabytes
 from ui import nano
 
 Choice = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a field takes, both ends included."""
+
+    low: float
+    high: float
+    is_whole: bool = False
+    may_be_empty: bool = False
+
 
 TASKS: tuple[Choice, ...] = (
     ("Caption", Task.CAPTION),
@@ -45,6 +57,16 @@ NANO_LANGUAGES = tuple(  # of its captions
 DEFAULT_PRECISION, NO_ADAPTER = "auto", ""
 # Maximum tokens, temperature, top-k, top-p, beams and seed, in the order of `Handlers.answer`.
 DEFAULT_DECODING = (0, 0, 0, 1, 1, 0)
+DECODING_RANGES = (
+    Range(0, MAX_NEW_TOKENS, is_whole=True),
+    Range(0, MAX_TEMPERATURE),
+    Range(0, 200, is_whole=True),
+    Range(0.05, 1),
+    Range(1, MAX_BEAMS, is_whole=True),
+    Range(0, MAX_SEED, is_whole=True, may_be_empty=True),
+)
+DEFAULT_BOX = (25, 25, 75, 75)  # left, top, right, bottom, in percent of the picture
+EDGE_RANGE = Range(0, 100, may_be_empty=True)  # of each of them
 DECODING_NAMES = ("maximum tokens", "temperature", "top-k", "top-p", "beams", "seed")
 PRECISION_NAMES = {"auto": "Automatic", **memory.PRECISION_NAMES}
 
@@ -127,14 +149,17 @@ def precision_choices(precisions: Sequence[str]) -> list[Choice]:
 
 
 def describe_settings(
-    precision: str | None, adapter: str, decoding: Sequence[float | None]
+    precision: str | None, adapter: str, decoding: Sequence[float | UserError | None]
 ) -> tuple[str, ...]:
-    """What differs from the defaults, in words; `decoding` is ordered as DEFAULT_DECODING."""
+    """What differs from the defaults, in words; `decoding` is ordered as DEFAULT_DECODING, an error
+    where a field's number cannot be used."""
     changed = [f"adapter {adapter}"] if adapter else []
     if precision and precision != DEFAULT_PRECISION:
         changed.append(PRECISION_NAMES.get(precision, precision))
     for name, value, default in zip(DECODING_NAMES, decoding, DEFAULT_DECODING, strict=True):
-        if value is not None and value != default:
+        if isinstance(value, UserError):
+            changed.append(f"unusable {name}")
+        elif value is not None and value != default:
             changed.append(f"{name} {value:g}")
     return tuple(changed)
 

@@ -30,6 +30,7 @@ from ui.runs import Runs
 from ui.side_by_side import SideAnswer, answer_side_by_side
 from ui.sides import (
     FEWEST,
+    GREEDY,
     LETTERS,
     MOST,
     Presets,
@@ -233,14 +234,18 @@ class CompareHandlers:
         resolution: str,
         precision: str,
         adapter: str | None,
-        *decoding: float | None,
+        *decoding: float | UserError | None,
     ) -> tuple[Any, ...]:
         """Side A as what the tab Ask would answer with: (checkpoint, adapter, precision, decoding,
-        note)."""
+        note). Where that cannot be used, it decodes as at the start and the note says why."""
         checkpoint = find_checkpoint(self._backend.catalog, size, variant, resolution)
-        return tuple(
-            self._filled(Side(checkpoint.name, adapter or "", precision, decoding_value(decoding)))
-        )
+        said = ""
+        try:
+            value = decoding_value(decoding)
+        except UserError as error:
+            value, said = GREEDY, markup.notice(str(error), "warning")
+        *filled, note = self._filled(Side(checkpoint.name, adapter or "", precision, value))
+        return *filled, said + note
 
     def _filled(self, side: Side) -> tuple[Any, ...]:
         known = self._backend.adapters(side.checkpoint)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.data_classes import ImageData
@@ -17,6 +17,7 @@ from models.images import OpenedImage, open_image
 from models.schema import UserError, quoted
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "caption.png"  # of the API's samples
+Value = TypeVar("Value")
 
 
 def as_error(error: UserError) -> gr.Error:
@@ -156,31 +157,45 @@ class OpenDropdown(gr.Dropdown):
 
 
 class Slider(gr.Slider):
-    """A slider that says in words what is wrong with a value that only a program can send."""
+    """A slider that hands its handler the number, or in words why there is none.
+
+    The reason is returned, not raised: only a handler knows whether the field is used for what is
+    asked, and only a handler can put it on the page. `usable` raises it.
+    """
 
     is_template = True
 
-    def preprocess(self, payload: Any) -> float:
+    # A handler takes what its own component gives, never that of the base class.
+    def preprocess(self, payload: Any) -> float | UserError:  # type: ignore[override]
         """The number; an error that names the field and its range for anything else."""
         try:
             return super().preprocess(payload)
         except (TypeError, ValueError, gr.Error):
-            raise _no_number(self, payload) from None
+            return _no_number(self, payload)
 
 
 class Number(gr.Number):
-    """The same for a number field, which may be empty."""
+    """The same for a number field, which may be empty; with `precision=0` it is whole."""
 
     is_template = True
 
-    def preprocess(self, payload: Any) -> float | int | None:
-        """The number, None where the field is empty."""
+    def preprocess(self, payload: Any) -> float | int | UserError | None:  # type: ignore[override]
+        """The number, None where the field is empty, an error as a slider's for anything else."""
+        if self.precision == 0 and isinstance(payload, float) and not payload.is_integer():
+            return UserError(f"{self.label} is {quoted(payload)}.", "Use a whole number.")
         try:
             return super().preprocess(payload)
         except (TypeError, ValueError, gr.Error):
-            raise _no_number(self, payload) from None
+            return _no_number(self, payload)
 
 
-def _no_number(field: gr.Slider | gr.Number, payload: Any) -> gr.Error:
+def usable(value: Value | UserError) -> Value:
+    """What a field handed on; raises the UserError where that is the reason why it has no value."""
+    if isinstance(value, UserError):
+        raise value
+    return value
+
+
+def _no_number(field: gr.Slider | gr.Number, payload: Any) -> UserError:
     limits = "" if field.minimum is None else f" from {field.minimum:g} to {field.maximum:g}"
-    return as_error(UserError(f"{field.label} is {quoted(payload)}.", f"Use a number{limits}."))
+    return UserError(f"{field.label} is {quoted(payload)}.", f"Use a number{limits}.")

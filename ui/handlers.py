@@ -28,13 +28,13 @@ from models.serving.backend import Backend
 from ui import markup
 from ui.answers import ENDED, blank, finished, partial, waiting
 from ui.choices import DEFAULT_DECODING, DEFAULT_PRECISION, NO_ADAPTER, find_checkpoint
-from ui.components import as_error
+from ui.components import as_error, usable
 from ui.examples import Example
 from ui.explain_handlers import ExplainHandlers
 from ui.history import HistoryHandlers
 from ui.model_handlers import ModelHandlers
-from ui.part import percent_box
-from ui.refusals import OWN_FAILURE
+from ui.part import Edge, percent_box
+from ui.refusals import NOT_TAKEN, OWN_FAILURE
 from ui.runs import Runs
 from ui.save_handlers import SaveHandlers
 
@@ -51,10 +51,12 @@ def build_prompt(
     question: str | None,
     answer: str | None,
     objects: str | None,
-    box_percent: tuple[float, float, float, float],
+    box_percent: tuple[Edge, Edge, Edge, Edge],
     text: str | None,
 ) -> str:
-    """The prompt of the page's fields; UserError where one that the task needs is empty."""
+    """The prompt of the page's fields; UserError where one that the task needs is empty or one.
+
+    What the other fields hold does not matter."""
     if task not in set(Task):
         raise UserError(f"There is no task {task!r}.", f"Choose one of {', '.join(Task)}.")
     return grammar.build(
@@ -68,9 +70,9 @@ def build_prompt(
     )
 
 
-def whole(name: str, value: float | None) -> int:
+def whole(name: str, value: float | UserError | None) -> int:
     """A field's whole number, 0 where it is empty; UserError where it is none."""
-    number = value or 0
+    number = usable(value) or 0
     if number != number or abs(number) == float("inf") or number != int(number):
         raise UserError(f"{name} is {value}.", "Use a whole number.")
     return int(number)
@@ -96,22 +98,22 @@ class Handlers:
         question: str,
         answer: str,
         objects: str,
-        box_left: float,
-        box_top: float,
-        box_right: float,
-        box_bottom: float,
+        box_left: Edge,
+        box_top: Edge,
+        box_right: Edge,
+        box_bottom: Edge,
         text: str,
         size: str,
         variant: str,
         resolution: str,
         precision: str,
         adapter: str | None,
-        max_new_tokens: int,
-        temperature: float,
-        top_k: int,
-        top_p: float,
-        num_beams: int,
-        seed: int,
+        max_new_tokens: float | UserError,
+        temperature: float | UserError,
+        top_k: float | UserError,
+        top_p: float | UserError,
+        num_beams: float | UserError,
+        seed: float | UserError | None,
         session: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Answer one prompt about one picture, as it is written.
@@ -143,9 +145,9 @@ class Handlers:
                 decoding=Decoding(
                     max_new_tokens=whole("max_new_tokens", max_new_tokens)
                     or grammar.default_max_new_tokens(Task(task), checkpoint.variant),
-                    temperature=float(temperature),
+                    temperature=float(usable(temperature)),
                     top_k=whole("top_k", top_k),
-                    top_p=float(top_p),
+                    top_p=float(usable(top_p)),
                     num_beams=whole("num_beams", num_beams),
                     seed=whole("seed", seed),
                 ),
@@ -211,10 +213,13 @@ class Handlers:
             return gr.skip(), gr.skip()
         return gr.update(value="Run", interactive=True), gr.update(interactive=False)
 
-    def fail(self, session: gr.Request) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As `end`, after an answer that may never have arrived."""
-        self.runs.forget(session.session_hash or "")
-        return self.end(session)
+    def fail(self, session: gr.Request) -> tuple[Any, ...]:
+        """As `end`, and the status, after an answer that failed or, unsaid, never arrived."""
+        key = session.session_hash or ""
+        is_silent = self.runs.is_on_its_way(key)
+        self.runs.forget(key)
+        said = markup.notice(str(NOT_TAKEN), "error") if is_silent else gr.skip()
+        return *self.end(session), said
 
     def stop(self, session: gr.Request) -> str:
         """Stop the visitor's running answers; what was written so far stays on the page."""
@@ -262,10 +267,10 @@ class Handlers:
         question: str,
         answer: str,
         objects: str,
-        box_left: float,
-        box_top: float,
-        box_right: float,
-        box_bottom: float,
+        box_left: Edge,
+        box_top: Edge,
+        box_right: Edge,
+        box_bottom: Edge,
         text: str,
     ) -> dict[str, Any]:
         """The prompt as it would be sent now, or in its place what is still missing."""

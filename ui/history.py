@@ -74,18 +74,18 @@ def wire_history(
     question: Sequence[Any],
     outputs: Sequence[Any],
     asked: str,
+    recalled: str,
     choose: Callable[..., Any],
 ) -> None:
     """A chosen answer fills the page as it was asked, then stands there as it was answered.
 
     `outputs` are those of an answer and what an example expects, `asked` is the script that says
-    what an answer belongs to, and `choose(event)` lets the model's pickers follow. The script
-    begins with the next answer only when it is told that this one stands there, or cannot.
+    what an answer belongs to, `recalled` the one that gives what was asked, and
+    `choose(event)` lets the model's pickers follow. The script begins with the next answer only
+    when it is told that this one stands there, or cannot.
     """
     image, details = question[0], outputs[-2]
-    filled = history.recall.click(
-        fn=None, js=call("recallQuestion"), outputs=list(question), **SCRIPTED
-    )
+    filled = history.recall.click(fn=None, js=recalled, outputs=list(question), **SCRIPTED)
     chosen = choose(filled)
     marked = chosen.then(fn=None, js=asked, inputs=list(question), **SCRIPTED)
     shown = marked.then(

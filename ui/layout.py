@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from models.limits import MAX_BEAMS, MAX_NEW_TOKENS, MAX_PROMPT_CHARACTERS, MAX_TEMPERATURE
+from models.limits import MAX_PROMPT_CHARACTERS
 from models.prompts.grammar import Task, yields_boxes
 from models.serving.backend import Backend
 from ui import choices, markup, nano
@@ -143,11 +143,14 @@ def inputs_panel() -> Inputs:
         elem_id="objects",
         max_length=MAX_PROMPT_CHARACTERS,
     )
+    low, high = choices.EDGE_RANGE.low, choices.EDGE_RANGE.high
     with gr.Column(visible=False, elem_id="box") as box_row:  # a Group's id is there twice
         with gr.Row():
             left, top, right, bottom = (
-                Number(value, label=f"{edge} %", minimum=0, maximum=100, min_width=72)
-                for edge, value in (("Left", 25), ("Top", 25), ("Right", 75), ("Bottom", 75))
+                Number(value, label=f"{edge} %", minimum=low, maximum=high, min_width=72)
+                for edge, value in zip(
+                    ("Left", "Top", "Right", "Bottom"), choices.DEFAULT_BOX, strict=True
+                )
             )
     text = gr.Textbox(
         "",
@@ -215,29 +218,28 @@ def model_panel(backend: Backend, bar: ModelBar) -> Model:
         found = ModelHandlers(backend).needs(chosen.name)
         needs = gr.HTML(found, elem_id="needs", padding=False)
     tokens, heat, k, p, width, start_seed = choices.DEFAULT_DECODING
+    ranges = [(each.low, each.high) for each in choices.DECODING_RANGES]
     with gr.Accordion("Decoding", open=False, elem_id="decoding"):
         with gr.Row():
             max_tokens = Slider(
-                0,
-                MAX_NEW_TOKENS,
+                *ranges[0],
                 tokens,
                 step=1,
                 label="Maximum tokens",
                 info="0: as many as the task needs",
             )
             temperature = Slider(
-                0,
-                MAX_TEMPERATURE,
+                *ranges[1],
                 heat,
                 step=0.05,
                 label="Temperature",
                 info="0: always the most likely token",
             )
         with gr.Row():
-            top_k = Slider(0, 200, k, step=1, label="Top-k", info="0: off")
-            top_p = Slider(0.05, 1, p, step=0.05, label="Top-p", info="1: off")
+            top_k = Slider(*ranges[2], k, step=1, label="Top-k", info="0: off")
+            top_p = Slider(*ranges[3], p, step=0.05, label="Top-p", info="1: off")
         with gr.Row():
-            beams = Slider(1, MAX_BEAMS, width, step=1, label="Beams", info="1: off")
+            beams = Slider(*ranges[4], width, step=1, label="Beams", info="1: off")
             seed = Number(start_seed, label="Seed", info="for temperatures above 0", precision=0)
     decoding = (max_tokens, temperature, top_k, top_p, beams, seed)
     return Model(bar, needs, knowledge, precision, decoding)

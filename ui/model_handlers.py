@@ -152,7 +152,7 @@ class ModelHandlers:
         resolution: str,
         precision: str,
         adapter: str | None,
-        *decoding: float,
+        *decoding: float | UserError | None,
     ) -> tuple[str, dict[str, Any]]:
         """(What will answer, in a line; the update of the button that goes back to defaults)."""
         chosen = settle(self._catalog, size, variant, resolution).checkpoint

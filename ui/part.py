@@ -13,11 +13,12 @@ from gradio.utils import get_upload_folder
 from models.images import OpenedImage
 from models.schema import Box, UserError
 from ui import markup
-from ui.components import SafeImage
+from ui.components import SafeImage, usable
 from ui.downloads import whole_pixels
 from ui.events import AT_ONCE, PRIVATE, SCRIPTED, call
 
 CUT_AT_ONCE = 2  # each holds a picture in memory
+Edge = float | UserError | None  # as a number field hands it on; an empty one is 0
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ def part_row() -> Part:
     return Part(mark, cut, whole)
 
 
-def percent_box(left: float, top: float, right: float, bottom: float) -> Box:
-    """A box given in percent of the picture; UserError where it has no area or leaves it."""
-    edges = [0.0 if edge is None else float(edge) / 100 for edge in (left, top, right, bottom)]
+def percent_box(left: Edge, top: Edge, right: Edge, bottom: Edge) -> Box:
+    """A box given in percent of the picture; UserError where it has no area or leaves it, or where
+    an edge is one."""
+    edges = [float(usable(edge) or 0) / 100 for edge in (left, top, right, bottom)]
     x_min, y_min, x_max, y_max = edges
     if not (0 <= x_min < x_max <= 1 and 0 <= y_min < y_max <= 1):
         raise UserError(
@@ -55,7 +57,7 @@ def percent_box(left: float, top: float, right: float, bottom: float) -> Box:
 
 
 def cut_out(
-    image: OpenedImage | UserError | None, left: float, top: float, right: float, bottom: float
+    image: OpenedImage | UserError | None, left: Edge, top: Edge, right: Edge, bottom: Edge
 ) -> tuple[Any, str, Any]:
     """(The file of the part in the box, the note on the picture, whether a part is marked).
 

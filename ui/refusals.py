@@ -17,6 +17,10 @@ OWN_FAILURE = UserError(
     "The server could not answer because of an error of its own.",
     "Try again; if it stays, choose another model or look at the app's log.",
 )
+NOT_TAKEN = UserError(
+    "The server did not take what was asked.",
+    "Look at the fields and press Run again; if it stays, load the page again.",
+)
 NO_FILE = UserError("There is no file in the upload.", "Send it as multipart field `files`.")
 NO_SUCH_ANSWER = UserError(
     "There is no answer under this id: it is wrong, or its answer has been read or left.",

@@ -41,6 +41,11 @@ class Runs:
             if self._begun.get(session):
                 self._begun[session] -= 1
 
+    def is_on_its_way(self, session: str) -> bool:
+        """Whether an answer that a page began has not arrived yet."""
+        with self._lock:
+            return bool(self._begun.get(session))
+
     def forget(self, session: str, is_gone: bool = False) -> None:
         """Nothing is on its way for a page, and nothing will be where it is gone."""
         with self._lock:

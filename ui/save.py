@@ -92,6 +92,6 @@ def wire_save(handlers: SaveHandlers, save: Save, question: list[Any], details: 
         triggers=[button.click for button in save.programs],
         fn=handlers.program,
         inputs=fields,
-        outputs=save.program,
+        outputs=[save.program, save.saved],
         **AT_ONCE,
     ).success(fn=None, js=call("copyProgram"), inputs=save.program, **SCRIPTED)

@@ -18,6 +18,7 @@ from models.results import result_from_json
 from models.schema import Result, UserError
 from ui.addresses import own_address
 from ui.api_samples import samples
+from ui.components import usable
 from ui.downloads import KINDS
 from ui.links import about
 from ui.model_handlers import ModelHandlers
@@ -82,28 +83,39 @@ class SaveHandlers:
             logger.exception("saving failed")
             return SavedData(file=None, problem=str(OWN_FAILURE))
 
-    def program(self, session: gr.Request, event: gr.EventData, *values: Any) -> dict[str, Any]:
-        """An update with the program of the pressed button, `copy-LANGUAGE`, that asks what the
-        page asks now; `values` are those of all fields but the picture."""
+    def program(
+        self, session: gr.Request, event: gr.EventData, *values: Any
+    ) -> tuple[dict[str, Any], Any]:
+        """(An update with the program of the pressed button, `copy-LANGUAGE`, that asks what the
+        page asks now; why there is none). `values` are those of all fields but the picture."""
         target: Any = event.target
+        try:
+            asked = self._asked(values)
+        except UserError as error:
+            return gr.update(value="", visible=False), SavedData(file=None, problem=str(error))
         request: Any = session.request
         address = own_address(request.scope) or "http://127.0.0.1:7860"
-        written = samples(address, get_space(), self._asked(values))
+        written = samples(address, get_space(), asked)
         language = target.elem_id.removeprefix("copy-")
-        return gr.update(value=written[language], visible=True)
+        return gr.update(value=written[language], visible=True), None
 
     def _asked(self, values: Sequence[Any]) -> Mapping[str, str | float]:
-        """What the task needs and what differs from the start, by the names of /answer."""
+        """What the task needs and what differs from the start, by the names of /answer; UserError
+        where a field of it has no value."""
         task = values[0]
         needed = inputs_of(Task(task))
         fields = {"language", "question", "answer", "objects", "box", "text"}
         unused = {name for name in fields if name not in needed}
         defaults = about(self._model)["defaults"][1:]
-        return {
-            name: value
+        used = {
+            name: (usable(value), default)
             for name, value, default in zip(self._names, values, defaults, strict=True)
             if name.split("_")[0] not in unused
-            and (name == "task" or (value is not None and value != default))
+        }
+        return {
+            name: value
+            for name, (value, default) in used.items()
+            if name == "task" or (value is not None and value != default)
         }
 
 

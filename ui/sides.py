@@ -22,6 +22,7 @@ from ui.choices import (
     Choice,
     describe_settings,
 )
+from ui.components import usable
 
 FEWEST, MOST = 2, 4
 LETTERS = "ABCD"
@@ -58,9 +59,10 @@ class Side:
         return self.checkpoint, self.adapter, self.precision, self.decoding
 
 
-def decoding_value(numbers: Sequence[float | None]) -> str:
-    """The field's value for numbers ordered as DEFAULT_DECODING; an empty one is the default."""
-    pairs = zip(numbers, DEFAULT_DECODING, strict=True)
+def decoding_value(numbers: Sequence[float | UserError | None]) -> str:
+    """The field's value for numbers ordered as DEFAULT_DECODING; an empty one is the default, and
+    one that cannot be used is raised."""
+    pairs = zip(map(usable, numbers), DEFAULT_DECODING, strict=True)
     return ",".join(f"{default if number is None else number:g}" for number, default in pairs)
 
 

@@ -48,6 +48,7 @@ def wire(
         question,
         [*outputs.all, outputs.expected],
         _script("asked"),
+        _script("recallQuestion", handlers),
         lambda event: event.then(fn=handlers.model.choose, **pickers, **AT_ONCE),
     )
     gr.on(
@@ -267,5 +268,6 @@ def _answer_after(
     run.success(fn=None, js=call("remember"), inputs=outputs.details, **SCRIPTED, **EVERY)
     line = [model.bar.settings, model.bar.defaults]  # the model is loaded now
     run.success(fn=handlers.model.settings, inputs=model.settings, outputs=line, **AT_ONCE, **EVERY)
-    run.failure(fn=handlers.fail, outputs=buttons, **AT_ONCE, **EVERY)
+    failed = [*buttons, outputs.status]
+    run.failure(fn=handlers.fail, outputs=failed, **AT_ONCE, **EVERY)
     return run

@@ -152,6 +152,8 @@ def test_an_upload_over_the_limit_is_refused(served):
         ({"temperature": "hot"}, 'Temperature is "hot". Use a number from 0 to 2.'),
         ({"top_p": None}, "Top-p is null"),
         ({"seed": "abc"}, 'Seed is "abc". Use a number.'),
+        ({"seed": 1.5}, "Seed is 1.5. Use a whole number."),
+        ({"box_right": 150, "task": "caption box"}, "Right % is 150. Use a number from 0 to 100."),
         ({"box_left": "x", "task": "caption box"}, 'Left % is "x"'),
     ],
 )

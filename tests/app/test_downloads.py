@@ -179,7 +179,7 @@ def program(saving: SaveHandlers, language: str, *values: object) -> str:
         "server": ("demo.example", 443), "path": "/", "root_path": "", "query_string": b"",
     }  # fmt: skip
     session = gr.Request(request=Request(scope))
-    return saving.program(session, Pressed(f"copy-{language}"), *values)["value"]
+    return saving.program(session, Pressed(f"copy-{language}"), *values)[0]["value"]
 
 
 def test_a_program_names_what_is_asked_and_what_differs_from_the_start(handlers):

@@ -171,9 +171,9 @@
     }
     begin();
   });
-  page.recallQuestion = async () => {
+  page.recallQuestion = async (values, needed, about) => {
     const image = await orNothing(page.upload(chosen.blob, chosen.name));
-    return [image, ...chosen.fields];
+    return page.onlyMeant([image, ...chosen.fields], about);
   };
   page.recallAnswer = ([image]) => [image, chosen.details];
   const frame = () => new Promise(requestAnimationFrame);

@@ -43,18 +43,30 @@
     return [];
   };
 
+  // Whether a field can have a value: one that its list offers, a number in its range, any text.
+  const isMeant = (value, index, { names, ranges, offered }) => {
+    const range = ranges[index], list = offered[names[index]];
+    if (list) return list.includes(value);
+    if (!range) return true;
+    if (value === null) return range.may_be_empty;
+    const is = typeof value === "number" && range.low <= value && value <= range.high;
+    return is && (!range.is_whole || Number.isSafeInteger(value));
+  };
+  page.onlyMeant = (values, about) =>
+    values.map((value, index) => (isMeant(value, index, about) ? value : about.defaults[index]));
+
   // What a link asks for, as values of the page's fields; null where the address asks for nothing.
-  page.fromLink = async (values, needed, { names, defaults, models, offered }) => {
+  page.fromLink = async (values, needed, about) => {
+    const { names, defaults, models } = about;
     const asked = new URLSearchParams(location.search);
     if (![...names, "model", "example"].some((name) => name && asked.has(name))) return null;
     const found = values.map((value, index) => (index === 0 ? null : (defaults[index] ?? value)));
     names.forEach((name, index) => {
       const text = name ? asked.get(name) : null;
       if (text === null) return;
-      if (offered[name] && !offered[name].includes(text)) return;
       const isNumber = typeof defaults[index] === "number";
-      if (isNumber && (text.trim() === "" || !Number.isFinite(Number(text)))) return;
-      found[index] = isNumber ? Number(text) : text;
+      const value = isNumber ? (text.trim() === "" ? NaN : Number(text)) : text;
+      if (isMeant(value, index, about)) found[index] = value;
     });
     const model = models[asked.get("model")];
     if (model) found.splice(11, 3, ...model);

@@ -12,7 +12,9 @@
 
   const fields = () =>
     [...document.querySelectorAll("#box input[type=number]")].filter((each) => each.offsetParent);
-  const put = ([left, top, right, bottom]) => {
+  const inside = (value) => Math.min(Math.max(value, 0), 100);
+  const put = (edges) => {
+    const [left, top, right, bottom] = edges.map(inside);
     const is = left < right && top < bottom;
     box.hidden = !is;
     if (!is) return;
@@ -43,8 +45,8 @@
 
   const pointOf = (event) => {
     const { left, top, width, height } = layer.getBoundingClientRect();
-    const inside = (value) => Math.round(Math.min(Math.max(value, 0), 100) * 10) / 10;
-    return [inside(((event.clientX - left) / width) * 100), inside(((event.clientY - top) / height) * 100)];
+    const percent = (value) => Math.round(inside(value * 100) * 10) / 10;
+    return [percent((event.clientX - left) / width), percent((event.clientY - top) / height)];
   };
   const between = ([x, y]) => [
     Math.min(start[0], x), Math.min(start[1], y), Math.max(start[0], x), Math.max(start[1], y),

@@ -12,6 +12,7 @@
     return [];
   };
   page.copyProgram = async ([program]) => {
+    if (!program) return []; // why there is none stands below the files
     const button = document.activeElement?.closest("#saving button");
     try {
       await navigator.clipboard.writeText(program);

@@ -101,7 +101,7 @@
       sessionStorage.removeItem(LOST);
       tell(BACK_NOTE);
     }
-    return [image, ...fields];
+    return page.onlyMeant([image, ...fields], about);
   };
 
   // -- the connection
