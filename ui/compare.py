@@ -17,6 +17,7 @@ from ui.events import AT_ONCE, EVERY, PRIVATE, SCRIPTED, call
 from ui.examples import Example
 from ui.found_picture import TEMPLATE, FoundPicture
 from ui.handlers import Handlers
+from ui.preset_examples import FIRST_PROMPT
 from ui.sides import FEWEST, LETTERS, MOST, Side, decoding_choices, describe, starting_sides
 from ui.wiring import ANSWERS_LET_IN, INSPECTED_AT_ONCE
 
@@ -94,9 +95,9 @@ def build_compare(
             image_note = gr.HTML("", elem_id="compare-picture-note", padding=False)
         with gr.Column(scale=5, min_width=320):
             prompt = gr.Textbox(
-                "caption en",
+                FIRST_PROMPT,
                 label="Prompt for all sides",
-                placeholder="caption en",
+                placeholder=FIRST_PROMPT,
                 elem_id="compare-prompt",
                 max_length=MAX_PROMPT_CHARACTERS,
             )

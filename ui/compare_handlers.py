@@ -25,6 +25,7 @@ from ui.examples import Example
 from ui.found_picture import FoundPicture
 from ui.handlers import LONGEST_PAUSE_S, SHORTEST_PAUSE_S
 from ui.pictures import distinct_colours, distinct_labels
+from ui.preset_examples import PresetExamples
 from ui.refusals import OWN_FAILURE
 from ui.runs import Runs
 from ui.side_by_side import SideAnswer, answer_side_by_side
@@ -49,8 +50,8 @@ class CompareHandlers:
     """The handlers of the comparison over a backend and the page's running answers."""
 
     def __init__(self, backend: Backend, examples: tuple[Example, ...], runs: Runs):
-        self._backend, self._examples, self._runs = backend, examples, runs
-        self.presets = Presets(backend)
+        self._backend, self._runs = backend, runs
+        self.presets, self._preset_examples = Presets(backend), PresetExamples(examples)
         self._recalled: set[str] = set()  # stopped on their way here
 
     def compare(
@@ -204,8 +205,9 @@ class CompareHandlers:
     ) -> tuple[Any, ...]:
         """Both sides of the preset whose button was pressed, for the checkpoint of side A.
 
-        Without a picture, an example's comes with its prompt. Returns (picture, prompt, count), for
-        A and B (checkpoint, adapter, precision, decoding, note), and why a preset cannot be.
+        An example's picture and prompt come along, but never in place of somebody's own. Returns
+        (picture, prompt, count), for A and B (checkpoint, adapter, precision, decoding, note), and
+        why a preset cannot be.
         """
         target: Any = event.target
         preset = target.elem_id.removeprefix("preset-")
@@ -214,18 +216,13 @@ class CompareHandlers:
         except UserError as error:
             skipped = [gr.skip()] * 13
             return *skipped, markup.notice(str(error), "warning")
-        example = None if image else self._example(preset)
-        taken = (str(example.image), example.prompt) if example else (gr.skip(), gr.skip())
+        picture, text = self._preset_examples.bring(preset, image, prompt)
+        taken = (
+            gr.skip() if picture is None else str(picture),
+            gr.skip() if text is None else text,
+        )
         filled = [value for side in pair for value in self._filled(side)]
         return *taken, str(FEWEST), *filled, ""
-
-    def _example(self, preset: str) -> Example | None:
-        """An example that shows what a preset is about: one that needs it, else the first."""
-        wanted = {
-            "adapter": lambda each: each.adapter is not None,
-            "resolution": lambda each: each.checkpoint.resolution == 448,
-        }.get(preset, lambda each: True)
-        return next(filter(wanted, self._examples), next(iter(self._examples), None))
 
     def as_asked(
         self,

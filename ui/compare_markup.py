@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.prompts import tokens
-from ui.answers import ENDED
 from ui.differences import SAME_BOX_IOU, Part
 from ui.markup import SHORTEST_WAIT_S, escape, notice, status
 from ui.side_by_side import SideAnswer
 
 VOTES = (("left", "{0} is better"), ("right", "{1} is better"), ("both", "Both are good"),
          ("neither", "Neither is"))  # fmt: skip
+# How a side ended, with remedies that are on this tab or say where they are.
+ENDED = {
+    "eos": "Done.",
+    "length": "Stopped at the token limit. For a longer answer, ask on the tab Ask: "
+    "“Maximum tokens” is there, under Decoding.",
+    "cancelled": "Stopped.",
+    "deadline": "Stopped at the time limit. Compare fewer sides, or choose a smaller model.",
+}
 # What the browser keeps; `scripts/compare.js` counts, downloads and clears it.
 KEPT = (
+    '<p class="votes-refused notice notice-warning" role="alert"></p>'
     '<div class="votes-kept"><p class="votes-count" role="status"></p>'
     '<button type="button" class="votes-download">Download votes as JSON</button>'
     '<button type="button" class="votes-clear">Clear votes</button></div>'

@@ -11,13 +11,15 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from models.images import OpenedImage
+from models.images import OpenedImage, open_image
 from models.schema import UserError
 from models.serving.backend import Backend
 from tests.nowhere import Nowhere
 from tests.serving import WatchedBackend
+from ui import answers, compare_markup
 from ui.compare_handlers import CompareHandlers
-from ui.examples import FOLDER
+from ui.examples import FOLDER, read_examples
+from ui.preset_examples import PresetExamples
 from ui.runs import Runs
 from ui.side_by_side import answer_side_by_side
 from ui.sides import (
@@ -106,6 +108,35 @@ def test_a_side_that_fails_says_why_and_the_others_go_on(handlers):
     assert "no adapter &#x27;no-such&#x27;" in unknown
     assert list(record_of(votes)["answers"]) == ["A", "D"]
     assert 'id="vote-AD"' in votes and votes.count("<fieldset") == 1
+
+
+def test_a_side_at_the_token_limit_names_no_control_that_is_not_here(handlers):
+    one_token = Side("nano-224", decoding="1,0,0,1,1,0")
+    _, _first, second, *_ = compared(handlers, "describe en", NANO, one_token)[-1]
+    assert "Stopped at the token limit." in second and "on the tab Ask" in second
+    assert compare_markup.ENDED.keys() == answers.ENDED.keys()
+    assert "fewer tokens" not in compare_markup.ENDED["deadline"]
+
+
+class TestWhatPresetsBring:
+    @pytest.fixture
+    def presets(self, backend) -> PresetExamples:
+        return PresetExamples(read_examples(backend.catalog))
+
+    def test_the_picture_of_a_preset_gives_way_and_a_typed_prompt_stays(self, presets):
+        crowd = open_image(FOLDER / "crowd.png")
+        path, prompt = presets.bring("adapter", crowd, "caption en")
+        assert path.name == "easy-vqa.png" and "circle" in prompt
+        assert presets.bring("resolution", open_image(path), prompt) == (
+            FOLDER / "crowd.png", "caption en",
+        )  # fmt: skip
+        path, prompt = presets.bring("adapter", crowd, "describe en")
+        assert path.name == "easy-vqa.png" and prompt is None
+
+    def test_somebodys_own_picture_stays_with_its_prompt(self, presets):
+        assert presets.bring("adapter", MUSHROOMS, "caption en") == (None, None)
+        refused = UserError("This is not a picture.", "Upload one.")
+        assert presets.bring("adapter", refused, "caption en") == (None, None)
 
 
 def test_boxes_without_a_partner_stand_out_and_say_where_they_are_missing(handlers):

@@ -205,6 +205,116 @@ def test_settings_are_kept_for_a_page_that_is_loaded_again(compare):
     expect(page.get_by_label("Decoding B", exact=True)).to_have_value("4 beams")
 
 
+def test_the_picture_is_kept_for_a_page_that_is_loaded_again(compare):
+    page = compare
+    give_picture(page)
+    page.get_by_label("Prompt for all sides").fill("detect mushroom")
+    expect_picture_kept(page)
+    page.reload()
+    open_tab(page)
+    expect(page.locator("#compare-picture img")).to_have_attribute("src", re.compile(r"/cap\.png$"))
+    expect(page.get_by_label("Prompt for all sides")).to_have_value("detect mushroom")
+    press_compare(page)
+    expect_compared(page)
+
+
+def test_what_was_kept_does_not_take_the_place_of_what_comes_along(compare, scene_png):
+    page = compare
+    give_picture(page)
+    page.get_by_label("Prompt for all sides").fill("caption de")
+    expect_picture_kept(page)
+    page.reload()
+    upload(page, scene_png)
+    page.get_by_role("button", name="Compare with another model").click()
+    shown = page.locator("#compare-picture img")
+    expect(shown).to_have_attribute("src", re.compile(re.escape(scene_png.name)))
+    expect(page.get_by_label("Prompt for all sides")).to_have_value("caption en")
+
+
+def expect_picture_kept(page: Page) -> None:
+    """Wait until the browser's database has a picture."""
+    page.wait_for_function(
+        """() => new Promise((resolve) => {
+          const opening = indexedDB.open("paligemma", 1);
+          opening.onsuccess = () => {
+            const base = opening.result;
+            const asking = base.transaction("pictures").objectStore("pictures").count();
+            asking.onsuccess = () => { base.close(); resolve(asking.result > 0); };
+          };
+        })"""
+    )
+
+
+@pytest.mark.parametrize("order", [("resolution", "adapter"), ("adapter", "resolution")])
+def test_a_preset_replaces_what_another_preset_brought(compare, order):
+    page = compare
+    examples = {
+        "resolution": ("crowd.png", "caption en"),
+        "adapter": ("easy-vqa.png", "answer en is there not a circle in the image?"),
+    }
+    for preset in order:
+        picture, prompt = examples[preset]
+        page.locator(f"#preset-{preset}").click()
+        shown = page.locator("#compare-picture img")
+        expect(shown).to_have_attribute("src", re.compile(re.escape(f"/{picture}")))
+        expect(page.get_by_label("Prompt for all sides")).to_have_value(prompt)
+
+
+@pytest.mark.parametrize("votes", ["{bad", "null", '{"a":1}', '[1,null,{},"x"]'])
+def test_votes_go_on_over_stored_ones_that_cannot_be_read(compare, votes):
+    page = compare
+    page.evaluate("votes => localStorage.setItem('paligemma-votes', votes)", votes)
+    page.evaluate("sessionStorage.setItem('paligemma-compare', '{bad')")
+    page.reload()
+    open_tab(page)
+    give_picture(page)
+    press_compare(page)
+    expect_compared(page)
+    page.get_by_label("B is better").check()
+    expect(page.locator(".votes-count")).to_contain_text("1 vote is kept")
+
+
+def test_a_vote_that_finds_no_room_is_taken_back_and_said(compare):
+    page = compare
+    give_picture(page)
+    press_compare(page)
+    expect_compared(page)
+    refused = page.locator(".votes-refused")
+    expect(refused).to_be_hidden()
+    page.evaluate(
+        """() => {
+          for (let size = 2 ** 22, at = 0; size >= 1; at += 1) {
+            try { localStorage.setItem(`filler-${at}`, "x".repeat(size)); } catch { size /= 2; }
+          }
+        }"""
+    )
+    page.get_by_label("A is better").click()
+    expect(refused).to_contain_text("The vote was not kept")
+    expect(page.get_by_label("A is better")).not_to_be_checked()
+    assert violations(page) == []
+    page.evaluate("localStorage.clear()")
+    page.get_by_label("A is better").check()
+    expect(refused).to_be_hidden()
+    expect(page.locator(".votes-count")).to_contain_text("1 vote is kept")
+
+
+def test_nothing_speaks_of_sides_that_are_hidden(compare):
+    page = compare
+    give_picture(page)
+    pick(page, "3")
+    press_compare(page)
+    expect_compared(page)
+    summary = page.locator("#compare-status .status")
+    expect(page.locator(".vote:visible")).to_have_count(3)
+    pick(page, "2")
+    expect(summary).to_be_hidden()
+    expect(page.locator(".vote:visible")).to_have_count(1)
+    expect(page.locator("#vote-AB")).to_be_visible()
+    pick(page, "3")
+    expect(summary).to_be_visible()
+    expect(page.locator(".vote:visible")).to_have_count(3)
+
+
 def test_without_a_picture_it_says_what_to_do(compare):
     press_compare(compare)
     expect(compare.locator("#compare-status .notice-error")).to_contain_text("no picture yet")

@@ -5,38 +5,75 @@
   const find = (selector) => document.querySelector(selector);
   const AS_IT_IS = { __type__: "update" };
 
+  // What is kept in a storage of the browser; null where there is nothing, or nothing readable.
+  const read = (storage, key) => {
+    try {
+      return JSON.parse(window[storage].getItem(key));
+    } catch (error) {
+      console.info(`${key} cannot be read:`, error);
+      return null;
+    }
+  };
+
   // -- what is asked
-  // Opened: at first with its fields as they were before the page was loaded again, and without a
-  // picture of its own with what is asked on the other tab.
-  const FIELDS = "paligemma-compare"; // in the tab's own storage
+  // Opened: at first with its picture and fields as they were before the page was loaded again, and
+  // without a picture of its own with what is asked on the other tab.
+  const FIELDS = "paligemma-compare"; // in the tab's own storage; the picture is in the database
   let taken = "caption en"; // the prompt that nobody typed here
-  let before = JSON.parse(sessionStorage.getItem(FIELDS) ?? "null");
-  page.takeFirst = ([askedImage, askedPrompt, image, ...fields]) => {
-    const found = before?.length === fields.length ? before : fields.map(() => AS_IT_IS);
+  let before = read("sessionStorage", FIELDS);
+  if (!Array.isArray(before)) before = null;
+  let isFirst = true, present = null, coming = [];
+  page.takeFirst = async ([askedImage, askedPrompt, image, ...fields]) => {
+    const found = fields.map((_, index) => {
+      const value = before?.length === fields.length ? before[index] : null;
+      return typeof value === "string" ? value : AS_IT_IS;
+    });
     const isTyped = before !== null || fields[0] !== taken;
-    if (!isTyped && !image && askedImage && askedPrompt) found[0] = taken = askedPrompt;
+    const [comingImage, comingPrompt] = coming;
+    const mayBeKept = isFirst && !image && !comingImage;
     before = null;
-    return [image || !askedImage ? AS_IT_IS : askedImage, ...found];
+    isFirst = false;
+    coming = [];
+    const kept = mayBeKept ? await page.uploadCompared() : null;
+    const isThere = image || comingImage || present; // or was given meanwhile
+    if (comingPrompt) found[0] = AS_IT_IS;
+    else if (!isTyped && !isThere && !kept && askedImage && askedPrompt) found[0] = taken = askedPrompt;
+    return [isThere ? AS_IT_IS : (kept ?? askedImage ?? AS_IT_IS), ...found];
   };
   page.takeAsked = ([image, prompt]) => {
+    coming = [image, prompt]; // what was kept does not take its place
     find("#tabs [role=tab][data-tab-id=compare]").click();
     return [image ?? AS_IT_IS, prompt || AS_IT_IS];
   };
   let asked = null, current = null;
+  let askedCount = 0, count = Infinity; // of sides: asked last, and shown
   // The picture's path, the prompt, and the fields of the sides that are shown.
   const keyOf = ([image, prompt, count, ...fields]) =>
     JSON.stringify([image?.path ?? null, prompt, ...fields.slice(0, 4 * count)]);
-  const compare = () =>
-    find("#compare-answers")?.closest(".tabitem")?.classList.toggle("stale", asked !== null && current !== asked);
+  const compare = () => {
+    const tab = find("#compare-answers")?.closest(".tabitem");
+    tab?.classList.toggle("stale", asked !== null && current !== asked);
+    tab?.classList.toggle("fewer", count < askedCount); // than the summary speaks of
+    hideVotes();
+  };
+  // Nobody votes about a side that is hidden.
+  const hideVotes = () => {
+    for (const pair of document.querySelectorAll(".vote[data-pair]"))
+      pair.hidden = [...pair.dataset.pair].some((letter) => "ABCD".indexOf(letter) >= count);
+  };
   page.compareAsked = (values) => {
     asked = current = keyOf(values);
+    askedCount = count = Number(values[2]);
     compare();
     return [];
   };
   page.compareChanged = (values) => {
     current = keyOf(values);
+    present = values[0];
+    count = Number(values[2]);
     compare();
     sessionStorage.setItem(FIELDS, JSON.stringify(values.slice(1)));
+    page.keepCompared(present);
     return [];
   };
 
@@ -55,10 +92,24 @@
 
   // -- votes
   const VOTES = "paligemma-votes";
-  const kept = () => JSON.parse(localStorage.getItem(VOTES) ?? "[]");
+  const NO_ROOM =
+    "The vote was not kept: this browser has no room for it. Download the votes and clear them, or " +
+    "clear this site’s data, and vote again.";
+  const isVote = (each) => ["id", "pair", "vote"].every((name) => typeof each?.[name] === "string");
+  const kept = () => {
+    const votes = read("localStorage", VOTES);
+    return Array.isArray(votes) ? votes.filter(isVote) : [];
+  };
   const keep = (votes) => {
-    localStorage.setItem(VOTES, JSON.stringify(votes));
-    show();
+    let refusal = "";
+    try {
+      localStorage.setItem(VOTES, JSON.stringify(votes));
+    } catch (error) {
+      console.info("The votes are not kept:", error);
+      refusal = NO_ROOM;
+    }
+    find(".votes-refused").textContent = refusal;
+    show(); // also takes back the choice that was not kept
   };
   const recordOf = (node) => JSON.parse(node.closest("[data-comparison]").dataset.comparison);
   const vote = (radio) => {
@@ -81,6 +132,7 @@
     }
     const section = find(".votes[data-comparison]");
     if (!section) return;
+    hideVotes();
     const { id } = recordOf(section);
     for (const radio of section.querySelectorAll("input[type=radio]")) {
       const { pair } = radio.closest(".vote").dataset;

@@ -74,6 +74,26 @@
       return null;
     });
 
+  // -- the picture of the tab Compare, which is never cut
+  const COMPARED = `${tab}-compare`;
+  let comparedPath = null;
+  const keepCompared = async (image) => {
+    const path = image?.path ?? null;
+    if (path === comparedPath) return;
+    comparedPath = path;
+    const kept = await fileOf(image);
+    if (comparedPath !== path) return; // another one came meanwhile
+    const pictures = await store("readwrite");
+    if (kept) await done(pictures.put(kept, COMPARED));
+    else await done(pictures.delete(COMPARED));
+  };
+  const uploadCompared = async () => {
+    const kept = await done((await store("readonly")).get(COMPARED));
+    return kept ? page.upload(kept.blob, kept.name) : null;
+  };
+  page.keepCompared = (image) => orNothing(keepCompared(image));
+  page.uploadCompared = () => orNothing(uploadCompared());
+
   // -- the fields
   const keep = (values) => {
     sessionStorage.setItem(FIELDS, JSON.stringify(values.slice(1)));
