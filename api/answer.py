@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api import bodies
+from api.asking import request_about, tokens_for
 from api.choosing import Choice, choose
 from api.errors import ApiError, ErrorBody, Route, told
 from api.pictures import open_all
@@ -106,24 +107,10 @@ def to_request(body: AnswerBody, opened: Sequence[OpenedImage], choice: Choice) 
         prompt = grammar.build(
             Task(body.task), body.language, body.question, body.objects, box, answer=body.answer
         )
-    tokens = body.max_new_tokens
-    if tokens is None:
-        task = grammar.parse(prompt).task
-        tokens = grammar.default_max_new_tokens(task, choice.checkpoint.variant)
-    first, *more = opened
-    return schema.Request(
-        image=first.image,
-        prompt=prompt,
-        checkpoint=choice.checkpoint.name,
-        precision=body.precision,
-        adapter=choice.adapter,
-        decoding=Decoding(
-            tokens, body.temperature, body.top_k, body.top_p, body.num_beams, body.seed
-        ),
-        deadline_s=body.deadline_s,
-        full_size=first.full_size,
-        is_streamed=body.stream,
-        more_images=tuple(each.image for each in more),
+    tokens = tokens_for(body.max_new_tokens, prompt, choice)
+    decoding = Decoding(tokens, body.temperature, body.top_k, body.top_p, body.num_beams, body.seed)
+    return request_about(
+        opened, prompt, choice, body.precision, decoding, body.stream, body.deadline_s
     )
 
 

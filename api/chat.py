@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from api.answer import notes_of
+from api.asking import request_about, tokens_for
 from api.choosing import Choice
 from api.errors import ApiError
 from models import schema
@@ -162,27 +163,14 @@ def to_request(
 ) -> schema.Request:
     """The request for a backend."""
     prompt = grammar.normalize(what.prompt)
-    tokens = body.max_tokens if body.max_tokens is not None else body.max_completion_tokens
-    if tokens is None:
-        task = grammar.parse(prompt).task
-        tokens = grammar.default_max_new_tokens(task, choice.checkpoint.variant)
-    first, *more = opened
-    return schema.Request(
-        image=first.image,
-        prompt=prompt,
-        checkpoint=choice.checkpoint.name,
-        precision=body.precision,
-        adapter=choice.adapter,
-        decoding=Decoding(
-            max_new_tokens=tokens,
-            temperature=body.temperature or 0.0,
-            top_p=1.0 if body.top_p is None else body.top_p,
-            seed=body.seed or 0,
-        ),
-        full_size=first.full_size,
-        is_streamed=bool(body.stream),
-        more_images=tuple(each.image for each in more),
+    given = body.max_tokens if body.max_tokens is not None else body.max_completion_tokens
+    decoding = Decoding(
+        max_new_tokens=tokens_for(given, prompt, choice),
+        temperature=body.temperature or 0.0,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        seed=body.seed or 0,
     )
+    return request_about(opened, prompt, choice, body.precision, decoding, bool(body.stream))
 
 
 class Stopper:
