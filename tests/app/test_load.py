@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
 import pytest
 
 from evaluation.load import run
+from tests.coroutines import finish
 from tests.serving import free_port
 
 
@@ -16,7 +17,7 @@ def test_ten_clients_get_their_own_answers():
     port = free_port()
     with run.served(port) as process:
         url = f"http://127.0.0.1:{port}"
-        record = asyncio.run(run.measure(url, process, clients=10, seconds=5))
+        record = finish(partial(run.measure, url, process, clients=10, seconds=5))
     assert set(record["outcomes"]) <= {"answered", "left"}, record
     assert record["outcomes"]["answered"] > 10
     assert record["failures"] == []

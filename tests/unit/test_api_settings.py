@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from starlette.requests import Request
 
@@ -11,6 +9,7 @@ from api.errors import ApiError
 from api.keys import ASKERS_KEPT, Gate
 from api.settings import ApiSettings
 from models.schema import UserError
+from tests.coroutines import finish
 
 
 def asker(host: str = "1.2.3.4", key: str | None = None) -> Request:
@@ -21,7 +20,7 @@ def asker(host: str = "1.2.3.4", key: str | None = None) -> Request:
 def ask(gate: Gate, request: Request) -> int:
     """200, or the status of the refusal."""
     try:
-        asyncio.run(gate(request))
+        finish(gate, request)
     except ApiError as error:
         return error.status
     return 200

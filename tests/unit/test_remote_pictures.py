@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +12,7 @@ import pytest
 from api import remote_pictures
 from api.errors import ApiError
 from api.remote_pictures import RemotePictures, is_public
+from tests.coroutines import finish
 
 HOST = "images.example.org"
 
@@ -57,7 +57,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
 def fetch(url: str, address: str = "127.0.0.1", is_allowed=lambda each: True) -> bytes:
     """What is fetched where every name is at `address`."""
     remote = RemotePictures({HOST}, lambda host, port: [address], is_allowed)
-    return asyncio.run(remote.fetch(url))
+    return finish(remote.fetch, url)
 
 
 def test_a_named_host_is_asked_by_its_name_at_the_address_that_was_checked(server):
@@ -123,4 +123,4 @@ def test_a_name_that_is_not_found_is_said():
         raise OSError("no such host")
 
     with pytest.raises(ApiError, match="not to be found"):
-        asyncio.run(RemotePictures({HOST}, nowhere).fetch(f"https://{HOST}/a.png"))
+        finish(RemotePictures({HOST}, nowhere).fetch, f"https://{HOST}/a.png")
