@@ -17,7 +17,7 @@ from PIL import Image
 from evaluation.compare.answer_store import Answer, AnswerPart, AnswerStore
 from evaluation.compare.systems import ResolvedSystem
 from models.catalog.catalog import Catalog
-from models.engine.engine import MAX_SLOTS
+from models.engine.slots import MAX_SLOTS
 from models.limits import MAX_DEADLINE_S
 from models.prompts import grammar
 from models.schema import Decoding, Request, Result, TokenEvent, UserError

@@ -17,7 +17,6 @@ from typing import TypeVar
 import torch
 
 from models.catalog.adapter import Adapter
-from models.catalog.checkpoints import LONGEST_TEXT
 from models.engine import beam_search, explaining
 from models.engine.cuda_graphs import CudaGraphs, can_capture
 from models.engine.detokenizer import Detokenizer
@@ -27,10 +26,10 @@ from models.engine.prefill import Prefill
 from models.engine.sampling import logits_processors, sample
 from models.engine.scoring import TokenScorer
 from models.engine.sequence import Finished, Sequence
+from models.engine.slots import SlotPlan
 from models.hub import adapters
 from models.layers.decoder import Decoder
-from models.limits import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS
-from models.loading.device import available_bytes
+from models.limits import MAX_PROMPT_TOKENS
 from models.loading.loader import LoadedModel
 from models.loading.precision import has_int8_layers
 from models.schema import (
@@ -42,10 +41,6 @@ from models.schema import (
     UserError,
 )
 
-MAX_SLOTS = 16
-# On a CPU, slots beyond so many have to fit into so many bytes: they make a step of a small model
-# little longer, but a large one has to read what all of them hold.
-MANY_SLOTS, MANY_SLOTS_BYTES = 8, 64_000_000
 MAX_PAUSE_S = 0.05  # between two tokens of a sequence while others join
 Item = TypeVar("Item")
 _UNKNOWN = "\0"  # the name of no adapter
@@ -60,16 +55,14 @@ class Engine:
         self.features = ImageFeatureCache()
         self._eos_ids = eos_ids(loaded)
         self._scorer = TokenScorer(loaded.processor)
-        self._max_images = images_that_fit(loaded)
-        length = slot_length(loaded, self._max_images)
-        if max_slots is None:
-            max_slots = slots_that_fit(loaded, length)
-        self._decoder = Decoder(loaded.model, max_slots, length)
+        plan = SlotPlan.of(loaded, max_slots)
+        self._max_images = plan.images
+        self._decoder = Decoder(loaded.model, plan.count, plan.length)
         self._prefill = Prefill(loaded, self._decoder, self.features, self._select_adapter)
         self._graphs = CudaGraphs(self._decoder) if can_capture(loaded.model) else None
         # A sequence's result would depend on its neighbours.
         self._steps_one_by_one = has_int8_layers(loaded.model)
-        self._free_slots = list(range(max_slots))
+        self._free_slots = list(range(plan.count))
         self.sequences: list[Sequence] = []  # those that decode
         self._adapter: str | None = _UNKNOWN
         self._notices: dict[str | None, str] = {}  # by adapter
@@ -366,40 +359,3 @@ def generate(
         engine.answer(request, cancelled or threading.Event(), adapter=adapter)
     )
     yield from events
-
-
-def slot_length(loaded: LoadedModel, images: int) -> int:
-    """Tokens of the longest sequence with so many pictures in its prompt."""
-    return loaded.processor.image_seq_length * images + MAX_PROMPT_TOKENS + MAX_NEW_TOKENS
-
-
-def images_that_fit(loaded: LoadedModel) -> int:
-    """Pictures in one prompt that slots are made for, 1 to what the checkpoint allows.
-
-    On a CPU a slot takes only what is written to it. On a GPU there shall be no fewer slots for the
-    sake of prompts that are rare: MANY_SLOTS have to be left.
-    """
-    most = loaded.checkpoint.max_images
-    if loaded.device.type == "cpu":
-        return most
-    fitting = (
-        images
-        for images in range(most, 1, -1)
-        if slots_that_fit(loaded, slot_length(loaded, images)) >= MANY_SLOTS
-    )
-    return next(fitting, 1)
-
-
-def slots_that_fit(loaded: LoadedModel, length: int) -> int:
-    """Slots of the cache for which half of the memory that is left suffices, 1 to MAX_SLOTS.
-
-    On a GPU a slot takes all of its `length` at once, on a CPU what an answer is likely to need.
-    """
-    values = loaded.checkpoint.shape.text.cache_values
-    is_lazy = loaded.device.type == "cpu"
-    tokens = loaded.processor.image_seq_length + LONGEST_TEXT if is_lazy else length
-    slot_bytes = values * tokens * loaded.dtype.itemsize
-    most = MAX_SLOTS
-    if is_lazy:
-        most = max(MANY_SLOTS, min(MAX_SLOTS, MANY_SLOTS_BYTES // slot_bytes))
-    return max(1, min(most, available_bytes(loaded.device) // 2 // slot_bytes))

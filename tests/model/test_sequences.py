@@ -15,9 +15,10 @@ import torch
 from transformers import LogitsProcessorList
 
 from models.catalog.checkpoints import NANO
-from models.engine.engine import MAX_PAUSE_S, Engine, generate, slots_that_fit
+from models.engine.engine import MAX_PAUSE_S, Engine, generate
 from models.engine.inputs import pixel_values, prefix_ids, prepare
 from models.engine.sampling import logits_processors
+from models.engine.slots import slots_that_fit
 from models.layers.kv_cache import KeyValueCache
 from models.loading.loader import read_model
 from models.schema import Decoding, Request, TokenEvent
@@ -255,7 +256,7 @@ def test_eight_bit_sequences_step_one_by_one(ask, monkeypatch):
 
 def test_as_many_slots_as_fit(nano, monkeypatch):
     def slots(free: int) -> int:
-        monkeypatch.setattr("models.engine.engine.available_bytes", lambda device: free)
+        monkeypatch.setattr("models.engine.slots.available_bytes", lambda device: free)
         return slots_that_fit(nano, 10**6)
 
     per_token = 2 * 5 * 2 * 128 * 4

@@ -9,8 +9,9 @@ import torch
 
 from models.catalog.catalog import Catalog
 from models.catalog.checkpoints import NANO
-from models.engine.engine import Engine, images_that_fit
+from models.engine.engine import Engine
 from models.engine.inputs import prefix_ids, prepare
+from models.engine.slots import images_that_fit
 from models.loading.loader import read_model
 from models.schema import Explanation, Request, UserError
 from tests.choosing import answer, load, select
@@ -137,6 +138,6 @@ def test_on_a_gpu_slots_come_first(nano, monkeypatch):
     tokens = {images: 196 * images + 2048 for images in (1, 2, 4)}
     for free, expected in ((8 * tokens[4], 4), (8 * tokens[4] - 1, 3), (tokens[1], 1)):
         monkeypatch.setattr(
-            "models.engine.engine.available_bytes", lambda device, free=free: 2 * free * slot
+            "models.engine.slots.available_bytes", lambda device, free=free: 2 * free * slot
         )
         assert images_that_fit(on_gpu) == expected
