@@ -1,11 +1,13 @@
 """The `bbox` of an annotation: x, y, width, height in pixels -> corners, or why it is none.
 
-Tools also write nothing where an outline says it, sides that are negative, and a rectangle's turn
-beside it; what was meant is read. Corners or fractions in place of sides in pixels are refused.
+Tools also write nothing where an outline says it, sides that are negative, a rectangle's turn
+beside it, names for the four numbers, and all of it as a text; what was meant is read. Corners,
+fractions or percent in place of sides in pixels are refused.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +25,7 @@ FLIPPED = "boxes of negative width or height, read from the other corner"
 TURNED = "rectangles that are turned, read as the box around them"
 _FITS, _MISSES = 0.9, 0.5  # IoU of a box with its outline's, from or below which it is sure
 _AREA_FITS, _AREA_MISSES = 0.01, 0.05  # of the area
+_SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"))  # names of the four numbers
 
 
 def corners(
@@ -53,7 +56,7 @@ def corners(
     if turn:
         changes.count(TURNED, f"annotation {id}")
         return _around_turned(x, y, w, h, turn)
-    _check(annotation, (x, y, w, h), around)
+    _check(annotation, (x, y, w, h), around, picture)
     return x, y, x + w, y + h
 
 
@@ -63,8 +66,8 @@ def numbers(annotation: dict) -> tuple[float, float, float, float] | None:
     if given is None or given == []:
         return None
     try:
-        found = tuple(float(each) for each in given)
-    except (TypeError, ValueError):
+        found = tuple(map(_number, _listed(given)))
+    except (TypeError, ValueError, OverflowError):
         raise UserError(
             f"Annotation {id} has the bbox {quoted(given)}.", "Write x, y, width, height in pixels."
         ) from None
@@ -77,6 +80,23 @@ def numbers(annotation: dict) -> tuple[float, float, float, float] | None:
         raise UserError(f"Annotation {id} has no finite bbox.", "Mend it, or take it out.")
     x, y, w, h = found
     return (x, y, w, h) if any(found) else None
+
+
+def _listed(given: Any) -> Any:
+    """The four numbers in a list, of whatever a tool has put them in."""
+    if isinstance(given, str):
+        given = json.loads(given)
+    if isinstance(given, dict):
+        names = next((names for names in _SIDES if given.keys() >= set(names)), ())
+        return [given[name] for name in names] or given
+    is_wrapped = isinstance(given, list) and len(given) == 1 and isinstance(given[0], list)
+    return given[0] if is_wrapped else given
+
+
+def _number(given: Any) -> float:
+    if isinstance(given, bool):
+        raise TypeError("no number")
+    return float(given)
 
 
 def check_pixels(annotations: Sequence[dict]) -> None:
@@ -121,30 +141,42 @@ def _around(outline: Outline | None, picture: Picture, is_needed: bool) -> Corne
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
-def _check(annotation: dict, box: Corners, around: Corners | None) -> None:
-    """UserError where a box (x, y, width, height) is not where the outline is, or has corners in
-    place of sides."""
+def _check(annotation: dict, box: Corners, around: Corners | None, picture: Picture) -> None:
+    """UserError where a box (x, y, width, height) is not where the outline is, or does not have the
+    area: it has corners in place of sides, or is in percent or fractions of the picture."""
     x, y, w, h = box
-    are_corners = w > x and h > y
-    if around is not None:
-        if box_iou((x, y, x + w, y + h), around) >= _MISSES:
-            return
-        are_corners = are_corners and box_iou((x, y, w, h), around) >= _FITS
-    else:
-        area = annotation.get("area")
-        if isinstance(area, bool) or not isinstance(area, int | float) or not area > 0:
-            return
-        is_wrong = abs(w * h - area) > _AREA_MISSES * area
-        are_corners &= is_wrong and abs((w - x) * (h - y) - area) <= _AREA_FITS * area
-        if not are_corners:
-            return
-    if are_corners:
+    id, area = annotation.get("id"), _area(annotation)
+    if around is None and not area:
+        return
+
+    def fits(x: float, y: float, w: float, h: float, iou: float, off: float) -> bool:
+        if around is not None:
+            return box_iou((x, y, x + w, y + h), around) >= iou
+        return abs(w * h - area) <= off * area
+
+    if fits(x, y, w, h, _MISSES, _AREA_MISSES):
+        return
+    if w > x and h > y and fits(x, y, w - x, h - y, _FITS, _AREA_FITS):
         raise UserError(
-            f"The bbox of annotation {annotation.get('id')} has two corners.",
-            "Write x, y, width, height.",
+            f"The bbox of annotation {id} has two corners.", "Write x, y, width, height."
         )
-    raise UserError(
-        f"The bbox and the segmentation of annotation {annotation.get('id')} are in different "
-        "places.",
-        "Mend one of them, or take it out.",
-    )
+    for whole, unit in ((1, "fractions"), (100, "percent")):
+        by_x, by_y = picture.width / whole, picture.height / whole
+        if max(x + w, y + h) <= whole and fits(
+            x * by_x, y * by_y, w * by_x, h * by_y, _FITS, _AREA_FITS
+        ):
+            raise UserError(
+                f"The bbox of annotation {id} is in {unit} of its picture.", "Write pixels."
+            )
+    if around is not None:
+        raise UserError(
+            f"The bbox and the segmentation of annotation {id} are in different places.",
+            "Mend one of them, or take it out.",
+        )
+
+
+def _area(annotation: dict) -> float:
+    """The area that an annotation gives; 0 where it gives none."""
+    given: Any = annotation.get("area")
+    is_real = isinstance(given, int | float) and not isinstance(given, bool)
+    return float(given) if is_real and given > 0 else 0.0

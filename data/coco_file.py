@@ -27,18 +27,21 @@ KINDS_TWICE = "categories that stand twice, merged"
 OBJECTS_TWICE = "objects that stand twice, merged"
 PICTURES_TWICE = "pictures that stand twice, merged"
 CROWDS = "crowds left out"
+NO_CROWDS = "crowds read as objects, as all in the file are crowds"
+IGNORED = "objects to be ignored, left out"
 CUT = "boxes cut at the edges of their pictures"
 TOO_SMALL = "boxes too small or outside of their pictures, left out"
-PARTS_LEFT_OUT = "polygons of fewer than three corners, left out"
+PARTS_LEFT_OUT = "polygons that are a point or a line, left out"
+_FALSE, _TRUE = (None, 0, "", "0", "false", "False"), (1, "1", "true", "True")
 
 
 @dataclass
 class Annotated:
     """A picture of the file with the objects of each kind, kinds in the order of the file.
 
-    `unsure` are kinds that the picture may have though no object of them is here: of crowds and of
-    boxes that were left out. `absent` are those that the file says are not there (LVIS), None where
-    it says nothing and all others are absent.
+    `unsure` are kinds that the picture may have though no object of them is here: of crowds, of
+    objects to be ignored and of boxes that were left out. `absent` are those that the file says are
+    not there (LVIS), None where it says nothing and all others are absent.
     """
 
     id: Any
@@ -66,14 +69,18 @@ def load(file: Path, images: Path | None, masks: bool, changes: Changes) -> Coco
     UserError, or ValueError, KeyError, TypeError, AttributeError where it is no such file; OSError
     where it cannot be read.
     """
-    content = json.loads(file.read_text("utf-8-sig"))
+    content = json.loads(file.read_text("utf-8-sig"), object_pairs_hook=_once)
     if not isinstance(content, dict):
         raise ValueError("it is a list, as files of results are")
+    for part in ("categories", "images", "annotations"):
+        _check_list(content[part], part, file)
     names = _names(content["categories"], file, changes)
     entries, ids = _entries(content["images"], file, changes)
     annotations = content["annotations"]
     coco_boxes.check_pixels(annotations)
     pictures = Pictures(file, entries, images, changes)
+    # Some tools write every mask as a crowd, as run lengths are for crowds in COCO itself.
+    has_crowds = not all(_is_set(each, "iscrowd") for each in annotations)
     boxes = [
         (each.get("id"), ids[_known(each, "image_id", ids, file)], box)
         for each in annotations
@@ -88,8 +95,12 @@ def load(file: Path, images: Path | None, masks: bool, changes: Changes) -> Coco
         name = names[_known(each, "category_id", names, file)]
         _check_name(name, file)
         place = found[image]
-        if _is_crowd(each):
-            changes.count(CROWDS, f"annotation {each.get('id')}")
+        is_crowd = _is_set(each, "iscrowd")
+        if is_crowd and not has_crowds:
+            changes.count(NO_CROWDS, f"annotation {each.get('id')}")
+        is_crowd = is_crowd and has_crowds
+        if is_crowd or _is_set(each, "ignore"):
+            changes.count(CROWDS if is_crowd else IGNORED, f"annotation {each.get('id')}")
             place.unsure.add(name)
             continue
         truth = _truth(each, pictures[image], name, masks, changes)
@@ -108,11 +119,36 @@ def load(file: Path, images: Path | None, masks: bool, changes: Changes) -> Coco
     return CocoFile(tuple(found.values()), pictures)
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; UserError where it has a name twice, with two values."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name, value in pairs:
+            if found[name] != value:
+                raise UserError(
+                    f"What has the id {found.get('id')} says {name} twice, in two ways.",
+                    "Take the one out that is not so.",
+                )
+    return found
+
+
+def _check_list(part: Any, name: str, file: Path) -> None:
+    """UserError where a part of the file is no list of objects."""
+    if not isinstance(part, list):
+        raise UserError(f"{name} of {file.name} is no list.", "Write it as COCO's format has it.")
+    for place, each in enumerate(part, 1):
+        if not isinstance(each, dict) or (name != "annotations" and each.get("id") is None):
+            raise UserError(
+                f"Number {place} of the {name} of {file.name} has no id.",
+                "Give it one, or take it out.",
+            )
+
+
 def _names(categories: Sequence[dict], file: Path, changes: Changes) -> dict[Any, str]:
     """Names by id, in lower case as the names of a prompt are wherever one is sent."""
     names: dict[Any, str] = {}
     for each in categories:
-        id, given = _key(each["id"]), each["name"]
+        id, given = _key(each["id"]), each.get("name")
         if isinstance(given, bool) or not isinstance(given, str | int | float):
             raise UserError(f"{file.name} has a category {id} without a name.", "Give it one.")
         name = re.sub(" +", " ", str(given).lower()).strip()
@@ -183,19 +219,22 @@ def _key(id: Any) -> Any:
 def _known(annotation: dict, key: str, known: Mapping[Any, Any], file: Path) -> Any:
     """The id of an annotation's image or category; UserError where the file does not have it."""
     given = annotation.get(key)
-    if isinstance(given, bool) or not isinstance(given, int | float | str):
+    try:
+        id = _key(given)
+    except ValueError:
+        has = f"the {key} {given!r}" if isinstance(given, float) else f"no {key}"
         raise UserError(
-            f"Annotation {annotation.get('id')} of {file.name} has no {key}.",
+            f"Annotation {annotation.get('id')} of {file.name} has {has}.",
             "Give it one, or take it out.",
-        )
-    if _key(given) not in known:
+        ) from None
+    if id not in known:
         what = key.removesuffix("_id")
         raise UserError(
             f"Annotation {annotation.get('id')} is of the {what} {given}, which {file.name} does "
             "not have.",
             f"Add that {what}, or take the annotation out.",
         )
-    return _key(given)
+    return id
 
 
 def _absent(entry: dict, names: Mapping[Any, str]) -> frozenset[str] | None:
@@ -206,22 +245,25 @@ def _absent(entry: dict, names: Mapping[Any, str]) -> frozenset[str] | None:
     return frozenset(names[_key(each)] for each in given if _key(each) in names)
 
 
-def _is_crowd(annotation: dict) -> bool:
-    given = annotation.get("iscrowd")
-    if given in (None, 0, "", "0", "false", "False"):
+def _is_set(annotation: dict, mark: str) -> bool:
+    """Whether `iscrowd` or `ignore` is 1, as tools write it."""
+    given = annotation.get(mark)
+    if given in _FALSE:
         return False
-    if given in (1, "1", "true", "True"):
+    if given in _TRUE:
         return True
-    raise UserError(
-        f"Annotation {annotation.get('id')} has the iscrowd {given!r}.", "Write 0 or 1."
-    )
+    raise UserError(f"Annotation {annotation.get('id')} has the {mark} {given!r}.", "Write 0 or 1.")
 
 
 def _truth(
     annotation: dict, picture: Picture, label: str, masks: bool, changes: Changes
 ) -> Truth | None:
     """An object whose box is cut at the picture's edges; None where nothing is left of it."""
-    outline = _outline(annotation, picture, masks)
+    given = coco_boxes.numbers(annotation)
+    if given and not (given[2] and given[3]):  # a line, whose outline is none either
+        changes.count(TOO_SMALL, f"annotation {annotation.get('id')}")
+        return None
+    outline = _outline(annotation, picture, is_needed=masks or given is None)
     corners = coco_boxes.corners(annotation, outline, picture, changes)
     if corners is None:
         changes.count(TOO_SMALL, f"annotation {annotation.get('id')}")
@@ -246,13 +288,13 @@ def _truth(
     return Truth(label, box, partial(_mask, outline, picture))
 
 
-def _outline(annotation: dict, picture: Picture, masks: bool) -> outlines.Outline | None:
-    """What `segmentation` draws; where only boxes are asked for, one that is damaged is none."""
+def _outline(annotation: dict, picture: Picture, is_needed: bool) -> outlines.Outline | None:
+    """What `segmentation` draws; where it is not needed, one that is damaged is none."""
     width, height = picture.width, picture.height
     try:
         return outlines.parse(annotation.get("segmentation"), height, width)
     except ValueError as error:
-        if not masks:
+        if not is_needed:
             return None
         raise UserError(
             f"The segmentation of annotation {annotation.get('id')} cannot be read: {error}.",

@@ -1,26 +1,29 @@
 """The `segmentation` of COCO's format: polygons or run lengths -> its place, and its mask.
 
 Tools write it in more forms than the format has: one polygon without the list around it, points as
-pairs, parts of fewer than three corners. https://cocodataset.org/#format-data
+pairs, parts that are a point or a line, run lengths in a list, and all of it as a text.
+https://cocodataset.org/#format-data
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from models.schema import UserError
+from models.masks import rle
 
 Corners = tuple[float, float, float, float]  # x_min, y_min, x_max, y_max in pixels
 
 
 @dataclass(frozen=True)
 class Outline:
-    """`polygons` are flat lists x, y, x, y, … of three corners or more, or `runs` are COCO's run
-    lengths of the whole picture. `left_out` counts parts of fewer than three corners."""
+    """`polygons` are flat lists x, y, x, y, … with an area, or `runs` are COCO's run lengths of the
+    whole picture. `left_out` counts parts that are a point or a line."""
 
     polygons: tuple[tuple[float, ...], ...] = ()
     runs: Any = None
@@ -35,23 +38,15 @@ class Outline:
         return min(x), min(y), max(x), max(y)
 
     def mask(self, height: int, width: int) -> np.ndarray:
-        """bool[height, width]; UserError where compressed run lengths are damaged."""
+        """bool[height, width]."""
+        if not self.polygons and isinstance(self.runs["counts"], str):
+            return rle.decode(self.runs)
         from pycocotools import mask as coder
 
         if self.polygons:
             parts = [list(each) for each in self.polygons]
-            rle = coder.merge(coder.frPyObjects(parts, height, width))
-        elif isinstance(self.runs["counts"], list):
-            rle = coder.frPyObjects(self.runs, height, width)
-        else:
-            rle = self.runs
-        try:
-            return coder.decode(rle).astype(bool)
-        except ValueError as error:  # of compressed ones, which only the library can check
-            raise UserError(
-                f"A segmentation of {width} × {height} pixels cannot be read: {error}.",
-                "Write its run lengths as numbers, or polygons.",
-            ) from None
+            return coder.decode(coder.merge(coder.frPyObjects(parts, height, width))).astype(bool)
+        return coder.decode(coder.frPyObjects(self.runs, height, width)).astype(bool)
 
 
 def parse(given: Any, height: int, width: int) -> Outline | None:
@@ -59,21 +54,31 @@ def parse(given: Any, height: int, width: int) -> Outline | None:
 
     ValueError where it cannot be read.
     """
+    if isinstance(given, str) and given.strip():
+        given = _from_text(given)
     if given is None or given in ([], {}, "", [[]]):
         return None
+    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], dict):
+        given = given[0]
     if isinstance(given, dict):
-        if not _are_runs(given, height, width):
-            raise ValueError("no run lengths of the picture")
-        return Outline(runs=given)
+        return Outline(runs=_runs(given, height, width))
     if not isinstance(given, list):
         raise ValueError("neither polygons nor run lengths")
     is_one = all(map(_is_number, given)) or (len(given) > 2 and all(map(_is_pair, given)))
     parts = [given] if is_one else given
     flat = [tuple(_flat(each)) for each in parts if each]
-    whole = tuple(each for each in flat if len(each) >= 6)
+    whole = tuple(each for each in flat if _has_area(each))
     if not whole:
-        raise ValueError("no polygon of three corners")
+        raise ValueError("no polygon of three corners with an area")
     return Outline(polygons=whole, left_out=len(flat) - len(whole))
+
+
+def _from_text(given: str) -> Any:
+    """What tables that went through CSV have: the JSON of an outline as a text."""
+    try:
+        return json.loads(given)
+    except ValueError:
+        raise ValueError("a text that is no JSON") from None
 
 
 def _flat(part: Any) -> list[float]:
@@ -97,13 +102,33 @@ def _is_number(value: Any) -> bool:
     return is_real and math.isfinite(value)
 
 
-def _are_runs(outline: dict, height: int, width: int) -> bool:
-    """Whether these are run lengths, counted or compressed, of a whole picture of this size."""
-    if outline.get("size") != [height, width]:
-        return False
-    counts = outline.get("counts")
-    if isinstance(counts, list):
-        return all(type(each) is int and each >= 0 for each in counts) and (
-            sum(counts) == height * width
-        )
-    return isinstance(counts, str)
+def _has_area(part: tuple[float, ...]) -> bool:
+    """Whether a polygon has three corners that are not in one row or column."""
+    return len(part) >= 6 and len(set(part[::2])) > 1 and len(set(part[1::2])) > 1
+
+
+def _runs(outline: dict, height: int, width: int) -> dict[str, Any]:
+    """The run lengths, counted or compressed, of a whole picture of this size; else ValueError."""
+    size: Any = outline.get("size")
+    counts: Any = outline.get("counts")
+    if size != [height, width]:
+        raise ValueError(f"run lengths of the size {size}, height first")
+    if isinstance(counts, str):
+        code = {"size": size, "counts": _plain(counts)}
+        rle.runs_of(code)
+        return code
+    are_lengths = isinstance(counts, list) and all(type(each) is int for each in counts)
+    if not are_lengths or min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise ValueError("run lengths that do not fill the picture")
+    return outline
+
+
+def _plain(counts: str) -> str:
+    """Compressed run lengths without the quotes of bytes: Python's `str` adds them to what
+    pycocotools gives."""
+    if not counts.startswith(("b'", 'b"')):
+        return counts
+    try:
+        return ast.literal_eval(counts).decode("ascii")
+    except (SyntaxError, UnicodeDecodeError):
+        raise ValueError("run lengths in quotes that do not end") from None

@@ -4,20 +4,24 @@
     python -m evaluation.absent --out build/absent --checkpoint nano-448 --steps 600
 
 Draws pictures of three shapes that nano has no word for, a quarter of them empty, makes two LoRAs,
-`--negatives 0` and the default, and asks both about pictures that they never saw, each of which has
-a shape: for every kind that is there, and for every kind that is not. A run that was stopped goes
-on. The two LoRAs take most of the time: 300 steps of 16 questions each.
+`--negatives 0` and the default, and asks both about pictures that they never saw: for every kind,
+there or not, in pictures that have one, and for every kind in empty pictures. A run that was
+stopped goes on. The two LoRAs take most of the time. Their questions about one picture share a row,
+so that a step of both has as many about what is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from data import documents
+from data.items import NOTHING
 from data.sources import MOST_NEGATIVES, Source
 from evaluation.absent import shapes
 from evaluation.compare import systems
@@ -32,7 +36,9 @@ from training.finetune.options import Options
 NAME = "evaluation.absent"
 MARK = "absent kinds"  # of the table in a document
 MEASURES = ("ap", "absent", "senseless")
-TRAIN_SEED, TEST_SEED = 1, 2
+IN_EMPTY = "absent kinds boxed, of empty pictures"
+TRAIN_SEED, TEST_SEED, EMPTY_SEED = 1, 2, 3
+MOST_OF_A_PICTURE, ROWS = 16, 8  # questions in a row, rows in a step
 
 
 def measure(
@@ -40,7 +46,8 @@ def measure(
 ) -> dict:
     """What both fine-tunes score, as `evaluation.compare.comparison.compare` gives it.
 
-    `train` and `test` are numbers of pictures; all files go into the folder `out`.
+    `train` and `test` are numbers of pictures, and a sixth of `test` further ones are empty; all
+    files go into the folder `out`.
     """
     taught = shapes.write(out / "train", train, TRAIN_SEED)
     asked = shapes.write(out / "test", test, TEST_SEED, empty=0.0)
@@ -52,12 +59,32 @@ def measure(
             task="detect",
             negatives=negatives,
             max_steps=steps,
+            pack=MOST_OF_A_PICTURE,
+            batch=ROWS,
             out=str(out / name),
         )
         adapter = finetune(options, catalog)
         wanted.append(systems.parse(f"{checkpoint}+{adapter}"))
     every = Source(str(asked), task="detect", negatives=MOST_NEGATIVES)
-    return compare(wanted, every, catalog, MEASURES, out / "answers")
+    found = compare(wanted, every, catalog, MEASURES, out / "answers")
+    nothing = Source(str(_empty(out / "empty", math.ceil(test / 6))))
+    of_empty = compare(wanted, nothing, catalog, ["absent"], out / "answers")
+    for system, other in zip(found["systems"], of_empty["systems"], strict=True):
+        system["rows"] += [row | {"measure": IN_EMPTY} for row in other["rows"]]
+    return found
+
+
+def _empty(folder: Path, count: int) -> Path:
+    """Questions for every kind about `count` empty pictures, which no COCO file could ask for."""
+    shapes.write(folder, count, EMPTY_SEED, empty=1.0)
+    file = folder / "nothing.jsonl"
+    lines = (
+        {"image": f"{number}.png", "prefix": f"detect {kind}", "suffix": NOTHING}
+        for number in range(count)
+        for kind in shapes.KINDS
+    )
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return file
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -68,7 +95,7 @@ def main(given: Sequence[str] | None = None) -> int:
     add("--out", type=Path, required=True, help="a folder for pictures, adapters and answers")
     add("--checkpoint", default="nano-224", help="a name of the catalog")
     add("--train", type=int, default=360, help="pictures to learn from")
-    add("--test", type=int, default=200, help="pictures to be asked about")
+    add("--test", type=int, default=90, help="pictures to be asked about")
     add("--steps", type=int, default=300, help="of each fine-tune")
     add("--write", type=Path, help=f"a document with the marks of a table: {MARK}")
     options = parser.parse_args(given)

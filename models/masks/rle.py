@@ -24,11 +24,18 @@ def encode(mask: np.ndarray) -> dict[str, Any]:
 def decode(code: Mapping[str, Any]) -> np.ndarray:
     """The inverse of `encode`: bool[H, W]. ValueError where the code is none of a whole mask."""
     height, width = code["size"]
+    runs = runs_of(code)
+    ones = np.arange(len(runs)) % 2 == 1
+    return np.repeat(ones, runs).reshape((height, width), order="F")
+
+
+def runs_of(code: Mapping[str, Any]) -> list[int]:
+    """Lengths of the runs of a code, zeros first, which fill the mask. ValueError as `decode`."""
+    height, width = code["size"]
     runs = _decompress(code["counts"])
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise ValueError("the runs do not fill the mask")
-    ones = np.arange(len(runs)) % 2 == 1
-    return np.repeat(ones, runs).reshape((height, width), order="F")
+    return runs
 
 
 def _runs(mask: np.ndarray) -> list[int]:
