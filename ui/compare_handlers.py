@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from models.images import OpenedImage
-from models.masks.repeats import distinct
-from models.prompts import grammar, tokens
-from models.results import timings_to_json
-from models.schema import Detection, Request, Result, UserError
+from models.prompts import grammar
+from models.schema import Request, UserError
 from models.serving.backend import Backend
-from ui import compare_markup, markup
+from ui import markup
 from ui.choices import NO_ADAPTER, find_checkpoint
-from ui.differences import mark_words, match_boxes
+from ui.compared import STOPPED, cards_of, compared, padded
 from ui.examples import Example
 from ui.found_picture import FoundPicture
 from ui.handlers import LONGEST_PAUSE_S, SHORTEST_PAUSE_S
-from ui.pictures import distinct_colours, distinct_labels
 from ui.preset_examples import PresetExamples
 from ui.refusals import OWN_FAILURE
 from ui.runs import Runs
@@ -32,7 +26,6 @@ from ui.side_by_side import SideAnswer, answer_side_by_side
 from ui.sides import (
     FEWEST,
     GREEDY,
-    LETTERS,
     MOST,
     Presets,
     Side,
@@ -43,7 +36,6 @@ from ui.sides import (
 )
 
 STARTED = "Answering side by side …"
-STOPPED = "Stopped."
 
 
 class CompareHandlers:
@@ -111,8 +103,8 @@ class CompareHandlers:
         ]
         yield (
             markup.status(STARTED),
-            *_padded(_cards(about, answers)),
-            *_padded(pictures),
+            *padded(cards_of(about, answers)),
+            *padded(pictures),
             "",
         )
         drawn_at = 0.0
@@ -123,12 +115,12 @@ class CompareHandlers:
             now = time.monotonic()
             if now - drawn_at < self._pause_s(len(requests)) and not answer.is_over:
                 continue
-            cards = _cards(about, answers)
+            cards = cards_of(about, answers)
             updates = [each if i in changed else gr.skip() for i, each in enumerate(cards)]
-            yield gr.skip(), *_padded(updates), *[gr.skip()] * MOST, gr.skip()
+            yield gr.skip(), *padded(updates), *[gr.skip()] * MOST, gr.skip()
             drawn_at = now
             changed.clear()
-        yield _compared(image, prompt, about, requests, answers)
+        yield compared(image, prompt, about, requests, answers)
 
     def _pause_s(self, sides: int) -> float:
         return min(SHORTEST_PAUSE_S * max(1, self._runs.count) * sides, LONGEST_PAUSE_S)
@@ -270,123 +262,3 @@ def _sides(count: int | str, fields: Sequence[str]) -> list[Side]:
         Side(str(name), str(adapter or NO_ADAPTER).strip(), str(precision), str(decoding))
         for name, adapter, precision, decoding in groups
     ]
-
-
-def _padded(updates: Sequence[Any]) -> list[Any]:
-    return [*updates, *[gr.skip()] * (MOST - len(updates))]
-
-
-def _hidden() -> Any:
-    return gr.update(value=None, visible=False)
-
-
-def _cards(about: Sequence[Sequence[str]], answers: dict[int, SideAnswer]) -> list[str]:
-    return [
-        compare_markup.card(LETTERS[index], words, answers[index])
-        for index, words in enumerate(about)
-    ]
-
-
-def _compared(
-    image: Image.Image,
-    prompt: str,
-    about: Sequence[Sequence[str]],
-    requests: dict[int, Request],
-    answers: dict[int, SideAnswer],
-) -> tuple[Any, ...]:
-    """The last update: whole answers beside each other, with what differs marked."""
-    results = {
-        i: replace(each.result, detections=distinct(each.result.detections))
-        for i, each in answers.items()
-        if each.result is not None
-    }
-    texts = {index: tokens.readable(result.text) for index, result in results.items()}
-    cards = []
-    for index, words in enumerate(about):
-        parts = None
-        if index in texts:
-            parts = mark_words(texts[index], *_others(index, texts))
-        cards.append(compare_markup.card(LETTERS[index], words, answers[index], parts))
-    missing = _missing({index: result.detections for index, result in results.items()})
-    letters = [LETTERS[index] for index in results]
-    lonely = sum(bool(each) for without in missing.values() for each in without)
-    boxes = sum(len(result.detections) for result in results.values())
-    said = compare_markup.difference(letters, list(texts.values()), lonely, boxes)
-    if any(answer.is_stopped for answer in answers.values()):
-        said = f"{STOPPED} {said}" if len(results) > 1 else STOPPED
-    return (
-        markup.status(said),
-        *_padded(cards),
-        *_padded(_pictures(image, results, missing, len(about))),
-        compare_markup.votes(letters, _record(image, prompt, requests, results)),
-    )
-
-
-def _others(index: int, values: dict[int, Any]) -> list[Any]:
-    """What a side is compared with: the first with all others, each other with the first."""
-    first = min(values)
-    return [value for key, value in values.items() if key != index and first in (key, index)]
-
-
-def _missing(found: dict[int, tuple[Detection, ...]]) -> dict[int, list[str]]:
-    """For each side's detections the letters of those compared with that do not have them."""
-    without: dict[int, list[str]] = {}
-    first = min(found, default=0)
-    for index, detections in found.items():
-        names = [""] * len(detections)
-        for other in found:
-            if other == index or first not in (other, index):
-                continue
-            for at, partner in enumerate(match_boxes(detections, found[other])):
-                names[at] += LETTERS[other] if partner is None else ""
-        without[index] = names
-    return without
-
-
-def _pictures(
-    image: Image.Image, results: dict[int, Result], missing: dict[int, list[str]], count: int
-) -> list[Any]:
-    """The picture with each side's boxes; what matches has the colour that it has on the first."""
-    if not any(result.detections for result in results.values()):
-        return [gr.skip() if index in results else _hidden() for index in range(count)]
-    updates = [_hidden() for _ in range(count)]
-    first = min(results)
-    base = distinct_colours(image, results[first].detections)
-    for index, result in results.items():
-        colours = distinct_colours(image, result.detections)
-        if index != first:
-            for at, partner in enumerate(match_boxes(result.detections, results[first].detections)):
-                colours[at] = colours[at] if partner is None else base[partner]
-        labels = [
-            f"{label} (not in {', '.join(letters)})" if letters else label
-            for label, letters in zip(
-                distinct_labels(result.detections), missing[index], strict=True
-            )
-        ]
-        kinds = ["alone" if letters else "" for letters in missing[index]]
-        value = FoundPicture.saved(image, result.detections, labels, colours, kinds)
-        updates[index] = gr.update(value=value, visible=True)
-    return updates
-
-
-def _record(
-    image: Image.Image, prompt: str, requests: dict[int, Request], results: dict[int, Result]
-) -> dict[str, Any]:
-    """What is kept with a vote; the picture's digest is of its RGB bytes, row by row."""
-    digest = hashlib.sha256(image.tobytes()).hexdigest()
-    return {
-        "id": uuid.uuid4().hex,
-        "prompt": prompt,
-        "picture": {"sha256": digest, "width": image.width, "height": image.height},
-        "answers": {
-            LETTERS[index]: {
-                "checkpoint": result.checkpoint,
-                "adapter": result.adapter,
-                "precision": requests[index].precision,
-                "decoding": asdict(requests[index].decoding),
-                "text": result.text,
-                "timings": timings_to_json(result.timings),
-            }
-            for index, result in results.items()
-        },
-    }
