@@ -1,4 +1,4 @@
-"""What a comparison shows: a card a side, and at its end what differs, marked in texts and boxes."""
+"""What a comparison shows: a card a side, and at its end what differs, marked in text and boxes."""
 
 from __future__ import annotations
 
