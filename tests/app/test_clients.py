@@ -49,7 +49,7 @@ def _expected(backend, example: str, prompt: str, tokens: int) -> dict:
 
 
 def printed(client: str, url: str, folder: Path) -> str:
-    """What a client's program prints beside the page at `url`, run in a folder with the examples."""
+    """What a client's program prints beside the page at `url`, run in `folder`."""
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / "node_modules").symlink_to(ROOT / "tests/clients/node_modules")
     own = {
