@@ -20,9 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.schema import UserError, quoted
 from ui.addresses import VARIES_WITH, with_checked_headers
-from ui.api_samples import EXAMPLE_PATH, with_own_samples
+from ui.api_samples import PICTURES, with_own_samples
 from ui.api_values import check_names, check_values
-from ui.components import EXAMPLE
 from ui.refusals import (
     NO_FILE,
     NO_SUCH_ANSWER,
@@ -52,7 +51,7 @@ CACHED = {
     f"{API}/theme.css": "no-cache",
     "/config": "no-cache",
 }
-FILES = {PREVIEW_PATH: PREVIEW, EXAMPLE_PATH: EXAMPLE}
+FILES = {PREVIEW_PATH: PREVIEW, **PICTURES}
 INFO = f"{API}/info"
 # Gradio's functions for components that this page does not have.
 CLOSED = tuple(f"{API}/{name}" for name in ("component_server", "stream/", "process_recording"))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -166,28 +167,42 @@ class Handlers:
         self, request: Request, session: str, notes: Sequence[str]
     ) -> Iterator[tuple[Any, ...]]:
         """The backend's events as page updates; closing this stops the backend's work."""
+        first_token_s = None
+        with closing(self.events(request, session)) as events:
+            for event in events:
+                if isinstance(event, TokenEvent):
+                    if first_token_s is None:
+                        first_token_s = event.elapsed_s
+                    yield partial(request, event, first_token_s)
+                elif isinstance(event, Result):
+                    is_nano = self._backend.catalog.find(request.checkpoint).size == "nano"
+                    yield finished(request, event, notes, is_nano)
+                else:
+                    yield waiting(request, event)
+
+    def events(
+        self, request: Request, session: str
+    ) -> Generator[TokenEvent | StatusEvent | Result, None, None]:
+        """Those of the backend's events that are worth showing; closing this, or Stop, ends the
+        backend's work."""
         with self.runs.open(session) as stop:
             events = self._backend.answer(request)
             shown_at, said = 0.0, None
-            first_token_s = None
             try:
                 for event in events:
                     if stop.is_set():
                         return
                     if isinstance(event, TokenEvent):
-                        if first_token_s is None:
-                            first_token_s = event.elapsed_s
                         if time.monotonic() - shown_at >= self._pause_s():
-                            yield partial(request, event, first_token_s)
+                            yield event
                             shown_at = time.monotonic()
                     elif isinstance(event, Result):
-                        is_nano = self._backend.catalog.find(request.checkpoint).size == "nano"
-                        yield finished(request, event, notes, is_nano)
+                        yield event
                     elif (
                         isinstance(event, StatusEvent) and event != said
                     ):  # it comes again and again, for this to look at `stop`
                         said = event
-                        yield waiting(request, event)
+                        yield event
             finally:
                 events.close()
 

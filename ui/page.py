@@ -7,6 +7,7 @@ import gradio as gr
 from models.serving.backend import Backend
 from ui.ask import build_ask
 from ui.compare import build_compare
+from ui.endpoints import add_endpoints
 from ui.events import PRIVATE
 from ui.examples import Example
 from ui.handlers import Handlers
@@ -32,6 +33,7 @@ def build_page(
                 ask = build_ask(page, backend, handlers, usable)
             with gr.Tab("Compare", id="compare", elem_id="compare-tab") as compare_tab:
                 build_compare(page, compare_tab, backend, handlers, usable, ask)
+        add_endpoints(backend, handlers, ask.inputs.image)
         if backend.catalog.metrics:
             owner_panel(handlers)
     return page

@@ -19,6 +19,11 @@ from ui.save import wire_save
 # A few more than `Runs` lets in, so that an answer too many is refused at once instead of waiting
 # in Gradio's queue; the backend orders the others. Not many more: each opens its picture first.
 ANSWERS_LET_IN = PENDING_AT_MOST + 4
+AS_ANSWERS: dict[str, Any] = {
+    "concurrency_id": "answer",
+    "concurrency_limit": ANSWERS_LET_IN,
+    "show_progress": "hidden",
+}
 INSPECTED_AT_ONCE = 2  # an upload of many pixels takes memory while it is looked at
 
 
@@ -257,9 +262,7 @@ def _answer_after(
         fn=handlers.answer,
         inputs=_question(inputs, model),
         outputs=outputs.all,
-        concurrency_limit=ANSWERS_LET_IN,
-        concurrency_id="answer",
-        show_progress="hidden",
+        **AS_ANSWERS,
         **EVERY,
         api_name=api_name,
         api_visibility="public" if api_name else "private",

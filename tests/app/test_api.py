@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from models.prompts.tokens import parse_detections
+from models.results import result_to_json
 from ui.examples import FOLDER
 
 STATUS, TEXT, ANNOTATED, TABLE, FIGURES, DETAILS = range(6)
@@ -21,6 +23,10 @@ STATUS, TEXT, ANNOTATED, TABLE, FIGURES, DETAILS = range(6)
 @pytest.fixture(scope="module")
 def client(served) -> Client:
     return Client(served.url, verbose=False)
+
+
+def untimed(result: dict) -> dict:
+    return {name: value for name, value in result.items() if name != "timings"}
 
 
 def post_image(url: str, image: dict) -> tuple[str, str]:
@@ -62,8 +68,62 @@ def test_an_answer_streams(client, page_backend, scene_png):
     assert job.result(timeout=60)[DETAILS]["timings"]["tokens"] > 1
 
 
-def test_only_the_answer_endpoint_is_public(client):
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/answer"]
+def test_the_long_endpoint_and_the_short_ones_are_public(client):
+    found = client.view_api(return_format="dict")["named_endpoints"]
+    names = {
+        name: [each["parameter_name"] for each in endpoint["parameters"]]
+        for name, endpoint in found.items()
+    }
+    assert len(names.pop("/answer")) == 22
+    assert list(names) == ["/caption", "/ask", "/read", "/detect", "/segment"]
+    for name, arguments in names.items():
+        assert arguments[0] == "image" and 3 <= len(arguments) <= 6, name
+        assert arguments[-3:] == ["model", "adapter", "max_new_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "prompt"),
+    [
+        ("/caption", {}, "caption en"),
+        ("/caption", {"language": "de", "length": "short"}, "cap de"),
+        ("/ask", {"question": "how many cups are there?"}, "answer en how many cups are there?"),
+        ("/read", {"max_new_tokens": 5}, "ocr"),
+        ("/detect", {"objects": "cat, cup"}, "detect cat ; cup"),
+        ("/segment", {"objects": "cup", "model": "nano-448"}, "segment cup"),
+        ("/ask", {"question": "what?", "model": "nano-224+easy-vqa"}, "answer en what?"),
+        ("/ask", {"question": "what?", "adapter": "easy-vqa"}, "answer en what?"),
+    ],
+)
+def test_short_endpoints_give_the_result_of_the_backend(
+    client, page_backend, scene_png, endpoint, given, prompt
+):
+    found = client.predict(image=handle_file(scene_png), **given, api_name=endpoint)
+    asked = page_backend.requests[-1]
+    assert found["prompt"] == asked.prompt == prompt
+    assert asked.checkpoint == given.get("model", "nano-224").partition("+")[0]
+    assert (asked.adapter == "easy-vqa") == ("easy-vqa" in given.values() or "+" in str(given))
+    with Image.open(scene_png) as picture:
+        again = replace(asked, image=picture.convert("RGB"))
+    (*_, wanted) = page_backend.answer(again)
+    assert untimed(found) == untimed(result_to_json(wanted))
+    assert endpoint != "/read" or found["timings"]["tokens"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "sentence"),
+    [
+        ("/ask", {"question": " "}, "no question"),
+        ("/detect", {"objects": ","}, "no object"),
+        ("/read", {"model": "gpt"}, "no checkpoint 'gpt'"),
+        ("/read", {"model": "3b-mix-224"}, "3b-mix-224"),
+        ("/read", {"adapter": "x"}, "no adapter 'x'"),
+        ("/read", {"max_new_tokens": 5000}, "1024"),
+        ("/caption", {"length": "endless"}, "short, medium, long"),
+    ],
+)
+def test_short_endpoints_refuse_in_a_sentence(client, scene_png, endpoint, given, sentence):
+    with pytest.raises((AppError, ValidationError), match=sentence):
+        client.predict(image=handle_file(scene_png), **given, api_name=endpoint)
 
 
 def test_the_queue_cannot_be_skipped(served):

@@ -14,12 +14,13 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
-from ui.api_samples import samples
+from ui.api_samples import OF_ENDPOINTS, samples
 
 
-def printed(url: str) -> dict[str, str]:
-    """The samples by language, as the view gets them."""
-    return httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"]["/answer"]["code_snippets"]
+def printed(url: str, endpoint: str = "answer") -> dict[str, str]:
+    """The samples of an endpoint by language, as the view gets them."""
+    described = httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"]
+    return described[f"/{endpoint}"]["code_snippets"]
 
 
 def output_of(folder: Path, *command: str) -> str:
@@ -57,6 +58,26 @@ def test_the_sample_for_gradios_command_runs(served, page_backend, caption, tmp_
     assert json.dumps(caption) in output_of(tmp_path, "sh", "-c", command)
 
 
+def test_the_samples_of_the_short_endpoints_run(served, page_backend, tmp_path):
+    short = [each for each in OF_ENDPOINTS if each != "answer"]
+    client = Client(served.url, verbose=False)
+    written = {each: printed(served.url, each) for each in short}
+    shown = []
+    for endpoint in short:
+        sample = OF_ENDPOINTS[endpoint]
+        picture = handle_file(str(sample.file))
+        result = client.predict(image=picture, **sample.asked, api_name=f"/{endpoint}")
+        assert result[sample.shown]
+        shown.append(str(result[sample.shown]))
+        said = output_of(tmp_path, "sh", "-c", written[endpoint]["bash"])
+        data = json.loads(said.strip().splitlines()[-1].removeprefix("data: "))
+        assert data[-1]["text"] == result["text"]
+    # One after the other in one process, which takes seconds to start.
+    programs = "\n".join(written[each]["python"] for each in short)
+    said = output_of(tmp_path, sys.executable, "-c", programs).splitlines()
+    assert [line for line in said if not line.startswith("Loaded as API")] == shown
+
+
 @pytest.mark.parametrize("language", ["python", "bash", "cli"])
 def test_samples_with_settings_run(served, page_backend, tmp_path, language):
     asked = {"task": "detect", "objects": 'cat ; `it\'s` $HOME "ü"', "temperature": 0.5, "seed": 7}
@@ -69,8 +90,9 @@ def test_samples_with_settings_run(served, page_backend, tmp_path, language):
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
-def test_the_javascript_sample_parses(served, tmp_path):
-    (tmp_path / "sample.mjs").write_text(printed(served.url)["javascript"], "utf-8")
+@pytest.mark.parametrize("endpoint", ["answer", "detect"])
+def test_the_javascript_sample_parses(served, tmp_path, endpoint):
+    (tmp_path / "sample.mjs").write_text(printed(served.url, endpoint)["javascript"], "utf-8")
     output_of(tmp_path, "node", "--check", "sample.mjs")
 
 
