@@ -98,6 +98,8 @@ def _ending(request: Request, result: Result, is_nano: bool) -> str:
         ending += " 1 box in the answer made no sense and was left out."
     elif result.invalid_objects:
         ending += f" {result.invalid_objects} boxes in the answer made no sense and were left out."
+    if result.detections and len(request.images) > 1:
+        ending += " Boxes are on the first picture."
     count = len(distinct(result.detections))
     if count > MOST_DRAWN:
         ending += f" Only the first {MOST_DRAWN} of {count} objects are drawn."

@@ -61,12 +61,17 @@ def with_own_samples(info: str, address: str, space: str | None) -> str:
 
 
 def samples(
-    address: str, space: str | None = None, asked: Asked | None = None, endpoint: str = "answer"
+    address: str,
+    space: str | None = None,
+    asked: Asked | None = None,
+    endpoint: str = "answer",
+    further: int = 0,
 ) -> Mapping[str, str]:
     """Programs that ask what `asked` says, by the names of the view's languages.
 
-    `asked` has arguments of the endpoint by name, the picture not among them, and is its sample's
-    where it is None; the picture is fetched from this server. In "cli", the page puts the name of
+    `asked` has arguments of the endpoint by name, the pictures not among them, and is its sample's
+    where it is None. One picture is fetched from this server, and stands in the places of `further`
+    ones too, which /answer alone takes. In "cli", the page puts the name of
     Gradio's command for `{command}`.
     """
     sample = OF_ENDPOINTS[endpoint]
@@ -75,11 +80,18 @@ def samples(
     file, shown = sample.picture, sample.shown
     first = "*_, result" if endpoint == "answer" else "result"  # before it, the page's outputs
     uploaded = {"path": file, "meta": {"_type": "gradio.FileData"}}
-    payload = _quoted(_json({"image": uploaded, **asked}))
+    more = {"more_images": [uploaded] * further} if further else {}
+    payload = _quoted(_json({"image": uploaded, **more, **asked}))
     # The shell puts the uploaded file's place between two quoted parts.
     rest = _quoted("".join(f", {_json(name)}: {_json(value)}" for name, value in asked.items()))
+    sent = ", ".join(['{"path": "\'"$FILE"\'"}'] * further)
+    rest = (f', "more_images": [{sent}]' if further else "") + rest
     in_python = "".join(f"    {name}={_json(value)},\n" for name, value in asked.items())
     in_javascript = "".join(f"    {name}: {_json(value)},\n" for name, value in asked.items())
+    if further:
+        handled = ", ".join(["handle_file(picture)"] * further)
+        in_python = f"    more_images=[{handled}],  # or other files\n{in_python}"
+        in_javascript = f"    more_images: [{handled}], // or other files\n{in_javascript}"
     return {
         "python": f"""\
 from urllib.request import urlretrieve

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from models.schema import UserError, quoted
 from ui.components import OpenRadio, SafeImage
+from ui.several import FurtherPictures
 
 TEXTS = (gr.Textbox, gr.Radio, gr.Dropdown)
 NUMBERS = (gr.Number, gr.Slider)
@@ -64,6 +65,10 @@ def check_value(name: str, value: Any, field: gr.blocks.Block) -> None:
                 'Upload the file, then send {"path": "…", "meta": {"_type": "gradio.FileData"}}.',
             )
         _check_picture(value, field)
+    elif isinstance(field, FurtherPictures):
+        field.check(name, value)
+        for each in value:
+            _check_picture(each, field)
     elif isinstance(field, NUMBERS):
         if isinstance(value, bool | list | dict) or _is_endless(value):
             raise UserError(f"{name} is {quoted(value)}.", "Send a number.")
@@ -89,7 +94,7 @@ def _check_choice(name: str, value: Any, field: gr.blocks.Block) -> None:
         raise UserError(f"{name} is {quoted(value)}.", f"Use one of {', '.join(choices)}.")
 
 
-def _check_picture(value: Mapping[str, Any], field: gr.Image) -> None:
+def _check_picture(value: Mapping[str, Any], field: gr.Image | FurtherPictures) -> None:
     """UserError where a posted picture is not a file that was uploaded here."""
     try:
         payload = ImageData.model_validate(value)
@@ -98,7 +103,7 @@ def _check_picture(value: Mapping[str, Any], field: gr.Image) -> None:
         raise UserError(
             f"The picture's {where or 'value'} is of the wrong type.", "Send its path as a text."
         ) from None
-    if isinstance(field, SafeImage):
+    if isinstance(field, SafeImage | FurtherPictures):
         field.uploaded_path(payload)
 
 

@@ -18,6 +18,19 @@ from models.schema import UserError, quoted
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "caption.png"  # of the API's samples
 Value = TypeVar("Value")
+PICTURE_SCHEMA: dict[str, Any] = {
+    "title": "UploadedPicture",
+    "type": "object",
+    "description": "A picture that was uploaded to /gradio_api/upload as field `files`.",
+    "properties": {
+        "path": {"type": "string", "description": "as the upload returned it"},
+        "meta": {
+            "type": "object",
+            "properties": {"_type": {"type": "string", "const": "gradio.FileData"}},
+        },
+    },
+    "required": ["path"],
+}
 
 
 def as_error(error: UserError) -> gr.Error:
@@ -57,12 +70,12 @@ class SafeImage(gr.Image):
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
         """Keep the server from fetching an address that a caller names."""
-        self._refuse_address(url_or_file_path)
+        refuse_address(url_or_file_path)
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
         """The same where Gradio works without an event loop."""
-        self._refuse_address(url_or_file_path)
+        refuse_address(url_or_file_path)
         return super().move_resource_to_block_cache(url_or_file_path)
 
     def example_payload(self) -> Any:
@@ -78,46 +91,41 @@ class SafeImage(gr.Image):
 
     def api_info(self) -> dict[str, Any]:
         """What is accepted: an uploaded file. (Gradio's own offers addresses and base64 too.)"""
-        kind = {"type": "string", "const": "gradio.FileData"}
-        return {
-            "title": "UploadedPicture",
-            "type": "object",
-            "description": "A picture that was uploaded to /gradio_api/upload as field `files`.",
-            "properties": {
-                "path": {"type": "string", "description": "as the upload returned it"},
-                "meta": {"type": "object", "properties": {"_type": kind}},
-            },
-            "required": ["path"],
-        }
+        return dict(PICTURE_SCHEMA)
 
     def uploaded_path(self, payload: ImageData) -> Path:
         """The posted path with links resolved, if it lies in the cache; UserError otherwise."""
-        if (payload.url or "").startswith("data:") or not payload.path:
-            raise UserError("The picture was not sent as a file.", "Upload it as a file.")
-        if "://" in payload.path:
-            raise UserError(
-                "The picture was given as a web address.", "Download it and upload the file."
-            )
-        try:
-            path = Path(payload.path).resolve()
-        except (OSError, ValueError):  # too long, or with a null character
-            raise UserError(
-                "That file was not uploaded here.", "Upload the picture again."
-            ) from None
-        folders = {Path(self.GRADIO_CACHE).resolve(), Path(get_upload_folder()).resolve()}
-        # One message for a file that is elsewhere and for one that is not there: a caller must
-        # not learn which files exist.
-        if not any(path.is_relative_to(folder) for folder in folders) or not _is_file(path):
-            raise UserError("That file was not uploaded here.", "Upload the picture again.")
-        return path
+        return uploaded_path(payload, self.GRADIO_CACHE)
 
-    @staticmethod
-    def _refuse_address(path: Any) -> None:
-        if isinstance(path, str) and "://" in path:
-            raise gr.Error(
-                "The picture was given as a web address. Download it and upload the file.",
-                print_exception=False,
-            )
+
+def uploaded_path(payload: ImageData, cache: str) -> Path:
+    """The posted path with links resolved, if it lies in the folder of uploads or in `cache`;
+    UserError otherwise."""
+    if (payload.url or "").startswith("data:") or not payload.path:
+        raise UserError("The picture was not sent as a file.", "Upload it as a file.")
+    if "://" in payload.path:
+        raise UserError(
+            "The picture was given as a web address.", "Download it and upload the file."
+        )
+    try:
+        path = Path(payload.path).resolve()
+    except (OSError, ValueError):  # too long, or with a null character
+        raise UserError("That file was not uploaded here.", "Upload the picture again.") from None
+    folders = {Path(cache).resolve(), Path(get_upload_folder()).resolve()}
+    # One message for a file that is elsewhere and for one that is not there: a caller must
+    # not learn which files exist.
+    if not any(path.is_relative_to(folder) for folder in folders) or not _is_file(path):
+        raise UserError("That file was not uploaded here.", "Upload the picture again.")
+    return path
+
+
+def refuse_address(path: Any) -> None:
+    """gr.Error where a caller names a web address in a file's place."""
+    if isinstance(path, str) and "://" in path:
+        raise gr.Error(
+            "The picture was given as a web address. Download it and upload the file.",
+            print_exception=False,
+        )
 
 
 def _is_file(path: Path) -> bool:

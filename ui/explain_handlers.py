@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -16,6 +16,7 @@ from ui import markup
 from ui.explanation import to_html
 from ui.refusals import OWN_FAILURE
 from ui.runs import Runs
+from ui.several import Upload, open_all
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,11 @@ class ExplainHandlers:
         details: Any,
         precision: str | None,
         session: gr.Request,
+        more_images: Sequence[Upload] = (),
     ) -> Iterator[str]:
         """HTML: what is going on, at last the explanation of the answer whose JSON `details` is."""
         try:
-            request = _request(image, details, precision)
+            request = _request(image, details, precision, more_images)
             with self._runs.open(session.session_hash or "") as stop:
                 events = self._backend.answer(request)
                 said = None
@@ -63,7 +65,7 @@ class ExplainHandlers:
         return ""
 
 
-def _request(image: Any, details: Any, precision: str | None) -> Request:
+def _request(image: Any, details: Any, precision: str | None, further: Sequence[Upload]) -> Request:
     """The request about an answer; UserError where the page has no such answer."""
     if isinstance(image, UserError):
         raise image
@@ -80,6 +82,7 @@ def _request(image: Any, details: Any, precision: str | None) -> Request:
         raise NO_ANSWER
     return Request(
         image=image.image,
+        more_images=tuple(each.image for each in open_all(image, further)[1:]),
         prompt=details["prompt"],
         checkpoint=details["checkpoint"],
         precision=precision or "auto",

@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from models.generate.asking import notes_of
 from models.images import OpenedImage
 from models.prompts import grammar
 from models.prompts.grammar import Task
@@ -38,6 +39,7 @@ from ui.part import Edge, percent_box
 from ui.refusals import NOT_TAKEN, OWN_FAILURE
 from ui.runs import Runs
 from ui.save_handlers import SaveHandlers
+from ui.several import Upload, open_all
 
 logger = logging.getLogger(__name__)
 
@@ -116,8 +118,9 @@ class Handlers:
         num_beams: float | UserError,
         seed: float | UserError | None,
         session: gr.Request,
+        more_images: Sequence[Upload] = (),
     ) -> Iterator[tuple[Any, ...]]:
-        """Answer one prompt about one picture, as it is written.
+        """Answer one prompt about a picture, and about further ones, as it is written.
 
         Yields (status, answer text, annotated image, table, figures, details); the last one is
         the whole result.
@@ -137,9 +140,11 @@ class Handlers:
                 # The page says why in the note on the model; a program is told here.
                 shown = f"{checkpoint.name} cannot run here; the note above “Run” says why."
                 raise UserError(missing)
+            pictures = open_all(image, more_images)
             request = Request(
                 image=image.image,
                 prompt=prompt,
+                more_images=tuple(each.image for each in pictures[1:]),
                 checkpoint=checkpoint.name,
                 precision=precision or "auto",
                 adapter=adapter or None,
@@ -153,7 +158,7 @@ class Handlers:
                     seed=whole("seed", seed),
                 ),
             )
-            yield from self._stream(request, session.session_hash or "", image.notes)
+            yield from self._stream(request, session.session_hash or "", notes_of(pictures))
         except UserError as error:
             # The notice stays on the page after the message has gone.
             yield blank(markup.notice(shown or str(error), "error"))
@@ -287,6 +292,7 @@ class Handlers:
         box_right: Edge,
         box_bottom: Edge,
         text: str,
+        more_images: Sequence[Upload] = (),
     ) -> dict[str, Any]:
         """The prompt as it would be sent now, or in its place what is still missing."""
         try:
@@ -294,7 +300,7 @@ class Handlers:
             prompt = build_prompt(task, language, question, answer, objects, edges, text)
         except UserError as error:
             return gr.update(value="", placeholder=str(error))
-        return gr.update(value=prompt, placeholder="")
+        return gr.update(value=markup.sent(prompt, 1 + len(more_images)), placeholder="")
 
     def engine_figures(self) -> str:
         """What the loaded models do now."""
@@ -304,8 +310,8 @@ class Handlers:
         """Fill the page from the example whose button was pressed, and decode as it expects.
 
         Returns (picture, its note, task, language, question, answer, objects, left, top, right,
-        bottom, free prompt, precision, the six of decoding, expected) and then what `show`
-        returns.
+        bottom, free prompt, precision, the six of decoding, expected), what `show` returns, and
+        no further pictures.
         """
         target: Any = event.target
         example = self._examples[int(target.elem_id.removeprefix("example-"))]
@@ -335,4 +341,5 @@ class Handlers:
                 DEFAULT_PRECISION,
                 example.adapter or NO_ADAPTER,
             ),
+            [],
         )

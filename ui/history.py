@@ -19,6 +19,7 @@ from ui import markup
 from ui.answers import blank, finished
 from ui.events import PRIVATE, SCRIPTED, call
 from ui.save_handlers import answered
+from ui.several import Upload, open_all
 
 LIST = (
     '<ul id="history-list" aria-label="Answers"></ul><p class="none">Nothing yet.</p>'
@@ -50,7 +51,12 @@ class HistoryHandlers:
     def __init__(self, backend: Backend):
         self._backend = backend
 
-    def recall(self, image: OpenedImage | UserError | None, details: Any) -> tuple[Any, ...]:
+    def recall(
+        self,
+        image: OpenedImage | UserError | None,
+        details: Any,
+        more_images: Sequence[Upload] = (),
+    ) -> tuple[Any, ...]:
         """What `Handlers.answer` yielded last for the answer whose JSON `details` is, and an empty
         place for what an example expects."""
         try:
@@ -61,6 +67,7 @@ class HistoryHandlers:
                 prompt=result.prompt,
                 checkpoint=result.checkpoint,
                 adapter=result.adapter,
+                more_images=tuple(each.image for each in open_all(opened, more_images)[1:]),
             )
             # The prompt, too, may have been changed into one that is none.
             return *finished(request, result, is_nano=checkpoint.size == "nano"), ""
@@ -84,14 +91,14 @@ def wire_history(
     `choose(event)` lets the model's pickers follow. The script begins with the next answer only
     when it is told that this one stands there, or cannot.
     """
-    image, details = question[0], outputs[-2]
+    image, further, details = question[0], question[-1], outputs[-2]
     filled = history.recall.click(fn=None, js=recalled, outputs=list(question), **SCRIPTED)
     chosen = choose(filled)
     marked = chosen.then(fn=None, js=asked, inputs=list(question), **SCRIPTED)
     shown = marked.then(
         fn=handlers.recall,
         js=call("recallAnswer"),
-        inputs=[image, details],
+        inputs=[image, details, further],
         outputs=list(outputs),
         concurrency_limit=RECALLED_AT_ONCE,
         concurrency_id="recall",

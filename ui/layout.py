@@ -17,8 +17,9 @@ from ui.found_picture import TEMPLATE, FoundPicture
 from ui.history import History, history_panel
 from ui.model_bar import ModelBar
 from ui.model_handlers import ModelHandlers
-from ui.part import Part, part_row
+from ui.part import Part, part_controls
 from ui.save import Save, save_panel
+from ui.several import Several, add_button, several_row
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Inputs:
     image: SafeImage
     image_note: gr.HTML
     part: Part
+    several: Several
     task: gr.Radio
     language: gr.Dropdown
     limits_note: gr.HTML
@@ -117,7 +119,10 @@ def inputs_panel() -> Inputs:
         placeholder="Drop a picture here\nor click to choose one",
     )
     image_note = gr.HTML("", elem_id="picture-note", padding=False)
-    part = part_row()
+    with gr.Row(elem_id="part-row", elem_classes=["chips"]):
+        part = part_controls()
+        add = add_button()
+    several = several_row(add)
     task = gr.Radio(choices.task_choices(), value=str(Task.CAPTION), label="Task", elem_id="task")
     question = gr.Textbox(
         "",
@@ -168,6 +173,7 @@ def inputs_panel() -> Inputs:
         image=image,
         image_note=image_note,
         part=part,
+        several=several,
         task=task,
         language=language,
         limits_note=limits_note,

@@ -25,6 +25,7 @@ NAMES = (
     *("", "task", "language", "question", "answer", "objects", "left", "top", "right", "bottom"),
     *("text", "", "", "", "precision", "adapter"),
     *("tokens", "temperature", "top_k", "top_p", "beams", "seed"),
+    "",
 )
 
 
@@ -38,12 +39,14 @@ def about(model: ModelHandlers) -> dict[str, Any]:
             *(None, str(Task.CAPTION), "en", "", "", "", *DEFAULT_BOX, ""),
             *(first.size, first.variant, str(first.resolution)),
             *(DEFAULT_PRECISION, NO_ADAPTER, *DEFAULT_DECODING),
+            (),
         ),
         "ranges": [
             *[None] * 6,
             *[asdict(EDGE_RANGE)] * 4,
             *[None] * 6,
             *(asdict(each) for each in DECODING_RANGES),
+            None,
         ],
         "models": {
             each.name: (each.size, each.variant, str(each.resolution))

@@ -133,13 +133,18 @@ def _asked(request: Request | None) -> str:
     """The prompt that was sent, and what answered it; their places where nothing was asked yet."""
     prompt = model = "–"
     if request:
-        prompt = f"<code>{escape(request.prompt)}</code>"
+        prompt = f"<code>{escape(sent(request.prompt, len(request.images)))}</code>"
         with_adapter = f" with adapter {request.adapter}" if request.adapter else ""
         model = escape(f"{request.checkpoint}{with_adapter}")
     return (
         f'<dl class="asked"><div><dt>Prompt sent to the model</dt><dd>{prompt}</dd></div>'
         f"<div><dt>Model</dt><dd>{model}</dd></div></dl>"
     )
+
+
+def sent(prompt: str, pictures: int) -> str:
+    """A prompt as the model gets it: with the places of its pictures, where they are several."""
+    return "<image>" * pictures + prompt if pictures > 1 else prompt
 
 
 # Where boxes are asked for, `result.js` shows the picture here until it comes with its boxes.

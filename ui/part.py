@@ -30,16 +30,13 @@ class Part:
     whole: gr.Button
 
 
-def part_row() -> Part:
-    """A line of controls; `scripts/part.js` lets the box be drawn and says which of them show."""
-    with gr.Row(elem_id="part-row", elem_classes=["chips"]):
-        mark = gr.Checkbox(
-            False, label="Mark a part", container=False, elem_id="mark", min_width=0, scale=0
-        )
-        cut = gr.Button("Ask about this part alone", size="sm", elem_id="cut", min_width=0, scale=0)
-        whole = gr.Button(
-            "Back to the whole picture", size="sm", elem_id="whole", min_width=0, scale=0
-        )
+def part_controls() -> Part:
+    """Within a line; `scripts/part.js` lets the box be drawn and says which of them show."""
+    mark = gr.Checkbox(
+        False, label="Mark a part", container=False, elem_id="mark", min_width=0, scale=0
+    )
+    cut = gr.Button("Ask about this part alone", size="sm", elem_id="cut", min_width=0, scale=0)
+    whole = gr.Button("Back to the whole picture", size="sm", elem_id="whole", min_width=0, scale=0)
     return Part(mark, cut, whole)
 
 

@@ -78,7 +78,7 @@ def wire_save(handlers: SaveHandlers, save: Save, question: list[Any], details: 
 
     `question` begins with the picture.
     """
-    image, *fields = question
+    image, *fields = question  # the further pictures last
     gr.on(
         triggers=[button.click for button in save.files],
         fn=handlers.save,

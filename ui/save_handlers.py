@@ -62,7 +62,10 @@ class SaveHandlers:
 
     def __init__(self, model: ModelHandlers, answer: Callable[..., Any]):
         self._model = model
-        self._names = tuple(inspect.signature(answer).parameters)[1:-1]  # no picture, no session
+        pictures = ("image", "more_images", "session")
+        self._names = [
+            each for each in inspect.signature(answer).parameters if each not in pictures
+        ]
 
     def save(
         self, event: gr.EventData, image: OpenedImage | UserError | None, details: Any
@@ -87,15 +90,17 @@ class SaveHandlers:
         self, session: gr.Request, event: gr.EventData, *values: Any
     ) -> tuple[dict[str, Any], Any]:
         """(An update with the program of the pressed button, `copy-LANGUAGE`, that asks what the
-        page asks now; why there is none). `values` are those of all fields but the picture."""
+        page asks now; why there is none). `values` are those of all fields but the picture, the
+        further pictures last."""
         target: Any = event.target
+        *fields, further = values
         try:
-            asked = self._asked(values)
+            asked = self._asked(fields)
         except UserError as error:
             return gr.update(value="", visible=False), SavedData(file=None, problem=str(error))
         request: Any = session.request
         address = own_address(request.scope) or "http://127.0.0.1:7860"
-        written = samples(address, get_space(), asked)
+        written = samples(address, get_space(), asked, further=len(further))
         language = target.elem_id.removeprefix("copy-")
         return gr.update(value=written[language], visible=True), None
 
@@ -106,7 +111,7 @@ class SaveHandlers:
         needed = inputs_of(Task(task))
         fields = {"language", "question", "answer", "objects", "box", "text"}
         unused = {name for name in fields if name not in needed}
-        defaults = about(self._model)["defaults"][1:]
+        defaults = about(self._model)["defaults"][1:-1]
         used = {
             name: (usable(value), default)
             for name, value, default in zip(self._names, values, defaults, strict=True)

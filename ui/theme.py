@@ -12,11 +12,14 @@ import gradio as gr
 FONTS = Path(__file__).parent / "fonts"
 STYLES = tuple(
     Path(__file__).parent / "styles" / f"{name}.css"
-    for name in ("page", "answer", "explain", "compare")
+    for name in ("page", "answer", "several", "explain", "compare")
 )
 SCRIPTS = tuple(
     Path(__file__).parent / "scripts" / f"{name}.js"
-    for name in "a11y tabs result session link explain save part history paste compare".split()
+    for name in (
+        *("a11y", "tabs", "result", "session", "link", "explain", "save", "part", "several"),
+        *("history", "paste", "compare"),
+    )
 )
 
 # One ink, one accent and a cool paper; each step is used for one thing only.

@@ -15,6 +15,7 @@ from ui.layout import Controls, Inputs, Model, Outputs
 from ui.part import wire_part
 from ui.runs import PENDING_AT_MOST
 from ui.save import wire_save
+from ui.several import wire_several
 
 # A few more than `Runs` lets in, so that an answer too many is refused at once instead of waiting
 # in Gradio's queue; the backend orders the others. Not many more: each opens its picture first.
@@ -67,7 +68,7 @@ def wire(
 
 def _question(inputs: Inputs, model: Model) -> list[Any]:
     """All that an answer depends on, in the order of `Handlers.answer` and of `session.js`."""
-    return [inputs.image, *inputs.prompt_parts, *model.settings]
+    return [inputs.image, *inputs.prompt_parts, *model.settings, inputs.several.files]
 
 
 def _script(name: str, handlers: Handlers | None = None) -> str:
@@ -102,9 +103,9 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         **AT_ONCE,
     )
     gr.on(
-        triggers=[part.change for part in inputs.prompt_parts],
+        triggers=[part.change for part in (*inputs.prompt_parts, inputs.several.files)],
         fn=handlers.preview,
-        inputs=inputs.prompt_parts,
+        inputs=[*inputs.prompt_parts, inputs.several.files],
         outputs=controls.prompt,
         trigger_mode="always_last",
         **AT_ONCE,
@@ -119,6 +120,7 @@ def _wire_inputs(handlers: Handlers, inputs: Inputs, controls: Controls, model: 
         trigger_mode="always_last",
         **AT_ONCE,
     )
+    wire_several(inputs.several, handlers.model.backend.catalog, inputs.image, model.bar)
     wire_part(inputs.part, inputs.image, inputs.image_note, inputs.box)
 
 
@@ -207,6 +209,7 @@ def _wire_runs(
                 *model.decoding,
                 outputs.expected,
                 *chosen,
+                inputs.several.files,
             ],
             **AT_ONCE,
             **EVERY,
@@ -232,7 +235,7 @@ def _wire_explanation(
     """An answer is explained when that is asked for, until another one is asked for."""
     explained = outputs.explain.click(
         fn=handlers.explaining.explain,
-        inputs=[inputs.image, outputs.details, model.precision],
+        inputs=[inputs.image, outputs.details, model.precision, inputs.several.files],
         outputs=outputs.explanation,
         concurrency_limit=ANSWERS_LET_IN,
         concurrency_id="answer",

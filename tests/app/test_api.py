@@ -29,11 +29,12 @@ def untimed(result: dict) -> dict:
     return {name: value for name, value in result.items() if name != "timings"}
 
 
-def post_image(url: str, image: dict) -> tuple[str, str]:
-    """Post an image value as it is to /answer; returns (last event, its data)."""
+def post_image(url: str, image: dict, more: list | None = None) -> tuple[str, str]:
+    """Post image values as they are to /answer; returns (last event, its data)."""
     info = httpx.get(f"{url}/gradio_api/info").json()
     parameters = info["named_endpoints"]["/answer"]["parameters"]
     rest = [parameter["parameter_default"] for parameter in parameters[1:]]
+    rest[-1] = more or []
     call = httpx.post(f"{url}/gradio_api/call/answer", json={"data": [image, *rest]}, timeout=60)
     if call.status_code == 422:
         return "error", call.json()["error"]
@@ -154,6 +155,29 @@ def test_a_server_path_does_not_reveal_the_file(served, page_backend, tmp_path, 
     assert there[0] == nowhere[0] == "error"
     assert there[1].replace("secret", "nowhere") == nowhere[1]
     assert len(page_backend.requests) == asked
+
+
+def test_further_pictures_are_uploads_too_and_at_most_three(
+    client, served, page_backend, scene_png, tmp_path
+):
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (64, 64), "red").save(secret)
+    with scene_png.open("rb") as file:
+        reply = httpx.post(f"{served.url}/gradio_api/upload", files={"files": ("s.png", file)})
+    given = {"path": reply.json()[0]}
+    asked = len(page_backend.requests)
+    for further, sentence in (
+        ([{"path": str(secret)}], "not uploaded"),
+        ([{"path": "http://127.0.0.1:9/x.png"}], "web address"),
+        ([given] * 4, "There are 5 pictures. Use at most 4"),
+        ([str(secret)], "no list of uploaded files"),
+    ):
+        event, data = post_image(served.url, given, further)
+        assert event == "error" and sentence in data
+    assert len(page_backend.requests) == asked
+    picture = handle_file(scene_png)
+    client.predict(image=picture, more_images=[picture], api_name="/answer")
+    assert len(page_backend.requests[-1].images) == 2
 
 
 def test_a_link_in_the_cache_does_not_lead_out_of_it(served, page_backend, tmp_path):

@@ -81,12 +81,13 @@ def test_the_samples_of_the_short_endpoints_run(served, page_backend, tmp_path):
 @pytest.mark.parametrize("language", ["python", "bash", "cli"])
 def test_samples_with_settings_run(served, page_backend, tmp_path, language):
     asked = {"task": "detect", "objects": 'cat ; `it\'s` $HOME "ü"', "temperature": 0.5, "seed": 7}
-    sample = samples(served.url, asked=asked)[language].replace("{command}", "gradio")
+    sample = samples(served.url, asked=asked, further=2)[language].replace("{command}", "gradio")
     shell = (sys.executable, "-c") if language == "python" else ("sh", "-c")
     output_of(tmp_path, *shell, sample)
     request = page_backend.requests[-1]
     assert request.prompt == 'detect cat ; `it\'s` $home "ü"'
     assert (request.decoding.temperature, request.decoding.seed) == (0.5, 7)
+    assert len(request.images) == 3
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")

@@ -185,14 +185,14 @@ def program(saving: SaveHandlers, language: str, *values: object) -> str:
 def test_a_program_names_what_is_asked_and_what_differs_from_the_start(handlers):
     fields = ("detect", "de", "unused", "", "cat ; it's", 25, 25, 75, 75, "unused")
     start = ("nano", "mix", "224", "auto", "")
-    written = program(handlers.saving, "python", *fields, *start, *DEFAULT_DECODING)
+    written = program(handlers.saving, "python", *fields, *start, *DEFAULT_DECODING, ())
     assert 'Client("https://demo.example")' in written
     assert 'task="detect",\n    objects="cat ; it\'s",\n    api_name' in written
     changed = ("nano", "mix", "448", "fp32", "vqa", 20, 0.5, 0, 1, 1, 7)
-    written = program(handlers.saving, "javascript", *fields, *changed)
+    written = program(handlers.saving, "javascript", *fields, *changed, ())
     for line in ('resolution: "448"', 'precision: "fp32"', 'adapter: "vqa"', "temperature: 0.5"):
         assert line in written
-    written = program(handlers.saving, "bash", *fields, *changed)
+    written = program(handlers.saving, "bash", *fields, *changed, ())
     assert '"objects": "cat ; it\'\\\'\'s"' in written
 
 

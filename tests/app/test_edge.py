@@ -27,7 +27,7 @@ def refused(reply: httpx.Response, status: int, sentence: str) -> None:
     ("path", "body", "status", "sentence"),
     [
         (f"{CALL}/answer", {}, 422, "The values are not a list"),
-        (f"{CALL}/answer", {"data": []}, 422, "Send 22: image, task"),
+        (f"{CALL}/answer", {"data": []}, 422, "Send 23: image, task"),
         (f"{CALL}/answer", [1], 422, "no JSON object"),
         (f"{CALL}/v2/answer", {}, 422, '"image" is missing'),
         (f"{CALL}/v2/answer", {"image": None, "foo": 1}, 422, 'no argument "foo"'),

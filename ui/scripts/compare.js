@@ -23,7 +23,9 @@
   let before = read("sessionStorage", FIELDS);
   if (!Array.isArray(before)) before = null;
   let isFirst = true, present = null, coming = [];
-  page.takeFirst = async ([askedImage, askedPrompt, image, ...fields]) => {
+  const ofOne = (prompt) => prompt?.replace(/^(<image>)+/, ""); // a comparison is about one picture
+  page.takeFirst = async ([askedImage, severalPrompt, image, ...fields]) => {
+    const askedPrompt = ofOne(severalPrompt);
     const found = fields.map((_, index) => {
       const value = before?.length === fields.length ? before[index] : null;
       return typeof value === "string" ? value : AS_IT_IS;
@@ -40,7 +42,8 @@
     else if (!isTyped && !isThere && !kept && askedImage && askedPrompt) found[0] = taken = askedPrompt;
     return [isThere ? AS_IT_IS : (kept ?? askedImage ?? AS_IT_IS), ...found];
   };
-  page.takeAsked = ([image, prompt]) => {
+  page.takeAsked = ([image, severalPrompt]) => {
+    const prompt = ofOne(severalPrompt);
     coming = [image, prompt]; // what was kept does not take its place
     find("#tabs [role=tab][data-tab-id=compare]").click();
     return [image ?? AS_IT_IS, prompt || AS_IT_IS];

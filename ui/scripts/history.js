@@ -39,9 +39,10 @@
     canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     return canvas.toDataURL("image/webp", 0.7);
   };
+  const blobsOf = ({ blob, more = [] }) => [blob, ...more.map((each) => each.blob)];
   // What another version of the page kept may lack what this one shows.
-  const isReadable = ({ blob, fields, details }) =>
-    blob instanceof Blob && Array.isArray(fields) && typeof details?.prompt === "string" &&
+  const isReadable = ({ blob, fields, details, more = [] }) =>
+    blob instanceof Blob && more.every((each) => each?.blob instanceof Blob) && Array.isArray(fields) && typeof details?.prompt === "string" &&
     Array.isArray(details.detections) &&
     details.detections.every((each) => typeof each?.label === "string");
   const trim = async (answers) => {
@@ -52,7 +53,7 @@
         continue;
       }
       count += 1;
-      bytes += each.blob.size + JSON.stringify(each.details).length;
+      bytes += blobsOf(each).reduce((sum, { size }) => sum + size, 0) + JSON.stringify(each.details).length;
       if (count > MOST || bytes > MOST_BYTES) await done(answers.delete(each.id));
     }
   };
@@ -69,16 +70,22 @@
     JSON.stringify([fields[0], fields.slice(FIRST_SETTING), prompt, text, checkpoint, adapter, end]);
   const bytesOf = async (blob) => new Uint8Array(await blob.arrayBuffer());
   const isSame = async (one, other) => {
-    if (one.blob.size !== other.blob.size || keyOf(one) !== keyOf(other)) return false;
-    const bytes = await bytesOf(other.blob);
-    return (await bytesOf(one.blob)).every((byte, index) => byte === bytes[index]);
+    const [ones, others] = [blobsOf(one), blobsOf(other)];
+    if (String(ones.map(({ size }) => size)) !== String(others.map(({ size }) => size))) return false;
+    if (keyOf(one) !== keyOf(other)) return false;
+    for (const [index, each] of ones.entries()) {
+      const bytes = await bytesOf(others[index]);
+      if (!(await bytesOf(each)).every((byte, at) => byte === bytes[at])) return false;
+    }
+    return true;
   };
-  const remember = async ([image, ...fields], details) => {
-    const blob = await (await fetch(image.url)).blob();
+  const remember = async ([image, ...rest], details) => {
+    const fields = rest.slice(0, -1); // the further pictures are the last
+    const [{ blob }, ...more] = await Promise.all([image, ...(rest.at(-1) ?? [])].map(page.fileOf));
     const thumbnail = await thumbnailOf(blob).catch(() => ""); // of a kind that browsers cannot show
     // The page's own objects are proxies, which no database takes.
     const plain = JSON.parse(JSON.stringify({ fields, details }));
-    const entry = { blob, thumbnail, name: image.orig_name ?? "picture", ...plain };
+    const entry = { blob, thumbnail, name: image.orig_name ?? "picture", more, ...plain };
     // Pictures are compared first: a transaction ends where something else is waited for.
     const same = [];
     for (const each of await use("readonly", (answers) => done(answers.getAll())))
@@ -105,7 +112,7 @@
     const line = find("#history-note");
     if (line && line.textContent !== text) line.textContent = text;
   };
-  const itemOf = ({ id, thumbnail, details }) => {
+  const itemOf = ({ id, thumbnail, details, more = [] }) => {
     const item = document.createElement("li"), button = document.createElement("button");
     const picture = document.createElement("img"), words = document.createElement("span");
     const prompt = document.createElement("code"), text = document.createElement("span");
@@ -115,7 +122,8 @@
     if (thumbnail) picture.src = thumbnail;
     prompt.textContent = details.prompt;
     const found = details.detections.map((each) => each.label).join(", ");
-    text.textContent = `${found || details.text || "nothing"} · ${details.checkpoint}`;
+    const pictures = more.length ? `${more.length + 1} pictures · ` : "";
+    text.textContent = `${pictures}${found || details.text || "nothing"} · ${details.checkpoint}`;
     words.append(prompt, text);
     button.append(picture, words);
     item.append(button);
@@ -172,10 +180,12 @@
     begin();
   });
   page.recallQuestion = async (values, needed, about) => {
-    const image = await orNothing(page.upload(chosen.blob, chosen.name));
-    return page.onlyMeant([image, ...chosen.fields], about);
+    const [image, ...more] = await Promise.all(
+      [chosen, ...(chosen.more ?? [])].map(({ blob, name }) => orNothing(page.upload(blob, name))),
+    );
+    return page.onlyMeant([image, ...chosen.fields, more.filter(Boolean)], about);
   };
-  page.recallAnswer = ([image]) => [image, chosen.details];
+  page.recallAnswer = ([image, , further]) => [image, chosen.details, further];
   const frame = () => new Promise(requestAnimationFrame);
   page.recalled = async () => {
     await frame();

@@ -39,7 +39,8 @@
       window.prompt("Copy this link:", url); // a page without https may not write to the clipboard
       return [];
     }
-    page.flash(document.querySelector("#copy-link"), "Link copied");
+    const isWhole = (!values[0] || exampleOf(values[0]) >= 0) && !values.at(-1)?.length;
+    page.flash(document.querySelector("#copy-link"), isWhole ? "Link copied" : "Copied, without pictures");
     return [];
   };
 

@@ -8,16 +8,23 @@
     const field = [...document.querySelectorAll(".block:is(#picture, #compare-picture)")].find(
       (each) => each.offsetParent,
     );
-    const input = field?.querySelector("input[type=file]");
     const isTyped = event.target.closest?.("input, textarea") && event.clipboardData.getData("text");
-    if (!file || !input || isTyped) return;
+    if (!file || !field || isTyped) return;
+    const isTaken = (field.id === "picture" && page.addFurther([file])) || page.giveFirst(file, field);
+    if (!isTaken) return;
     event.preventDefault();
     event.stopPropagation();
+  }, true);
+  // As if it were chosen in a picture's field; whether there was one.
+  page.giveFirst = (file, field) => {
+    const input = field.querySelector("input[type=file]");
+    if (!input) return false;
     const files = new DataTransfer();
     files.items.add(file);
     input.files = files.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
-  }, true);
+    return true;
+  };
 
   // The place of the button is kept from the start of such an answer, so that nothing moves.
   page.showUse = (task) => find("#answer-panel")?.classList.toggle("asks", task === "question");

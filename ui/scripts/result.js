@@ -40,6 +40,7 @@
     const unused = page.unusedBy(task, needed);
     const used = values.map((value, index) => (unused.has(index) ? null : value));
     used[0] = image?.path ?? image?.url ?? null;
+    used.push((used.pop() ?? []).map(({ path }) => path)); // the further pictures
     return JSON.stringify(used.map((value) => (value === undefined ? null : value)));
   };
   const differs = () => asked !== null && current !== asked;

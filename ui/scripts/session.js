@@ -1,7 +1,7 @@
 () => {
   // What was asked stays in the browser, for a page that is loaded again: Gradio does that after
-  // every lost connection. The fields are in the tab's own storage and go with it; the picture, and
-  // what it was cut from, too large for that, are in a database under the tab's key.
+  // every lost connection. The fields are in the tab's own storage and go with it; the pictures, and
+  // what the first was cut from, too large for that, are in a database under the tab's key.
   const page = (window.paligemma ??= {});
   const FIELDS = "paligemma-fields", TAB = "paligemma-tab", LOST = "paligemma-lost";
   const LONGEST_KEPT_MS = 24 * 3600 * 1000;
@@ -26,18 +26,20 @@
     if (!image?.url) return null;
     return { blob: await (await fetch(image.url)).blob(), name: image.orig_name ?? "picture" };
   };
+  let further = [];
   const keepPicture = async (image) => {
     const whole = page.wholeOf?.(image) ?? null; // of a part of a picture: what it was cut from
-    const path = JSON.stringify([image?.path, whole?.path]);
+    const path = JSON.stringify([image?.path, whole?.path, further.map((each) => each.path)]);
     if (path === keptPath) return;
     keptPath = path;
-    const [kept, from] = await Promise.all([image, whole].map(fileOf));
+    const [kept, from, ...more] = await Promise.all([image, whole, ...further].map(fileOf));
     if (keptPath !== path) return; // another one came meanwhile
     const pictures = await store("readwrite");
-    if (kept) await done(pictures.put({ ...kept, whole: from }, tab));
+    if (kept || more.length) await done(pictures.put({ ...kept, whole: from, more }, tab));
     else await done(pictures.delete(tab));
   };
   page.keepPicture = (image) => orNothing(keepPicture(image));
+  page.fileOf = fileOf;
   const forgetOld = async () => {
     const pictures = await store("readwrite");
     for (const key of await done(pictures.getAllKeys()))
@@ -45,11 +47,12 @@
   };
   const uploadKept = async () => {
     const kept = await done((await store("readonly")).get(tab));
-    if (!kept) return null;
-    const files = kept.whole ? [kept, kept.whole] : [kept];
-    const [image, whole] = await Promise.all(files.map(({ blob, name }) => page.upload(blob, name)));
+    if (!kept) return [null, []];
+    const [image, whole, ...more] = await Promise.all(
+      [kept, kept.whole, ...(kept.more ?? [])].map((each) => (each?.blob ? page.upload(each.blob, each.name) : null)),
+    );
     if (image && whole) page.restorePart(image, whole);
-    return image;
+    return [image, more.filter(Boolean)];
   };
   page.upload = async (blob, name) => {
     const { root, api_prefix: prefix } = window.gradio_config;
@@ -96,7 +99,8 @@
 
   // -- the fields
   const keep = (values) => {
-    sessionStorage.setItem(FIELDS, JSON.stringify(values.slice(1)));
+    further = values.at(-1) ?? [];
+    sessionStorage.setItem(FIELDS, JSON.stringify(values.slice(1, -1)));
     page.keepPicture(values[0]);
   };
   page.asked = (values, needed) => {
@@ -115,13 +119,13 @@
     if (linked) return linked;
     const fields = JSON.parse(sessionStorage.getItem(FIELDS) ?? "null");
     orNothing(forgetOld());
-    if (fields?.length !== values.length - 1) return values;
-    const image = await orNothing(uploadKept());
+    if (fields?.length !== values.length - 2) return values;
+    const [image, more] = (await orNothing(uploadKept())) ?? [null, []];
     if (sessionStorage.getItem(LOST)) {
       sessionStorage.removeItem(LOST);
       tell(BACK_NOTE);
     }
-    return page.onlyMeant([image, ...fields], about);
+    return page.onlyMeant([image, ...fields, more], about);
   };
 
   // -- the connection
