@@ -38,6 +38,7 @@ from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.metrics import PROMETHEUS_TYPE, prometheus
 from ui.edge import Edge
+from ui.embedding import Embedding
 from ui.examples import FOLDER, read_examples
 from ui.page import build_page
 from ui.theme import STYLES, build_theme, script
@@ -61,12 +62,12 @@ def create_app(backend: Backend, examples: Path = FOLDER) -> gr.Blocks:
     return page.queue(api_open=False, max_size=WAITING_AT_MOST, default_concurrency_limit=16)
 
 
-def launch_options(backend: Backend, settings: ApiSettings) -> dict[str, Any]:
+def launch_options(backend: Backend, settings: ApiSettings, embedding: Embedding) -> dict[str, Any]:
     """How the page and `/v1` are served; the same for the demo and for its tests."""
     return {
         "theme": build_theme(),
         "css_paths": list(STYLES),
-        "js": script(),
+        "js": script(embedding),
         "footer_links": ["api"],
         "max_file_size": LARGEST_UPLOAD,
         "state_session_capacity": SESSIONS_KEPT,
@@ -79,7 +80,7 @@ def launch_options(backend: Backend, settings: ApiSettings) -> dict[str, Any]:
         "app_kwargs": {
             "middleware": [
                 Middleware(Beside, v1=create_v1(backend, settings), health=Health(backend)),
-                Middleware(Edge),
+                Middleware(Edge, embedding=embedding),
             ],
         },
     }
@@ -160,6 +161,7 @@ def main() -> None:
     try:
         catalog = Catalog.from_environment(os.environ)
         settings = ApiSettings.from_environment(os.environ)
+        embedding = Embedding.from_environment(os.environ)
         host, port = server_address()
         use_own_folder()
     except UserError as error:
@@ -179,7 +181,7 @@ def main() -> None:
             prevent_thread_lock=True,
             server_name=host,
             server_port=port,
-            **launch_options(backend, settings),
+            **launch_options(backend, settings, embedding),
         )
         if catalog.metrics:
             offer_metrics(app, backend)

@@ -18,6 +18,7 @@ from models.catalog.catalog import Catalog
 from models.schema import Need, Readiness, Request, Result, TokenEvent
 from models.serving.backend import Backend
 from models.serving.metrics import Snapshot
+from ui.embedding import Embedding
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60
@@ -135,17 +136,21 @@ def free_port() -> int:
 
 @contextmanager
 def serve(
-    backend: Backend, settings: ApiSettings | None = None, **options: object
+    backend: Backend,
+    settings: ApiSettings | None = None,
+    embedding: Embedding | None = None,
+    **options: object,
 ) -> Iterator[Served]:
     """Serve the page as `app.main` does, on a free port of this machine."""
     watched = WatchedBackend(backend)
     page = create_app(watched)
+    usual = launch_options(watched, settings or ApiSettings(), embedding or Embedding())
     _, url, _ = page.launch(
         server_name="127.0.0.1",
         server_port=free_port(),
         prevent_thread_lock=True,
         quiet=True,
-        **{**launch_options(watched, settings or ApiSettings()), **options},
+        **{**usual, **options},
     )
     try:
         yield Served(url=url.rstrip("/"), backend=watched)

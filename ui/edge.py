@@ -22,6 +22,7 @@ from models.schema import UserError, quoted
 from ui.addresses import VARIES_WITH, with_checked_headers
 from ui.api_samples import PICTURES, with_own_samples
 from ui.api_values import check_names, check_values
+from ui.embedding import SCRIPT, SCRIPT_HEADERS, SCRIPT_PATH, Embedding
 from ui.refusals import (
     NO_FILE,
     NO_SUCH_ANSWER,
@@ -51,7 +52,11 @@ CACHED = {
     f"{API}/theme.css": "no-cache",
     "/config": "no-cache",
 }
-FILES = {PREVIEW_PATH: PREVIEW, **PICTURES}
+FILES = {
+    **{path: (file, {"cache-control": A_DAY}) for path, file in PICTURES.items()},
+    PREVIEW_PATH: (PREVIEW, {"cache-control": A_DAY}),
+    SCRIPT_PATH: (SCRIPT, SCRIPT_HEADERS),
+}
 INFO = f"{API}/info"
 # Gradio's functions for components that this page does not have.
 CLOSED = tuple(f"{API}/{name}" for name in ("component_server", "stream/", "process_recording"))
@@ -59,10 +64,10 @@ NAMING_THE_SERVER = ("/", "/config", INFO)  # in addresses, so that each reply i
 
 
 class Edge:
-    """Wraps Gradio's app."""
+    """Wraps Gradio's app; `embedding` says which pages may frame it."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, embedding: Embedding) -> None:
+        self._app, self._policy = app, embedding.policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -72,13 +77,13 @@ class Edge:
         scope = with_checked_headers(scope)
         path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
         if path in FILES and scope["method"] in ("GET", "HEAD"):
-            headers = {"cache-control": A_DAY}
-            await FileResponse(FILES[path], headers=headers)(scope, receive, send)
+            file, headers = FILES[path]
+            await FileResponse(file, headers=headers)(scope, receive, send)
             return
         if path == INFO and not scope["query_string"]:
             # Without a page's name Gradio keeps the first asker's address for all later ones.
             scope["query_string"] = b"page="
-        reply = _Reply(scope, path, send)
+        reply = _Reply(scope, path, self._policy, send)
         try:
             if path.startswith(CLOSED):
                 raise Refusal(404, UserError("The page has no such function.", f"See {INFO}."))
@@ -207,8 +212,8 @@ class _Reply:
     """Hands a response on, with headers for caches, tags and samples of the page's own, and a
     sentence in whatever refuses."""
 
-    def __init__(self, scope: Scope, path: str, send: Send) -> None:
-        self._scope, self._path, self._send = scope, path, send
+    def __init__(self, scope: Scope, path: str, policy: str, send: Send) -> None:
+        self._scope, self._path, self._policy, self._send = scope, path, policy, send
         self._held: Message | None = None  # the start of a response whose body is to be seen first
         self._body = b""
         self._is_stream = False
@@ -234,6 +239,8 @@ class _Reply:
     async def _start(self, message: Message) -> None:
         status, headers = message["status"], MutableHeaders(raw=message["headers"])
         kind = headers.get("content-type", "")
+        if "text/html" in kind:
+            headers["content-security-policy"] = self._policy
         is_page = self._path == "/" and "text/html" in kind
         if self._path in NAMING_THE_SERVER:
             headers["vary"] = VARIES_WITH

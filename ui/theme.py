@@ -5,19 +5,34 @@ Everything that a theme variable can say is said here; what it cannot say is in 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gradio as gr
 
+from ui.embedding import Embedding
+
 FONTS = Path(__file__).parent / "fonts"
 STYLES = tuple(
     Path(__file__).parent / "styles" / f"{name}.css"
-    for name in ("page", "answer", "several", "explain", "compare")
+    for name in ("page", "answer", "several", "explain", "compare", "embed")
 )
 SCRIPTS = tuple(
     Path(__file__).parent / "scripts" / f"{name}.js"
     for name in (
-        *("a11y", "tabs", "result", "session", "link", "explain", "save", "part", "several"),
+        *(
+            "embedded",
+            "storage",
+            "a11y",
+            "tabs",
+            "result",
+            "session",
+            "link",
+            "explain",
+            "save",
+            "part",
+            "several",
+        ),
         *("history", "paste", "compare"),
     )
 )
@@ -81,10 +96,12 @@ class LocalFace(gr.themes.Font):
         return {"url": None, "css": "\n".join(rules)}
 
 
-def script() -> str:
-    """All scripts as the one function that Gradio calls once the page stands."""
+def script(embedding: Embedding) -> str:
+    """All scripts as the one function that Gradio calls once the page stands; they are told of
+    the pages around this one as EMBEDDING."""
     calls = (f"({path.read_text('utf-8').rstrip()})();" for path in SCRIPTS)
-    return f"() => {{\n{chr(10).join(calls)}\n}}"
+    told = f"const EMBEDDING = {json.dumps(embedding.for_script())};"
+    return f"() => {{\n{told}\n{chr(10).join(calls)}\n}}"
 
 
 def build_theme() -> gr.themes.Base:

@@ -271,7 +271,8 @@ def _answer_after(
         api_visibility="public" if api_name else "private",
     )
     run.success(fn=handlers.end, outputs=buttons, **AT_ONCE, **EVERY)
-    run.success(fn=None, js=call("remember"), inputs=outputs.details, **SCRIPTED, **EVERY)
+    for told in ("remember", "tellResult"):
+        run.success(fn=None, js=call(told), inputs=outputs.details, **SCRIPTED, **EVERY)
     line = [model.bar.settings, model.bar.defaults]  # the model is loaded now
     run.success(fn=handlers.model.settings, inputs=model.settings, outputs=line, **AT_ONCE, **EVERY)
     failed = [*buttons, outputs.status]

@@ -171,5 +171,24 @@ def test_links_lead_to_files(document):
         assert (document.parent / target).exists(), target
 
 
+def test_variables_that_are_named_are_read_and_the_reverse():
+    deployment = r"PALIGEMMA_[A-Z]+(?:_[A-Z]+)*"
+    named = {
+        each for path in documents() for each in re.findall(deployment, path.read_text("utf-8"))
+    }
+    sources = [
+        *ROOT.glob("app.py"),
+        *(s for n in ("api", "models", "ui") for s in (ROOT / n).rglob("*.py")),
+    ]
+    read = {
+        each
+        for path in sources
+        for each in re.findall(f'"({deployment})"', path.read_text("utf-8"))
+    }
+    assert named == read
+    table = (ROOT / "docs" / "deployment.md").read_text("utf-8")
+    assert set(re.findall(rf"^\| `({deployment})`", table, re.M)) == read
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150

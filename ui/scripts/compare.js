@@ -75,7 +75,7 @@
     present = values[0];
     count = Number(values[2]);
     compare();
-    sessionStorage.setItem(FIELDS, JSON.stringify(values.slice(1)));
+    page.tabStorage.setItem(FIELDS, JSON.stringify(values.slice(1)));
     page.keepCompared(present);
     return [];
   };

@@ -114,6 +114,7 @@
     const panel = find("#answer-panel");
     if (!panel) return;
     const { top } = panel.getBoundingClientRect();
+    if (page.showInPageAround?.(top)) return;
     if (top >= 0 && top < window.innerHeight / 2) return;
     panel.scrollIntoView({ behavior: behavior(), block: "start" });
   };

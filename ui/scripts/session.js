@@ -7,8 +7,8 @@
   const LONGEST_KEPT_MS = 24 * 3600 * 1000;
   const LOST_NOTE = "Not connected. Trying again; your picture and text are kept.";
   const BACK_NOTE = "Connected again. Your picture and text were kept; press Run to ask again.";
-  const tab = sessionStorage.getItem(TAB) ?? `${Date.now()}-${Math.random()}`;
-  sessionStorage.setItem(TAB, tab);
+  const tab = page.tabStorage.getItem(TAB) ?? `${Date.now()}-${Math.random()}`;
+  page.tabStorage.setItem(TAB, tab);
 
   // -- the picture
   const done = (request) =>
@@ -100,7 +100,7 @@
   // -- the fields
   const keep = (values) => {
     further = values.at(-1) ?? [];
-    sessionStorage.setItem(FIELDS, JSON.stringify(values.slice(1, -1)));
+    page.tabStorage.setItem(FIELDS, JSON.stringify(values.slice(1, -1)));
     page.keepPicture(values[0]);
   };
   page.asked = (values, needed) => {
@@ -117,12 +117,12 @@
   page.restore = async (values, needed, about) => {
     const linked = await orNothing(page.fromLink(values, needed, about));
     if (linked) return linked;
-    const fields = JSON.parse(sessionStorage.getItem(FIELDS) ?? "null");
+    const fields = JSON.parse(page.tabStorage.getItem(FIELDS) ?? "null");
     orNothing(forgetOld());
     if (fields?.length !== values.length - 2) return values;
     const [image, more] = (await orNothing(uploadKept())) ?? [null, []];
-    if (sessionStorage.getItem(LOST)) {
-      sessionStorage.removeItem(LOST);
+    if (page.tabStorage.getItem(LOST)) {
+      page.tabStorage.removeItem(LOST);
       tell(BACK_NOTE);
     }
     return page.onlyMeant([image, ...fields, more], about);
@@ -136,7 +136,7 @@
   new MutationObserver(() => {
     const toasts = [...document.querySelectorAll(".toast-wrap .toast-body")];
     if (!toasts.some((toast) => toast.textContent.includes("Connection to the server was lost"))) return;
-    sessionStorage.setItem(LOST, "1");
+    page.tabStorage.setItem(LOST, "1");
     tell(LOST_NOTE);
   }).observe(document.body, { subtree: true, childList: true, characterData: true });
 }
