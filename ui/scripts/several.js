@@ -4,15 +4,22 @@
   const find = (selector) => document.querySelector(selector);
   let files = [], hasFirst = false, room = { name: "", most: 1 };
 
+  // What was set comes back as the value, perhaps after something else was set: the last one counts.
+  const keyOf = (given) => JSON.stringify(given.map(({ path }) => path));
+  let coming = [];
   const set = (next) => {
     files = next;
+    coming.push(keyOf(files));
     find("#set-several").click();
     draw();
   };
   page.setSeveral = () => [files];
   page.showSeveral = ([given, image, ...model], rooms) => {
     const [name, most] = rooms[model.join(" ")] ?? [room.name, room.most];
-    [files, hasFirst, room] = [given ?? [], Boolean(image), { name, most }];
+    const value = given ?? [], at = coming.indexOf(keyOf(value));
+    coming = keyOf(value) === keyOf(files) ? [] : coming.slice(at + 1);
+    if (at < 0 || !coming.length) files = value;
+    [hasFirst, room] = [Boolean(image), { name, most }];
     draw();
     return [];
   };
@@ -45,7 +52,7 @@
     find("#table").classList.toggle("is-several", count > 0);
     const add = find("#add-picture");
     if (add.disabled !== !free()) add.disabled = !free();
-    const now = JSON.stringify(files.map(({ path }) => path));
+    const now = keyOf(files);
     if (now !== drawn) {
       const from = list.contains(document.activeElement) ? Number(document.activeElement.dataset.further) : -1;
       list.replaceChildren(...files.map(itemOf));
@@ -78,11 +85,13 @@
           : `${left === 1 ? "One was" : `${left} were`} not added: ${room.name} has room for ${words(room.most)}.`;
     uploading += 1;
     draw();
-    for (const file of taken) {
-      const uploaded = await page.upload(file, file.name || "picture").catch(() => null);
-      if (!uploaded) problem = `${file.name} could not be uploaded. Try a smaller file, or add it again.`;
-      else if (free()) set([...files, uploaded]);
-    }
+    const uploaded = await Promise.all(
+      taken.map((file) => page.upload(file, file.name || "picture").catch(() => null)),
+    );
+    const lost = taken.find((_, index) => !uploaded[index]);
+    if (lost) problem = `${lost.name} could not be uploaded. Try a smaller file, or add it again.`;
+    const come = uploaded.filter(Boolean).slice(0, free());
+    if (come.length) set([...files, ...come]);
     uploading -= 1;
     draw();
   };
