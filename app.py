@@ -18,6 +18,11 @@ from typing import Any
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  # must come before anything that touches CUDA
 
+# Gradio imports the MCP library wherever it is installed, which takes half a second, for a server
+# of its own that is not used here. `api.mcp_server` imports it when it is first asked.
+if _kept_out := "mcp" not in sys.modules:
+    sys.modules["mcp"] = None  # type: ignore[assignment]  # as if it were not installed
+
 # Gradio reads the port while it is imported, and what is no number would end in its traceback. It
 # is put back at once; `server_address` says what is wrong with it.
 if _given_port := os.environ.pop("GRADIO_SERVER_PORT", ""):
@@ -26,17 +31,25 @@ if _given_port := os.environ.pop("GRADIO_SERVER_PORT", ""):
     os.environ["GRADIO_SERVER_PORT"] = _given_port
 
 import gradio as gr
+
+if _kept_out:
+    del sys.modules["mcp"]
+
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from starlette.middleware import Middleware
 
 from api.app import Beside, create_v1
 from api.health import Health
+from api.mcp_server import Lent, Mcp
 from api.settings import ApiSettings
+from api.shared import Shared
 from models.catalog.catalog import Catalog
 from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.metrics import PROMETHEUS_TYPE, prometheus
+from ui.components import uploaded_file
+from ui.downloads import drawn
 from ui.edge import Edge
 from ui.embedding import Embedding
 from ui.examples import FOLDER, read_examples
@@ -63,7 +76,9 @@ def create_app(backend: Backend, examples: Path = FOLDER) -> gr.Blocks:
 
 
 def launch_options(backend: Backend, settings: ApiSettings, embedding: Embedding) -> dict[str, Any]:
-    """How the page and `/v1` are served; the same for the demo and for its tests."""
+    """How the page, `/v1` and `/mcp` are served; the same for the demo and for its tests."""
+    shared = Shared.over(backend, settings)
+    mcp = Mcp(shared, Lent(draw=drawn, uploaded=uploaded_file))
     return {
         "theme": build_theme(),
         "css_paths": list(STYLES),
@@ -76,10 +91,11 @@ def launch_options(backend: Backend, settings: ApiSettings, embedding: Embedding
         "show_error": False,
         "share": False,
         "pwa": False,
+        "mcp_server": False,  # Gradio's own, which has neither the keys nor the limits of ours
         "ssr_mode": False,
         "app_kwargs": {
             "middleware": [
-                Middleware(Beside, v1=create_v1(backend, settings), health=Health(backend)),
+                Middleware(Beside, v1=create_v1(shared), mcp=mcp, health=Health(backend)),
                 Middleware(Edge, embedding=embedding),
             ],
         },

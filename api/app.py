@@ -1,4 +1,4 @@
-"""All of `/v1` as one app, and how it stands beside the page."""
+"""All of `/v1` as one app, and how it and `/mcp` stand beside the page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ from api.chat import ChatBody
 from api.chat_replies import chat_router
 from api.errors import told
 from api.health import ADDRESSES, Health
-from api.keys import Gate
-from api.remote_pictures import RemotePictures
-from api.running import Runner
-from api.settings import ApiSettings
-from models.serving.backend import Backend
+from api.mcp_server import MCP, Mcp
+from api.shared import Shared
 
 V1 = "/v1"
 REF = "#/components/schemas/{model}"
@@ -29,10 +26,8 @@ DESCRIPTION = """PaliGemma 2: pictures and prompts in, text, boxes and masks out
 `POST /v1/chat/completions` is OpenAI's, for clients that speak it."""
 
 
-def create_v1(
-    backend: Backend, settings: ApiSettings, remote: RemotePictures | None = None
-) -> FastAPI:
-    """The app over a backend; `remote` None fetches pictures from the hosts of `settings`."""
+def create_v1(shared: Shared) -> FastAPI:
+    """The app of `/v1`."""
     app = FastAPI(
         title="PaliGemma 2",
         version="1",
@@ -41,10 +36,9 @@ def create_v1(
         redoc_url=None,
         servers=[{"url": V1}],
     )
-    runner, gate = Runner(backend), Gate(settings)
-    remote = remote or RemotePictures(settings.image_hosts)
+    runner, remote = shared.runner, shared.remote
     for router in (answer_router(runner, remote), chat_router(runner, remote)):
-        app.include_router(router, dependencies=[Depends(gate)])
+        app.include_router(router, dependencies=[Depends(shared.gate)])
 
     @app.exception_handler(HTTPException)
     async def tell(request: Request, error: Exception) -> Response:
@@ -57,13 +51,17 @@ def create_v1(
 
 
 class Beside:
-    """Wraps the page's app: `/v1` and the two addresses of health are answered before it."""
+    """Wraps the page's app: `/v1`, `/mcp` and the addresses of health come before it."""
 
-    def __init__(self, app: ASGIApp, v1: ASGIApp, health: Health) -> None:
-        self._app, self._v1, self._health = app, v1, health
+    def __init__(self, app: ASGIApp, v1: ASGIApp, mcp: Mcp, health: Health) -> None:
+        self._app, self._v1, self._mcp, self._health = app, v1, mcp, health
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "lifespan":
+            async with self._mcp.running():
+                await self._app(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -71,6 +69,8 @@ class Beside:
         path = scope["path"].removeprefix(root)
         if path == V1 or path.startswith(f"{V1}/"):
             await self._v1({**scope, "root_path": f"{root}{V1}"}, receive, send)
+        elif path.rstrip("/") == MCP:
+            await self._mcp(scope, receive, send)
         elif path in ADDRESSES:
             await (await self._health.reply(path))(scope, receive, send)
         else:

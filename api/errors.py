@@ -71,8 +71,9 @@ class ApiError(Exception):
         return JSONResponse(self.body.model_dump(), self.status, headers)
 
 
-def told(error: Exception) -> ApiError:
-    """Any failure as it is told; what nobody outside can act on is logged."""
+def told(error: Exception, described_at: str = "/v1/openapi.json") -> ApiError:
+    """Any failure as it is told; what nobody outside can act on is logged. `described_at` is where
+    the fields of the request are described."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, Busy):
@@ -80,7 +81,7 @@ def told(error: Exception) -> ApiError:
     if isinstance(error, UserError):
         return ApiError(400, str(error))
     if isinstance(error, ValidationError):
-        return _invalid(error)
+        return _invalid(error, described_at)
     if isinstance(error, ClientDisconnect):
         return ApiError(LEFT, "The request was left before all of it came.")
     if isinstance(error, HTTPException):
@@ -89,14 +90,14 @@ def told(error: Exception) -> ApiError:
     return ApiError(500, OWN_FAILURE, code="internal_error")
 
 
-def _invalid(error: ValidationError) -> ApiError:
+def _invalid(error: ValidationError, described_at: str) -> ApiError:
     first = error.errors(include_url=False, include_context=False)[0]
     field = ".".join(str(each) for each in first["loc"]) or None
     reason = first["msg"].removeprefix("Value error, ").rstrip(".")
     about = f"{field}: " if field else ""
     more = len(error.errors()) - 1
     others = f" ({more} more like it)" if more else ""
-    message = f"{about}{reason}{others}. See /v1/openapi.json."
+    message = f"{about}{reason}{others}. See {described_at}."
     return ApiError(422, message, param=field, code="invalid_value")
 
 

@@ -30,7 +30,10 @@ class Gate:
 
     async def __call__(self, request: Request) -> None:
         """ApiError where the request has no right key, or came too soon after others."""
-        asker = self._asker(request)
+        self.count(self.asker(request))
+
+    def count(self, asker: str) -> None:
+        """Count a request of an asker; ApiError where it came too soon after others."""
         wait_s = self._take(asker)
         if wait_s > 0:
             raise ApiError(
@@ -40,7 +43,8 @@ class Gate:
                 retry_after_s=math.ceil(wait_s),
             )
 
-    def _asker(self, request: Request) -> str:
+    def asker(self, request: Request) -> str:
+        """Who asks, by key or address; ApiError where the key is not right."""
         if not self._keys:
             return request.client.host if request.client else ""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")

@@ -107,16 +107,7 @@ def uploaded_path(payload: ImageData, cache: str) -> Path:
         raise UserError(
             "The picture was given as a web address.", "Download it and upload the file."
         )
-    try:
-        path = Path(payload.path).resolve()
-    except (OSError, ValueError):  # too long, or with a null character
-        raise UserError("That file was not uploaded here.", "Upload the picture again.") from None
-    folders = {Path(cache).resolve(), Path(get_upload_folder()).resolve()}
-    # One message for a file that is elsewhere and for one that is not there: a caller must
-    # not learn which files exist.
-    if not any(path.is_relative_to(folder) for folder in folders) or not _is_file(path):
-        raise UserError("That file was not uploaded here.", "Upload the picture again.")
-    return path
+    return uploaded_file(payload.path, cache)
 
 
 def refuse_address(path: Any) -> None:
@@ -133,6 +124,21 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a name that is too long
         return False
+
+
+def uploaded_file(given: str, *folders: str) -> Path:
+    """The file at a path that an upload gave, with links resolved; UserError where it is not in the
+    folder of uploads or in one of `folders`."""
+    try:
+        path = Path(given).resolve()
+    except (OSError, ValueError):  # too long, or with a null character
+        raise UserError("That file was not uploaded here.", "Upload the picture again.") from None
+    allowed = {Path(each).resolve() for each in (*folders, get_upload_folder())}
+    # One message for a file that is elsewhere and for one that is not there: a caller must
+    # not learn which files exist.
+    if not any(path.is_relative_to(folder) for folder in allowed) or not _is_file(path):
+        raise UserError("That file was not uploaded here.", "Upload the picture again.")
+    return path
 
 
 class OpenRadio(gr.Radio):

@@ -34,11 +34,15 @@ class Download:
 
 
 def picture(image: Image.Image, result: Result, details: Mapping[str, Any]) -> Download:
-    """PNG of the picture with masks, boxes and labels on it, as large as the page shows it."""
+    """PNG of what `drawn` makes."""
+    return Download("annotated.png", _png(drawn(image, result)))
+
+
+def drawn(image: Image.Image, result: Result) -> Image.Image:
+    """RGB picture with masks, boxes and labels on it, as large as the page shows it."""
     shown = _shown(result)
     labels = distinct_labels(distinct(result.detections))[: len(shown)]
-    drawn = annotated(image, shown, labels, distinct_colours(image, shown))
-    return Download("annotated.png", _png(drawn))
+    return annotated(image, shown, labels, distinct_colours(image, shown))
 
 
 def masks(image: Image.Image, result: Result, details: Mapping[str, Any]) -> Download:

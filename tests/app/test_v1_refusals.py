@@ -210,6 +210,7 @@ def test_where_all_places_are_taken_it_says_when_to_come_again(served, backend):
 
     from api.app import create_v1
     from api.settings import ApiSettings
+    from api.shared import Shared
     from models.schema import Busy
 
     class Full:
@@ -222,7 +223,7 @@ def test_where_all_places_are_taken_it_says_when_to_come_again(served, backend):
             raise Busy("nano-224 is busy: 32 requests are waiting.", "Try again in a minute.")
             yield
 
-    app = create_v1(Full(), ApiSettings())
+    app = create_v1(Shared.over(Full(), ApiSettings()))
     reply = TestClient(app).post("/answer", json={"image": URL, "prompt": "ocr"})
     assert reply.status_code == 429 and int(reply.headers["retry-after"]) > 0
     assert error_of(reply)["code"] == "busy"
