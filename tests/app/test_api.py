@@ -75,7 +75,7 @@ def test_the_long_endpoint_and_the_short_ones_are_public(client):
         name: [each["parameter_name"] for each in endpoint["parameters"]]
         for name, endpoint in found.items()
     }
-    assert len(names.pop("/answer")) == 22
+    assert len(names.pop("/answer")) > 20
     assert list(names) == ["/caption", "/ask", "/read", "/detect", "/segment"]
     for name, arguments in names.items():
         assert arguments[0] == "image" and 3 <= len(arguments) <= 6, name
