@@ -1,6 +1,6 @@
-"""What the owner of a deployment decides about `/v1`, from the environment.
+"""What the owner of a deployment decides about `/v1` and `/mcp`, from the environment.
 
-- `PALIGEMMA_API_KEYS`: keys by commas; with some, `/v1` asks for one of them. None by default.
+- `PALIGEMMA_API_KEYS`: keys by commas; with some, both ask for one of them. None by default.
 - `PALIGEMMA_API_RATE`: requests a minute for each key, or for each address where there are no
   keys; 0 is no limit. 120 by default.
 - `PALIGEMMA_IMAGE_HOSTS`: names of hosts, by commas, that pictures may be fetched from; none by

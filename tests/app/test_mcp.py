@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -46,14 +47,21 @@ BEGIN = {
 }
 
 
-def with_session(url: str, use: Callable[[ClientSession], Awaitable[Any]]) -> Any:
+def with_session(
+    url: str,
+    use: Callable[[ClientSession], Awaitable[Any]],
+    headers: dict[str, str] | None = None,
+) -> Any:
     """What `use` gives for a session with a served app."""
 
     async def run() -> Any:
-        async with streamable_http_client(f"{url}/mcp") as (reading, writing, _):
-            async with ClientSession(reading, writing) as session:
-                await session.initialize()
-                return await use(session)
+        async with (
+            httpx.AsyncClient(headers=headers, timeout=60) as http,
+            streamable_http_client(f"{url}/mcp", http_client=http) as (reading, writing, _),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            return await use(session)
 
     return finish(run)
 
@@ -88,8 +96,13 @@ def expected(backend):
     return ask
 
 
-def test_a_client_finds_the_tools_and_what_they_take(served):
-    found = with_session(served.url, lambda session: session.list_tools()).tools
+def test_a_client_configured_as_documented_finds_the_tools_and_what_they_take(served):
+    written = re.search(r"```json\n(.*?)```", (ROOT / "docs" / "mcp.md").read_text("utf-8"), re.S)
+    assert written is not None
+    given = json.loads(written[1])["mcpServers"]["paligemma"]
+    assert given["type"] == "http" and given["url"].endswith("/mcp")
+    url = given["url"].replace("http://127.0.0.1:7860", served.url).removesuffix("/mcp")
+    found = with_session(url, lambda session: session.list_tools(), given["headers"]).tools
     assert [each.name for each in found] == [*ONE_SIDE, "compare"]
     for tool in found:
         assert tool.description and tool.title and tool.outputSchema
