@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api import bodies
 from api.asking import request_about, tokens_for
-from api.choosing import Choice, choose
+from api.choosing import LONGEST_NAME, Choice, choose
 from api.errors import ApiError, ErrorBody, Route, told
 from api.pictures import open_all
 from api.remote_pictures import RemotePictures
@@ -51,7 +51,7 @@ class AnswerBody(BaseModel):
     )
     prompt: str | None = Field(None, description='such as "caption en"')
     task: _TASKS | None = Field(None, description="in place of prompt")
-    language: str = Field("en", description="of the tasks that write text")
+    language: str = Field("en", max_length=LONGEST_NAME, description="of the tasks that write text")
     question: str = Field("", description="of the task answer")
     answer: str = Field("", description="of the task question")
     objects: str = Field("", description="of detect and segment: names, by commas")
@@ -61,9 +61,11 @@ class AnswerBody(BaseModel):
         max_length=4,
         description="of the task caption box: left, top, right, bottom as shares of the picture",
     )
-    model: str | None = Field(None, description="such as nano-224 or nano-224+easy-vqa")
-    adapter: str | None = None
-    precision: str = "auto"
+    model: str | None = Field(
+        None, max_length=LONGEST_NAME, description="such as nano-224 or nano-224+easy-vqa"
+    )
+    adapter: str | None = Field(None, max_length=LONGEST_NAME)
+    precision: str = Field("auto", max_length=LONGEST_NAME)
     max_new_tokens: int | None = Field(None, description=f"1 to {MAX_NEW_TOKENS}")
     temperature: float = Field(0.0, description="0 is greedy")
     top_k: int = 0
@@ -177,7 +179,7 @@ def answer_router(runner: Runner, remote: RemotePictures) -> APIRouter:
 async def _read(request: Request) -> tuple[AnswerBody, list[bytes]]:
     kind = bodies.kind_of(request)
     if kind == "application/json":
-        return AnswerBody.model_validate(await bodies.read_json(request)), []
+        return AnswerBody.model_validate(await bodies.read_json(request), strict=True), []
     if kind == "multipart/form-data":
         fields, files = await bodies.read_form(request)
         if "box" in fields:

@@ -16,12 +16,17 @@ from models.limits import MAX_IMAGES
 LARGEST_BODY = 64_000_000  # bytes: four pictures of ten megabytes in base 64
 LARGEST_PICTURE = 20_000_000  # bytes of a file
 READ_WITHIN_S = 60.0  # for all of the body
+MOST_COMMAS = 20_000  # of JSON: each value takes microseconds, in which nobody else is served
 _FORM_FIELDS = 40
 
 
 async def read_json(request: Request) -> dict[str, Any]:
     """The object that the body is; ApiError where it is none."""
     body = await _read(request)
+    if body.count(b",") > MOST_COMMAS:
+        raise ApiError(
+            413, f"The body has more than {MOST_COMMAS:,} commas, so too many values. Send fewer."
+        )
     try:
         given = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -85,6 +90,11 @@ async def _read(request: Request) -> bytes:
         413, f"The body is larger than {LARGEST_BODY // 1_000_000} MB. Send smaller pictures."
     )
     length = request.headers.get("content-length", "0")
+    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+        # A server in front may have believed the other one (RFC 9112, 6.3).
+        raise ApiError(400, "The request tells its length in two ways. Send Content-Length alone.")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise ApiError(415, "The body is compressed. Send it as it is.")
     if length.isdigit() and int(length[:20]) > LARGEST_BODY:
         raise too_large
     body = bytearray()

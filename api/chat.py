@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from api.answer import notes_of
 from api.asking import request_about, tokens_for
-from api.choosing import Choice
+from api.choosing import LONGEST_NAME, Choice
 from api.errors import ApiError
 from models import schema
 from models.images import OpenedImage
@@ -22,7 +22,8 @@ from models.limits import MAX_IMAGES, MAX_NEW_TOKENS
 from models.prompts import grammar
 from models.schema import Decoding
 
-MAX_STOPS, MAX_TOP_LOGPROBS = 4, 5
+MAX_STOPS, LONGEST_STOP = 4, 500  # characters
+MAX_TOP_LOGPROBS = 5
 EXAMPLE: dict[str, Any] = {
     "model": "nano-224",
     "messages": [
@@ -80,7 +81,7 @@ class ChatBody(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
-    model: str | None = None
+    model: str | None = Field(None, max_length=LONGEST_NAME)
     messages: list[Message] = Field(min_length=1, max_length=256)
     max_tokens: int | None = Field(None, description=f"1 to {MAX_NEW_TOKENS}")
     max_completion_tokens: int | None = None
@@ -93,7 +94,9 @@ class ChatBody(BaseModel):
     top_logprobs: int | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    precision: str = Field("auto", description="an addition of this server")
+    precision: str = Field(
+        "auto", max_length=LONGEST_NAME, description="an addition of this server"
+    )
 
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> ChatBody:
@@ -110,6 +113,8 @@ class ChatBody(BaseModel):
             raise ValueError("stream_options needs stream")
         if len(self.stops) > MAX_STOPS or not all(self.stops):
             raise ValueError(f"stop has more than {MAX_STOPS} texts, or an empty one")
+        if any(len(each) > LONGEST_STOP for each in self.stops):
+            raise ValueError(f"stop has a text of more than {LONGEST_STOP} characters")
         return self
 
     @property

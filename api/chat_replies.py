@@ -74,7 +74,7 @@ def chat_router(runner: Runner, remote: RemotePictures) -> APIRouter:
     async def completions(request: Request) -> Response:
         if bodies.kind_of(request) != "application/json":
             raise ApiError(415, "The body is not JSON. Send Content-Type: application/json.")
-        body = ChatBody.model_validate(await bodies.read_json(request))
+        body = ChatBody.model_validate(await bodies.read_json(request), strict=True)
         what = chat.asked(body.messages)
         choice = choose(runner.backend, body.model, None, body.precision)
         runner.check_room()

@@ -9,6 +9,8 @@ from models.catalog.checkpoints import Checkpoint
 from models.schema import UserError
 from models.serving.backend import Backend
 
+LONGEST_NAME = 200  # characters
+
 
 @dataclass(frozen=True)
 class Choice:

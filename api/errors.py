@@ -91,11 +91,12 @@ def told(error: Exception, described_at: str = "/v1/openapi.json") -> ApiError:
 
 
 def _invalid(error: ValidationError, described_at: str) -> ApiError:
-    first = error.errors(include_url=False, include_context=False)[0]
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    first = found[0]
     field = ".".join(str(each) for each in first["loc"]) or None
     reason = first["msg"].removeprefix("Value error, ").rstrip(".")
     about = f"{field}: " if field else ""
-    more = len(error.errors()) - 1
+    more = len(found) - 1
     others = f" ({more} more like it)" if more else ""
     message = f"{about}{reason}{others}. See {described_at}."
     return ApiError(422, message, param=field, code="invalid_value")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from api import bodies
 from tests.app.v1_requests import chat, data_url, png
 
 URL = data_url()
 DEEP = "[" * 100_000
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -81,12 +84,32 @@ ANSWERS: list[tuple[Any, int, str]] = [
     ({"image": None, "prompt": None}, 422, "prompt"),
     ({"image": URL, "prompt": "caption en", "language": "de"}, 422, "language goes with task"),
     ({"image": URL, "task": "caption", "objects": "taco"}, 422, "objects is no field"),
+    ({"image": [URL], "prompt": "ocr"}, 422, "image"),
+    ({"image": URL, "prompt": "ocr", "max_new_tokens": True}, 422, "max_new_tokens"),
+    ({"image": URL, "prompt": "ocr", "max_new_tokens": "5"}, 422, "max_new_tokens"),
+    ({"image": URL, "prompt": "ocr", "stream": "perhaps"}, 422, "stream"),
+    ({"image": URL, "prompt": "ocr", "seed": 2**63}, 400, "seed"),
+    ({"image": URL, "prompt": "ocr", "temperature": 1e400}, 400, "JSON"),
+    ({"image": URL, "prompt": "caption \ud800"}, 400, "control character"),
+    ({"image": URL, "prompt": "ocr", "model": "\uff4eano-224"}, 404, "no checkpoint"),
+    ({"image": URL, "prompt": "ocr", "model": "a" * 100_000}, 422, "200 characters"),
+    ({"image": URL, "prompt": "ocr", "adapter": "../../etc"}, 404, "no adapter"),
+    ({"image": "data:image/png;base64,\ud800", "prompt": "ocr"}, 400, "base 64"),
+    ({"image": "data:image/png,\ud800", "prompt": "ocr"}, 400, "picture"),
+    ({"image": "data:image/png," + "%41" * 50_000, "prompt": "ocr"}, 400, "base 64"),
+    ({"image": "data:image/png;base64," + "%" * 1_000_000, "prompt": "ocr"}, 400, "base 64"),
+    ({"image": "data:image/svg+xml,<svg/>", "prompt": "ocr"}, 400, "picture"),
+    ({"image": URL[:2000], "prompt": "ocr"}, 400, "damaged"),
+    ({"image": "http://0x7f000001/", "prompt": "ocr"}, 400, "data URL"),
+    ({"image": "http://a\r\nHost: b/", "prompt": "ocr"}, 400, "address"),
+    ({"image": URL, "prompt": "ocr", "messages": [0] * 30_000}, 413, "commas"),
+    ({f"field{number}": 0 for number in range(5_000)}, 422, "4999 more"),
 ]
 
 
 @pytest.mark.parametrize("body, status, words", ANSWERS, ids=range(len(ANSWERS)))
 def test_an_answer_that_cannot_be_given_is_refused_in_words(client, body, status, words):
-    reply = client.post("/answer", json=body)
+    reply = client.post("/answer", content=json.dumps(body), headers=JSON)
     assert reply.status_code == status, reply.text
     assert words in error_of(reply)["message"]
 
@@ -99,6 +122,13 @@ CHATS: list[tuple[dict[str, Any], int, str]] = [
     (chat(stream_options={"include_usage": True}), 422, "needs stream"),
     (chat(stop=["a"] * 5), 422, "stop"),
     (chat(stop=""), 422, "stop"),
+    (chat(stop="a" * 1_000_000), 422, "500 characters"),
+    (chat(model=["nano-224"]), 422, "model"),
+    (chat("caption en", "file:///etc/passwd"), 400, "neither a data URL"),
+    (chat("caption en", "http://169.254.169.254/latest/meta-data"), 400, "data URL"),
+    (chat(messages=[{"role": "user", "content": "a"}] * 300), 422, "256 items"),
+    (chat(messages=[{"role": "user", "content": [0] * 9_000}]), 422, "8999 more"),
+    (chat(seed=2**65), 400, "seed"),
     (chat(temperature=3), 400, "temperature"),
     (chat(messages=[]), 422, "messages"),
     (chat(messages=[{"role": "user", "content": "caption en"}]), 400, "no message has a picture"),
@@ -107,15 +137,13 @@ CHATS: list[tuple[dict[str, Any], int, str]] = [
     (chat(messages=[{"role": "user", "content": [{"type": "text"}]}]), 422, "needs text"),
     (chat(""), 400, "no message of the user has a text"),
     (chat("caption en", *[URL] * 5), 422, "4 pictures"),
-    (chat(model="nano-224\ud800"), 404, "no checkpoint"),
+    (chat(model="nano-224\ud800"), 422, "unicode"),
 ]
 
 
 @pytest.mark.parametrize("body, status, words", CHATS, ids=range(len(CHATS)))
 def test_a_completion_that_cannot_be_given_is_refused_in_words(client, body, status, words):
-    reply = client.post(
-        "/chat/completions", content=json.dumps(body), headers={"Content-Type": "application/json"}
-    )
+    reply = client.post("/chat/completions", content=json.dumps(body), headers=JSON)
     assert reply.status_code == status, reply.text
     assert words.lower() in error_of(reply)["message"].lower()
 
@@ -130,6 +158,8 @@ def test_a_completion_that_cannot_be_given_is_refused_in_words(client, body, sta
         (DEEP.encode(), "application/json", 400),
         (b'{"prompt": NaN}', "application/json", 400),
         (b"\xff\xfe", "application/json", 400),
+        (b'{"seed": ' + b"9" * 10_000 + b"}", "application/json", 400),
+        (b"{" + b'"a": {' * 50_000, "application/json", 400),
         (b"{}", "text/plain", 415),
         (b"{}", "", 415),
         (b"a=b", "application/x-www-form-urlencoded", 415),
@@ -197,11 +227,37 @@ def test_two_lengths_or_both_ways_of_telling_one_are_refused(served):
     for smuggled in (
         "Content-Length: 2\r\nContent-Length: 5\r\n",
         "Content-Length: -2\r\n",
+        "Content-Length: +2\r\n",
+        "Content-Length: 0x2\r\n",
+        f"Content-Length: {'9' * 30}\r\n",
         "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Host: there\r\nContent-Length: 2\r\n",
     ):
         with socket.create_connection((host, int(port)), timeout=30) as connection:
             connection.sendall(f"{head}{smuggled}\r\n{{}}\r\n\r\n".encode())
-            assert connection.recv(4096).split(b" ")[1].startswith(b"4")
+            assert connection.recv(4096).split(b" ")[1] == b"400", smuggled
+    whole = json.dumps({"image": URL, "prompt": "ocr"})
+    both = f"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{len(whole):x}\r\n{whole}"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"{head}Connection: close\r\n{both}\r\n0\r\n\r\n".encode())
+        assert b"in two ways" in connection.makefile("rb").read()
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(served, monkeypatch):
+    monkeypatch.setattr(bodies, "READ_WITHIN_S", 0.2)
+    host, port = served.url.removeprefix("http://").split(":")
+    head = "POST /v1/answer HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+        assert b" 408 " in connection.recv(4096)
+
+
+def test_a_body_that_is_compressed_is_refused(client):
+    packed = gzip.compress(json.dumps({"image": URL, "prompt": "ocr"}).encode())
+    reply = client.post("/answer", content=packed, headers={**JSON, "Content-Encoding": "gzip"})
+    assert reply.status_code == 415 and "compressed" in error_of(reply)["message"]
 
 
 def test_where_all_places_are_taken_it_says_when_to_come_again(served, backend):
