@@ -48,6 +48,9 @@ from models.catalog.catalog import Catalog
 from models.schema import UserError
 from models.serving.backend import Backend
 from models.serving.metrics import PROMETHEUS_TYPE, prometheus
+from ui.batch.routes import BatchRoutes, create_batch
+from ui.batch.runs import BatchRuns
+from ui.batch.settings import BatchSettings
 from ui.components import uploaded_file
 from ui.downloads import drawn
 from ui.edge import Edge
@@ -69,14 +72,17 @@ M_ARENA_MAX = -8  # of glibc's malloc.h
 SESSIONS_KEPT = 200  # page states in memory; the oldest makes room
 
 
-def create_app(backend: Backend, examples: Path = FOLDER) -> gr.Blocks:
+def create_app(backend: Backend, examples: Path = FOLDER, has_batch: bool = True) -> gr.Blocks:
     """The page over a backend, with its queue closed to calls that would skip it."""
-    page = build_page(backend, read_examples(backend.catalog, examples), DELETE_CACHE_S)
+    found = read_examples(backend.catalog, examples)
+    page = build_page(backend, found, DELETE_CACHE_S, has_batch)
     return page.queue(api_open=False, max_size=WAITING_AT_MOST, default_concurrency_limit=16)
 
 
-def launch_options(backend: Backend, settings: ApiSettings, embedding: Embedding) -> dict[str, Any]:
-    """How the page, `/v1` and `/mcp` are served; the same for the demo and for its tests."""
+def launch_options(
+    backend: Backend, settings: ApiSettings, embedding: Embedding, batches: BatchRuns
+) -> dict[str, Any]:
+    """How the page, its batches, `/v1` and `/mcp` are served; for the demo and for its tests."""
     shared = Shared.over(backend, settings)
     mcp = Mcp(shared, Lent(draw=drawn, uploaded=uploaded_file))
     return {
@@ -96,6 +102,7 @@ def launch_options(backend: Backend, settings: ApiSettings, embedding: Embedding
         "app_kwargs": {
             "middleware": [
                 Middleware(Beside, v1=create_v1(shared), mcp=mcp, health=Health(backend)),
+                Middleware(BatchRoutes, batch=create_batch(batches)),
                 Middleware(Edge, embedding=embedding),
             ],
         },
@@ -178,6 +185,7 @@ def main() -> None:
         catalog = Catalog.from_environment(os.environ)
         settings = ApiSettings.from_environment(os.environ)
         embedding = Embedding.from_environment(os.environ)
+        batch_settings = BatchSettings.from_environment(os.environ)
         host, port = server_address()
         use_own_folder()
     except UserError as error:
@@ -188,7 +196,9 @@ def main() -> None:
     keep_memory_together()
     sweep(older_than_s=DELETE_CACHE_S[1])
     backend = LocalBackend(catalog)
-    page = create_app(backend)
+    batches = BatchRuns(backend, batch_settings)
+    batches.sweep_often()
+    page = create_app(backend, has_batch=batch_settings.pictures > 0)
     warming = warm_up(backend)
     if on_zero_gpu():
         warming.join()  # what is on the GPU to come when the page is launched, workers get fastest
@@ -197,12 +207,13 @@ def main() -> None:
             prevent_thread_lock=True,
             server_name=host,
             server_port=port,
-            **launch_options(backend, settings, embedding),
+            **launch_options(backend, settings, embedding, batches),
         )
         if catalog.metrics:
             offer_metrics(app, backend)
         page.block_thread()
     finally:
+        batches.close()
         backend.close()
 
 

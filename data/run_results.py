@@ -82,12 +82,13 @@ class RunResults:
     """The answered pictures of a run, in order, as often as they are iterated over.
 
     `labels` are the names of objects that were asked for and then all others, each once; `failed`
-    is how many lines have an error, which are left out; `has_masks` whether any object has one.
+    is how many lines have an error, which are left out; `has_masks` whether any object has one;
+    `is_taken_away` whether exports go where the pictures do not, and bring those that they name.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, is_taken_away: bool = False):
         """UserError where the folder has no run or its files are damaged."""
-        self.folder = folder
+        self.folder, self.is_taken_away = folder, is_taken_away
         self.settings = read_settings(folder)
         self.failed = 0
         self.has_masks = False
@@ -95,7 +96,7 @@ class RunResults:
         self._corrections: dict[tuple[str, str], int] = {}
         self._read_corrections()
         labels = dict.fromkeys(
-            name for prompt in self.settings["prompts"] for name in _asked(prompt)
+            name for prompt in self.settings["prompts"] for name in asked(prompt)
         )
         try:
             for place, line in read_lines_at(folder / RESULTS):
@@ -150,25 +151,33 @@ class RunResults:
         with (self.folder / CORRECTIONS).open("rb") as file:
             file.seek(place)
             given = parse_line(file.readline(), "A correction")
-        changed: dict[str, Any] = {
-            name: given[name] for name in ("text", "detections") if name in given
-        }
-        return line | changed | {"is_corrected": True}
+        return corrected(line, given)
+
+
+def corrected(line: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of results with a correction in its place; as it was where that changes nothing."""
+    changed = {
+        name: given[name]
+        for name in ("text", "detections")
+        if name in given and given[name] != line[name]
+    }
+    return {**line, **changed, **({"is_corrected": True} if changed else {})}
 
 
 def _labelled(name: str, lines: list[dict[str, Any]]) -> Labelled:
     try:
         width, height = lines[0]["width"], lines[0]["height"]
-        return Labelled(name, width, height, tuple(_answered(each) for each in lines))
+        return Labelled(name, width, height, tuple(answered(each) for each in lines))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"The results of {name} are damaged: {error}.", "Take its lines out."
         ) from None
 
 
-def _answered(line: dict[str, Any]) -> Answered:
-    asked = _asked(line["prompt"])
-    unnamed = asked[0] if len(asked) == 1 else UNNAMED
+def answered(line: Mapping[str, Any]) -> Answered:
+    """What a line of results says; KeyError, TypeError or ValueError where it is none."""
+    names = asked(line["prompt"])
+    unnamed = names[0] if len(names) == 1 else UNNAMED
     size = (line["width"], line["height"])
     objects = distinct([_found(each, unnamed, *size) for each in line["detections"]])
     if not isinstance(line["text"], str):
@@ -188,7 +197,7 @@ def _found(given: Mapping[str, Any], unnamed: str, width: int, height: int) -> F
     return Found(label or unnamed, (x_min, y_min, x_max, y_max), given.get("confidence"), mask)
 
 
-def _asked(prompt: str) -> list[str]:
+def asked(prompt: str) -> list[str]:
     """The names of objects that a prompt asks for."""
     objects = grammar.parse(prompt).objects.replace(",", ";")
     names = (" ".join(name.split()) for name in objects.split(";"))

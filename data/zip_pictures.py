@@ -28,7 +28,8 @@ _DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 class ZippedPictures(Pictures):
     """The entries whose names are pictures'; of entries of one name the last, as unpacking has it.
 
-    UserError where the file is no archive, or one that is too large or wants to leave its folder.
+    `unpacked_bytes` is what they have together, as the archive says. UserError where the file is no
+    archive, or one that is too large or wants to leave its folder.
     """
 
     def __init__(self, file: Path):
@@ -43,6 +44,7 @@ class ZippedPictures(Pictures):
         self.roots = (str(file),)
         self.names = tuple(sorted(self._entries))
         self.others = len(by_name) - len(self.names)
+        self.unpacked_bytes = sum(each.file_size for each in self._entries.values())
 
     def open(self, name: str) -> bytes:
         """The bytes of a picture; UserError where they are too many, encrypted or damaged."""

@@ -27,3 +27,14 @@ MAX_DEADLINE_S = 3600.0
 MAX_GPU_SECONDS = 120  # asked of ZeroGPU, which `spaces` may multiply
 
 MAX_QUEUED_REQUESTS = 32  # of one loaded model, those that are answered among them
+
+# A batch on the page; the terminal's have no bounds but the disk's.
+MAX_BATCH_PICTURES = 1000  # unless the deployment says otherwise
+MAX_BATCH_PROMPTS = 8
+MAX_BATCH_PICTURE_BYTES = 20_000_000  # of a file, as of every upload
+MAX_BATCH_BYTES = 2_000_000_000  # of all its files, an archive's unpacked
+MAX_BATCHES_BYTES = 20_000_000_000  # of all that are kept
+MAX_BATCHES = 200  # that are kept
+BATCHES_AT_WORK = 4  # at the same time; others wait
+BATCH_REQUESTS = 12  # of all of them at a backend: a few rows of its engine stay free for visitors
+BATCH_KEPT_S = 24 * 3600.0  # after it was last looked at

@@ -18,6 +18,8 @@ from models.catalog.catalog import Catalog
 from models.schema import Need, Readiness, Request, Result, TokenEvent
 from models.serving.backend import Backend
 from models.serving.metrics import Snapshot
+from ui.batch.runs import BatchRuns
+from ui.batch.settings import BatchSettings
 from ui.embedding import Embedding
 
 ROOT = Path(__file__).parents[1]
@@ -144,7 +146,9 @@ def serve(
     """Serve the page as `app.main` does, on a free port of this machine."""
     watched = WatchedBackend(backend)
     page = create_app(watched)
-    usual = launch_options(watched, settings or ApiSettings(), embedding or Embedding())
+    batches = BatchRuns(watched, BatchSettings())
+    settings, embedding = settings or ApiSettings(), embedding or Embedding()
+    usual = launch_options(watched, settings, embedding, batches)
     _, url, _ = page.launch(
         server_name="127.0.0.1",
         server_port=free_port(),
@@ -155,6 +159,7 @@ def serve(
     try:
         yield Served(url=url.rstrip("/"), backend=watched)
     finally:
+        batches.close()
         watched.release()
         page.close(verbose=False)
 

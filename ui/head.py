@@ -13,8 +13,8 @@ _ABOUT = (
     "Every size, resolution and variant can be chosen here. nano, which answers first, is a small "
     "model of the same kind that was trained for this demo: it knows drawn scenes alone. Google’s "
     "own checkpoints read photographs; they are large, and their licence has to be accepted.",
-    "Answers can be wrong, also where they sound sure. Pictures are deleted after an hour, and the "
-    "history of answers stays in this browser.",
+    "Answers can be wrong, also where they sound sure. Pictures are deleted after an hour, "
+    "those of a batch after a day, and the history of answers stays in this browser.",
 )
 _LINKS = (
     ("Model card", "https://ai.google.dev/gemma/docs/paligemma/model-card-2"),

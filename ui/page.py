@@ -6,6 +6,7 @@ import gradio as gr
 
 from models.serving.backend import Backend
 from ui.ask import build_ask
+from ui.batch.tab import build_batch
 from ui.compare import build_compare
 from ui.endpoints import add_endpoints
 from ui.events import PRIVATE
@@ -18,7 +19,10 @@ RENEWED_S = 2.0
 
 
 def build_page(
-    backend: Backend, examples: tuple[Example, ...], cache_s: tuple[int, int]
+    backend: Backend,
+    examples: tuple[Example, ...],
+    cache_s: tuple[int, int],
+    has_batch: bool = True,
 ) -> gr.Blocks:
     """The page over a backend; `cache_s` is how often and after which age uploads are deleted.
 
@@ -33,6 +37,9 @@ def build_page(
                 ask = build_ask(page, backend, handlers, usable)
             with gr.Tab("Compare", id="compare", elem_id="compare-tab") as compare_tab:
                 build_compare(page, compare_tab, backend, handlers, usable, ask)
+            if has_batch:
+                with gr.Tab("Batch", id="batch", elem_id="batch-tab") as batch_tab:
+                    build_batch(batch_tab, ask)
         add_endpoints(backend, handlers, ask.inputs.image)
         if backend.catalog.metrics:
             owner_panel(handlers)

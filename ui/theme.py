@@ -33,7 +33,7 @@ SCRIPTS = tuple(
             "part",
             "several",
         ),
-        *("history", "paste", "compare"),
+        *("history", "paste", "compare", "batch"),
     )
 )
 

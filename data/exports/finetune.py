@@ -1,7 +1,7 @@
 """What a model learns the corrected answers from: `training.finetune --data …/train.jsonl`.
 
-The pictures of a folder stay where they are and are named from the file on; those of a ZIP archive
-are written beside it.
+The pictures of a folder stay where they are and are named from the file on; those of a ZIP archive,
+and those of an export that is taken away, are written beside it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def write(results: RunResults, folder: Path) -> list[str]:
     with (folder / "train.jsonl").open("w", encoding="utf-8", errors="backslashreplace") as file:
         for picture in results:
             source = pictures.open(picture.name)
-            if isinstance(source, Path):
+            if isinstance(source, Path) and not results.is_taken_away:
                 image = Path(os.path.relpath(source, folder)).as_posix()
             else:
                 name = copy_picture(source, folder / "pictures", stems[picture.name])

@@ -58,14 +58,14 @@ class Exported:
         return " ".join((f"{self.folder} is written.", *self.notes))
 
 
-def export(run: Path, names: Sequence[str]) -> Iterator[Exported]:
+def export(run: Path, names: Sequence[str], is_taken_away: bool = False) -> Iterator[Exported]:
     """Write a run's results in formats of FORMATS, each into `RUN/exports/NAME` in place of what
-    was there; nothing is left of one that fails. UserError saying why, after the others were
-    written."""
+    was there; nothing is left of one that fails. One that `is_taken_away` brings the pictures that
+    it names. UserError saying why, after the others were written."""
     unknown = [name for name in names if name not in FORMATS]
     if unknown:
         raise UserError(f"There is no format {unknown[0]!r}.", f"Use {', '.join(FORMATS)}.")
-    results = RunResults(run)
+    results = RunResults(run, is_taken_away)
     if not len(results):
         raise UserError(f"{run} has no answer to export.", "See the errors in its results.")
     failed = []

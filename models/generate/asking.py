@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.catalog.checkpoints import Checkpoint
@@ -27,6 +28,24 @@ if TYPE_CHECKING:
 # is always there to join. No queue of a backend is shorter than that.
 AT_ONCE = 24
 AHEAD = 64  # that are read while an earlier one is still answered
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How is answered, for whoever has no options of a command; each as the option of its name.
+
+    `max_new_tokens` None is as many as the task needs.
+    """
+
+    precision: str = "auto"
+    adapter: str | None = None
+    max_new_tokens: int | None = None
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    num_beams: int = 1
+    seed: int = 0
+    deadline_s: float | None = None
 
 
 class Asking:
@@ -82,7 +101,7 @@ def notes_of(opened: Sequence[OpenedImage]) -> list[str]:
 
 
 def to_request(
-    options: argparse.Namespace,
+    options: argparse.Namespace | Chosen,
     checkpoint: Checkpoint,
     asked: LineRequest,
     opened: Sequence[OpenedImage],

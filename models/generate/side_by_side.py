@@ -24,14 +24,15 @@ def in_order(
     answer: Callable[[Line, threading.Event], Answer],
     at_once: int,
     ahead: int,
+    stop: threading.Event | None = None,
 ) -> Generator[Answer, None, None]:
     """The answers, each as soon as it and all before it are there.
 
     `answer` runs in `at_once` threads; it has to stop soon after its event is set, which happens
-    when this is closed. At most `ahead` lines are read whose answer has not been taken. What
-    `lines` or `answer` raises is raised here, at its turn.
+    when this is closed, or when whoever gave `stop` sets it. At most `ahead` lines are read whose
+    answer has not been taken. What `lines` or `answer` raises is raised here, at its turn.
     """
-    stop = threading.Event()
+    stop = stop or threading.Event()
     room = threading.Semaphore(ahead)
     futures: queue.SimpleQueue[Future[Answer] | None] = queue.SimpleQueue()
     pool = ThreadPoolExecutor(at_once, "answer")
@@ -41,7 +42,7 @@ def in_order(
             for line in lines:
                 room.acquire()
                 if stop.is_set():
-                    return
+                    break
                 futures.put(pool.submit(answer, line, stop))
             futures.put(None)
         except BaseException as error:

@@ -23,6 +23,8 @@ INSTALLED_FOR = {
     "ui": APP,
     "models": APP,
     "data": TRAINING,
+    # What the page's tab Batch takes of it, where that imports anything.
+    **dict.fromkeys(("data/exports", "data/items.py", "data/run_results.py"), APP),
     "training": TRAINING,
     "training/nano": NANO,
     "evaluation": EVALUATION,
