@@ -38,7 +38,7 @@ MARK = "absent kinds"  # of the table in a document
 MEASURES = ("ap", "absent", "senseless")
 IN_EMPTY = "absent kinds boxed, of empty pictures"
 TRAIN_SEED, TEST_SEED, EMPTY_SEED = 1, 2, 3
-MOST_OF_A_PICTURE, ROWS = 16, 8  # questions in a row, rows in a step
+MOST_OF_A_PICTURE = 16  # questions in a row
 
 
 def measure(
@@ -60,7 +60,6 @@ def measure(
             negatives=negatives,
             max_steps=steps,
             pack=MOST_OF_A_PICTURE,
-            batch=ROWS,
             out=str(out / name),
         )
         adapter = finetune(options, catalog)

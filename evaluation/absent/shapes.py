@@ -1,10 +1,14 @@
-"""Pictures of shapes that nano has no word for, some of them empty, as a COCO file."""
+"""Pictures of shapes that nano has no word for, some of them empty, as a COCO file.
+
+python -m evaluation.absent.shapes --pictures 120 --seed 11 --out build/loop/train
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +125,17 @@ def _places(rng: np.random.Generator) -> list[tuple[int, Box]]:
 
 def _touch(one: Box, other: Box) -> bool:
     return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--pictures", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=1, help="the same draws the same pictures")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(given)
+    print(write(options.out, options.pictures, options.seed))
+
+
+if __name__ == "__main__":
+    main()
