@@ -1,7 +1,8 @@
 """The picture with what was found on it: masks, boxes with their labels, and a full screen.
 
 Boxes are elements of the page and not pixels, so that lines and labels stay sharp at every size
-and a row of the table can point at its box (`scripts/result.js`).
+and a row of the table can point at its box (`scripts/result.js`), also where the picture is zoomed
+(`scripts/zoom.js`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ LABEL_ROOM = 0.07  # of the picture's height, which a label above a box takes
 # Only Handlebars' {{…}}, which escapes: a label may be anything that somebody asked for.
 TEMPLATE = """{{#if value}}
 <figure class="found {{value.density}}">
-  <div class="stage" style="--ratio: {{value.ratio}}">
+  <div class="view" style="--ratio: {{value.ratio}}" tabindex="0" role="group"
+    aria-label="{{value.summary}}. Plus and minus zoom, 0 shows all of it.">
+  <div class="stage">
     <img class="base-image" src="{{value.image.url}}" alt="{{value.summary}}">
     {{#each value.annotations}}
     {{#if this.image}}
@@ -39,7 +42,13 @@ TEMPLATE = """{{#if value}}
     </div>
     {{/each}}
   </div>
-  <button type="button" class="enlarge">Full screen</button>
+  </div>
+  <div class="tools">
+    <button type="button" data-zoom="out" aria-label="Zoom out" title="Zoom out">−</button>
+    <button type="button" data-zoom="reset" title="Show all of it">100 %</button>
+    <button type="button" data-zoom="in" aria-label="Zoom in" title="Zoom in">+</button>
+    <button type="button" class="enlarge">Full screen</button>
+  </div>
 </figure>
 {{/if}}"""
 

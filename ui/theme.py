@@ -15,7 +15,7 @@ from ui.embedding import Embedding
 FONTS = Path(__file__).parent / "fonts"
 STYLES = tuple(
     Path(__file__).parent / "styles" / f"{name}.css"
-    for name in ("page", "answer", "several", "explain", "compare", "embed")
+    for name in ("page", "answer", "zoom", "several", "explain", "compare", "embed")
 )
 SCRIPTS = tuple(
     Path(__file__).parent / "scripts" / f"{name}.js"
@@ -26,6 +26,7 @@ SCRIPTS = tuple(
             "a11y",
             "tabs",
             "result",
+            "zoom",
             "session",
             "link",
             "explain",

@@ -159,12 +159,12 @@ def test_the_whole_screen_shows_boxes_and_masks_on_the_picture(page):
 def test_the_whole_screen_of_the_picture_is_covered_by_nothing(page, scene_png):
     upload(page, scene_png)
     page.locator("#picture").get_by_role("button", name="Fullscreen").click()
-    expect(page.locator("#picture.fullscreen")).to_be_visible()
+    expect(page.get_by_role("dialog").locator("img")).to_be_visible()
     width, height = page.viewport_size["width"], page.viewport_size["height"]
     covered = page.evaluate(
         """([width, height]) => [0.1, 0.5, 0.9].flatMap((x) => [0.1, 0.5, 0.9].map((y) => [x, y]))
            .filter(([x, y]) => !document.elementFromPoint(x * width, y * height)
-             .closest("#picture"))""",
+             .closest("dialog"))""",
         [width, height],
     )
     assert covered == []

@@ -26,7 +26,7 @@
   const place = () => {
     const picture = find("#picture"), image = find("#picture .image-frame img");
     const edges = fields();
-    const is = edges.length === 4 && image?.naturalWidth > 0 && !find("#picture.fullscreen");
+    const is = edges.length === 4 && image?.naturalWidth > 0;
     find("#ask-panel")?.classList.toggle("marks", is);
     if (layer.hidden !== !is) layer.hidden = !is;
     if (!is || start) return;

@@ -133,24 +133,6 @@
   };
   for (const type of ["mouseover", "focusin", "click"]) document.addEventListener(type, light);
 
-  // The whole screen for the picture with its boxes: Escape and the rest are the dialog's own.
-  const enlarge = () => {
-    const dialog = document.createElement("dialog");
-    dialog.className = "large";
-    dialog.setAttribute("aria-label", "The picture with what was found");
-    const close = document.createElement("button");
-    close.type = "button";
-    close.textContent = "Close";
-    close.addEventListener("click", () => dialog.close());
-    dialog.append(find("#annotated .stage").cloneNode(true), close);
-    dialog.addEventListener("close", () => dialog.remove());
-    find(".gradio-container").append(dialog);
-    dialog.showModal();
-  };
-  document.addEventListener("click", (event) => {
-    if (event.target.closest?.("#annotated .enlarge")) enlarge();
-  });
-
   new MutationObserver(announce).observe(document.body, {
     subtree: true,
     childList: true,
