@@ -173,11 +173,13 @@ class AppProcess:
 
 
 @contextmanager
-def app_process(folder: Path, *command: str, **variables: str) -> Iterator[AppProcess]:
+def app_process(
+    folder: Path, *command: str, cwd: Path = ROOT, **variables: str
+) -> Iterator[AppProcess]:
     """`python app.py`, or `python COMMAND`, until the block ends; entered once it serves the page.
 
     Nothing is known to it of the Hub or of a deployment but `variables`; its uploads are in
-    `folder`.
+    `folder`. `cwd` is where the program lies.
     """
     port = free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "PALIGEMMA_"))}
@@ -188,7 +190,7 @@ def app_process(folder: Path, *command: str, **variables: str) -> Iterator[AppPr
     }
     process = subprocess.Popen(
         [sys.executable, *(command or ("app.py",))],
-        cwd=ROOT,
+        cwd=cwd,
         env=kept | own | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -13,13 +13,18 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from api.settings import ApiSettings
+from models.catalog.catalog import Catalog
+from ui.embedding import Embedding
+
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.M | re.S)  # within lists, too
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 RUN = ("models.generate",)  # seconds each on nano
 
@@ -46,9 +51,9 @@ class Block:
 
 def blocks(*languages: str) -> list[Block]:
     return [
-        Block(document, number, language, text)
+        Block(document, number, language, textwrap.dedent(text))
         for document in documents()
-        for number, (language, text) in enumerate(FENCE.findall(document.read_text("utf-8")), 1)
+        for number, (_, language, text) in enumerate(FENCE.findall(document.read_text("utf-8")), 1)
         if language in languages
     ]
 
@@ -188,6 +193,18 @@ def test_variables_that_are_named_are_read_and_the_reverse():
     assert named == read
     table = (ROOT / "docs" / "deployment.md").read_text("utf-8")
     assert set(re.findall(rf"^\| `({deployment})`", table, re.M)) == read
+
+
+VARIABLES = blocks("dotenv")
+
+
+@pytest.mark.parametrize("block", VARIABLES, ids=str)
+def test_variables_can_be_set_as_they_are_written(block):
+    set_to = dict(line.split("=", 1) for line in block.text.splitlines())
+    catalog = Catalog.from_environment(set_to)
+    ApiSettings.from_environment(set_to)
+    Embedding.from_environment(set_to)
+    assert catalog != Catalog()
 
 
 def test_the_readme_is_short():
