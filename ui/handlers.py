@@ -278,7 +278,10 @@ class Handlers:
         """
         needed = {*grammar.inputs_of(Task(task)), *(["box"] if is_marked else [])}
         names = ("language", "question", "answer", "objects", "box", "text")
-        return tuple(gr.update(visible=name in needed) for name in names)
+        return tuple(
+            gr.update(visible=True if name in needed else False if name == "box" else "hidden")
+            for name in names
+        )
 
     def preview(
         self,
@@ -306,12 +309,13 @@ class Handlers:
         """What the loaded models do now."""
         return markup.engine_figures(self._backend.snapshots())
 
-    def use_example(self, event: gr.EventData) -> tuple[Any, ...]:
+    def use_example(self, event: gr.EventData, is_marked: bool = False) -> tuple[Any, ...]:
         """Fill the page from the example whose button was pressed, and decode as it expects.
 
         Returns (picture, its note, task, language, question, answer, objects, left, top, right,
-        bottom, free prompt, precision, the six of decoding, expected), what `show` returns, and
-        no further pictures.
+        bottom, free prompt, precision, the six of decoding, expected), what `show` returns, no
+        further pictures, and the box's row. The fields of its task show with their values: later
+        they would move what is being read.
         """
         target: Any = event.target
         example = self._examples[int(target.elem_id.removeprefix("example-"))]
@@ -321,16 +325,19 @@ class Handlers:
         if box is not None:
             in_order = (box.x_min, box.y_min, box.x_max, box.y_max)
             edges = tuple(round(edge * 100, 2) for edge in in_order)
+        *fields, box_row, text = self.show_inputs(str(parsed.task), is_marked)
+        given = (parsed.language, parsed.question, parsed.answer, parsed.objects, parsed.text)
+        filled = [
+            {**field, "value": value} if value else field
+            for field, value in zip((*fields, text), given, strict=True)
+        ]
         return (
             str(example.image),
             "",
             str(parsed.task),
-            parsed.language or gr.skip(),
-            parsed.question or gr.skip(),
-            parsed.answer or gr.skip(),
-            parsed.objects or gr.skip(),
+            *filled[:-1],
             *edges,
-            parsed.text or gr.skip(),
+            filled[-1],
             DEFAULT_PRECISION,
             *DEFAULT_DECODING,
             markup.expected(example.expect),
@@ -342,4 +349,5 @@ class Handlers:
                 example.adapter or NO_ADAPTER,
             ),
             [],
+            box_row,
         )

@@ -107,7 +107,8 @@ class Outputs:
 def inputs_panel() -> Inputs:
     """The picture, the row of tasks and the fields of every task.
 
-    Only the chosen task's fields show; all keep what was typed.
+    Only the chosen task's fields show; all keep what was typed. The others are hidden, not absent:
+    a field that has to be made first comes after the one before it has gone, and all moves twice.
     """
     image = SafeImage(
         type="pil",
@@ -128,7 +129,7 @@ def inputs_panel() -> Inputs:
         "",
         label="Question",
         placeholder="What is on the left?",
-        visible=False,
+        visible="hidden",
         elem_id="question",
         max_length=MAX_PROMPT_CHARACTERS,
     )
@@ -136,7 +137,7 @@ def inputs_panel() -> Inputs:
         "",
         label="Answer to write a question for",
         placeholder="two",
-        visible=False,
+        visible="hidden",
         elem_id="given-answer",
         max_length=MAX_PROMPT_CHARACTERS,
     )
@@ -144,7 +145,7 @@ def inputs_panel() -> Inputs:
         "",
         label="Objects to find (comma-separated)",
         placeholder="cat, dog",
-        visible=False,
+        visible="hidden",
         elem_id="objects",
         max_length=MAX_PROMPT_CHARACTERS,
     )
@@ -161,7 +162,7 @@ def inputs_panel() -> Inputs:
         "",
         label="Your prompt",
         placeholder="Anything a mix model may understand",
-        visible=False,
+        visible="hidden",
         elem_id="free-prompt",
         max_length=MAX_PROMPT_CHARACTERS,
     )

@@ -201,6 +201,7 @@ def _wire_runs(
         filled = gr.on(
             triggers=[card.click for card in cards],
             fn=handlers.use_example,
+            inputs=inputs.part.mark,
             outputs=[
                 inputs.image,
                 inputs.image_note,
@@ -210,6 +211,7 @@ def _wire_runs(
                 outputs.expected,
                 *chosen,
                 inputs.several.files,
+                inputs.box_row,
             ],
             **AT_ONCE,
             **EVERY,

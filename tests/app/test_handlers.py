@@ -23,7 +23,7 @@ from ui.wiring import ANSWERS_LET_IN
 def visible_fields(handlers: Handlers, task: str) -> list[str]:
     names = ("language", "question", "answer", "objects", "box", "text")
     updates = handlers.show_inputs(task)
-    return [name for name, update in zip(names, updates, strict=True) if update["visible"]]
+    return [name for name, update in zip(names, updates, strict=True) if update["visible"] is True]
 
 
 def test_each_task_shows_its_own_fields(handlers):

@@ -80,9 +80,10 @@
     outdated = find("#annotated figure");
     panel.classList.toggle("renewed", outdated !== null);
     panel.classList.toggle("finds", Boolean(finds));
-    if (!finds || !picture?.naturalWidth) return;
+    if (!finds || !picture) return;
     room.src = picture.src;
-    const ratio = picture.naturalWidth / picture.naturalHeight;
+    // Of a card whose picture is still on its way it is not known; most are square.
+    const ratio = picture.naturalWidth ? picture.naturalWidth / picture.naturalHeight : 1;
     room.parentElement.style.setProperty("--ratio", ratio.toFixed(4));
   };
   const endOutdated = () => {
