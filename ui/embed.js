@@ -10,7 +10,9 @@
     "precision", "adapter", "tokens", "temperature", "top_k", "top_p", "beams", "seed", "model", "example",
   ];
   const OBSERVED = [...ASKED, "src", "theme", "height", "title"];
-  const FIRST_PX = 640; // until the demo says how high it is
+  // Until the demo says how high it is: as high as it usually begins, so that nothing below moves.
+  const FIRST_PX = { wide: 1080, narrow: 1690 };
+  const NARROW_PX = 800; // where its two columns are one
   const MOST_PX = 20_000;
 
   // A module has no current script; it is found by its name.
@@ -21,6 +23,7 @@
   class Demo extends HTMLElement {
     static observedAttributes = OBSERVED;
     #frame = null;
+    #origin = null;
     #isAsked = false;
     #told = (event) => this.#tell(event);
 
@@ -57,9 +60,10 @@
       });
     }
 
-    get address() {
+    #asked() {
       const src = this.getAttribute("src");
       const address = new URL(src ?? home, document.baseURI);
+      if (!/^https?:$/.test(address.protocol)) throw new TypeError(`${src} is no address of a demo`);
       if (!address.pathname.endsWith("/")) address.pathname += "/";
       address.search = address.hash = "";
       address.searchParams.set("embed", "1");
@@ -71,11 +75,13 @@
     }
 
     #show() {
-      const { href } = this.address;
+      const { href, origin } = this.#asked();
+      this.#origin = origin;
       this.#frame.title = this.getAttribute("title") ?? "PaliGemma 2";
       const fixed = Number.parseInt(this.getAttribute("height"), 10);
       if (fixed) this.#setHeight(fixed);
-      else if (!this.#frame.style.height) this.#setHeight(FIRST_PX);
+      else if (!this.#frame.style.height)
+        this.#setHeight(this.clientWidth > NARROW_PX ? FIRST_PX.wide : FIRST_PX.narrow);
       if (this.#frame.src !== href) this.#frame.src = href;
     }
 
@@ -90,7 +96,7 @@
     }
 
     #tell({ source, origin, data }) {
-      if (source !== this.#frame?.contentWindow || origin !== this.address.origin) return;
+      if (source !== this.#frame?.contentWindow || origin !== this.#origin) return;
       if (data?.paligemma === "height" && !Number.parseInt(this.getAttribute("height"), 10)) {
         if (data.height > 0 && data.height <= MOST_PX) this.#setHeight(Math.ceil(data.height));
       } else if (data?.paligemma === "show" && Number.isFinite(data.top)) {

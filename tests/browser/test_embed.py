@@ -11,11 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
+from tests.browser.conftest import WATCH_SHIFTS
 from tests.browser.test_accessibility import violations
 from tests.browser.visitor import example_of
 from tests.serving import Served, free_port, serve
 from ui.embedding import Embedding
 
+MOST_SHIFT = 0.05  # of the page around, while the demo comes and answers
 STYLES = """
 * { letter-spacing: 3px !important; }
 header { background: red !important; font-size: 40px !important; }
@@ -107,6 +109,7 @@ def around(chromium: Browser, width: int) -> Iterator[Page]:
     context = chromium.new_context(viewport={"width": width, "height": 900})
     context.set_default_timeout(60_000)
     context.add_init_script(LISTEN)
+    context.add_init_script(WATCH_SHIFTS)
     page = context.new_page()
     failures: list[str] = []
     page.on("pageerror", lambda error: failures.append(str(error)))
@@ -184,6 +187,7 @@ def test_it_is_as_high_as_its_content_and_tells_a_named_page(around, named, host
     expect_height_of_content(around, less_than=expanded)
     assert around.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert around.evaluate("refused") == []
+    assert around.evaluate("layoutShift") <= MOST_SHIFT
     inside = next(each for each in around.frames if "embed=1" in each.url)
     assert inside.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert violations(inside) == []
@@ -218,6 +222,7 @@ def test_a_page_that_is_not_named_cannot_frame_it(around, served, host):
     expect(around.frame_locator("paligemma-demo iframe").locator("#run")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_the_elements_have_attributes_that_may_change(around, anywhere, host):
     host.put(
         "/elements",
@@ -246,3 +251,20 @@ def test_the_elements_have_attributes_that_may_change(around, anywhere, host):
     around.evaluate('() => window.postMessage({ paligemma: "result", result: {} }, "*")')
     around.wait_for_function('told.some(([data]) => data.paligemma === "result")')
     assert around.evaluate("results") == []
+
+
+def test_an_address_that_is_none_of_a_page_is_refused(chromium, served, host):
+    host.put("/bad", page_with(f'<script src="{served.url}/embed.js"></script>'), served.url)
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{host.unnamed}/bad")
+        with page.expect_event("pageerror") as caught:
+            page.evaluate(
+                """() => {
+                  const demo = document.createElement("paligemma-demo");
+                  demo.setAttribute("src", "javascript:alert(1)");
+                  document.body.append(demo);
+                }"""
+            )
+        assert "javascript:alert(1) is no address of a demo" in str(caught.value)
+        assert page.locator("paligemma-demo iframe").get_attribute("src") is None

@@ -31,6 +31,7 @@
   };
   let told = 0;
   const measure = () => {
+    if (!window.innerWidth) return; // the frame is hidden
     const height = Math.ceil(document.body.getBoundingClientRect().height);
     if (height === told || !height) return;
     told = height;
