@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.schema import UserError, quoted
 from ui.addresses import VARIES_WITH, with_checked_headers
+from ui.api_description import corrected
 from ui.api_samples import PICTURES, with_own_samples
 from ui.api_values import check_names, check_values
 from ui.embedding import SCRIPT, SCRIPT_HEADERS, SCRIPT_PATH, Embedding
@@ -57,7 +58,7 @@ FILES = {
     PREVIEW_PATH: (PREVIEW, {"cache-control": A_DAY}),
     SCRIPT_PATH: (SCRIPT, SCRIPT_HEADERS),
 }
-INFO = f"{API}/info"
+INFO, OPENAPI = f"{API}/info", f"{API}/openapi.json"
 # Gradio's functions for components that this page does not have.
 CLOSED = tuple(f"{API}/{name}" for name in ("component_server", "stream/", "process_recording"))
 NAMING_THE_SERVER = ("/", "/config", INFO)  # in addresses, so that each reply is for one asker
@@ -251,7 +252,7 @@ class _Reply:
         self._is_stream = kind.startswith("text/event-stream") and (
             self._is_answer or self._path == f"{API}/queue/data"
         )
-        is_seen = status == 200 and (is_page or self._path in (UPLOAD, INFO))
+        is_seen = status == 200 and (is_page or self._path in (UPLOAD, INFO, OPENAPI))
         is_seen = (is_seen or status >= 400) and self._scope["method"] != "HEAD"
         if is_seen or (self._is_stream and self._is_answer):
             self._held = message
@@ -291,6 +292,9 @@ class _Reply:
             headers["content-type"] = "application/json"
         elif self._path == INFO:
             body = self._with_own_samples(body)
+        elif self._path == OPENAPI:
+            endpoints = self._scope["app"].get_blocks().get_api_info()["named_endpoints"]
+            body = corrected(body.decode(), endpoints).encode()
         elif self._path != UPLOAD:
             body = self._compressed(with_own_tags(body.decode(), self._scope).encode(), headers)
         elif body == b"[]":

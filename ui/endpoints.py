@@ -51,11 +51,12 @@ class Endpoints:
     ) -> Answers:
         """Say what is in a picture, in one of 35 languages: short for an alternative text, medium,
         or long."""
+        length = length or "medium"
         if length not in LENGTHS:
             raise as_error(
                 UserError(f"length is {quoted(length)}.", f"Use one of {', '.join(LENGTHS)}.")
             )
-        asked = {"task": LENGTHS[length], "language": language}
+        asked = {"task": LENGTHS[length], "language": language or "en"}
         yield from self._answers(image, asked, model, adapter, max_new_tokens, session)
 
     def ask(
@@ -69,7 +70,7 @@ class Endpoints:
         session: gr.Request,
     ) -> Answers:
         """Answer a question about a picture in a few words."""
-        asked = {"task": Task.ANSWER, "question": question or "", "language": language}
+        asked = {"task": Task.ANSWER, "question": question or "", "language": language or "en"}
         yield from self._answers(image, asked, model, adapter, max_new_tokens, session)
 
     def read(
@@ -146,7 +147,8 @@ class Endpoints:
         max_new_tokens: float | UserError | None,
     ) -> Request:
         """What is asked; UserError where it cannot be answered here."""
-        name, _, of_name = model.partition("+")  # as `/v1` names them
+        # As `/v1` names them. A program may send null for what the page would have a value of.
+        name, _, of_name = (model or self._backend.catalog.default).partition("+")
         checkpoint = self._backend.catalog.find(name)
         missing = self._backend.missing(checkpoint.name)
         if missing:

@@ -93,6 +93,7 @@ def test_the_long_endpoint_and_the_short_ones_are_public(client):
         ("/segment", {"objects": "cup", "model": "nano-448"}, "segment cup"),
         ("/ask", {"question": "what?", "model": "nano-224+easy-vqa"}, "answer en what?"),
         ("/ask", {"question": "what?", "adapter": "easy-vqa"}, "answer en what?"),
+        ("/caption", dict.fromkeys(("language", "length", "model", "adapter")), "caption en"),
     ],
 )
 def test_short_endpoints_give_the_result_of_the_backend(
@@ -101,7 +102,7 @@ def test_short_endpoints_give_the_result_of_the_backend(
     found = client.predict(image=handle_file(scene_png), **given, api_name=endpoint)
     asked = page_backend.requests[-1]
     assert found["prompt"] == asked.prompt == prompt
-    assert asked.checkpoint == given.get("model", "nano-224").partition("+")[0]
+    assert asked.checkpoint == (given.get("model") or "nano-224").partition("+")[0]
     assert (asked.adapter == "easy-vqa") == ("easy-vqa" in given.values() or "+" in str(given))
     with Image.open(scene_png) as picture:
         again = replace(asked, image=picture.convert("RGB"))

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from jsonschema import Draft202012Validator
 
 from ui.api_samples import OF_ENDPOINTS, samples
 
@@ -123,3 +124,24 @@ def test_the_python_client_reads_the_description(served):
         "named_endpoints"
     ]["/answer"]["parameters"]
     assert (image["parameter_name"], image["python_type"]["type"]) == ("image", "filepath")
+
+
+def test_the_openapi_document_says_what_is_taken_and_refused(served, page_backend):
+    described = httpx.get(f"{served.url}/gradio_api/openapi.json").json()["paths"]
+    for name in OF_ENDPOINTS:
+        call = described[f"/gradio_api/call/v2/{name}"]["post"]
+        taken = call["requestBody"]["content"]["application/json"]
+        assert {"200", "422", "503"} <= set(call["responses"])
+        Draft202012Validator.check_schema(taken["schema"])
+        is_taken = Draft202012Validator(taken["schema"]).is_valid
+        assert is_taken(taken["example"])
+        address = f"{served.url}/gradio_api/call/v2/{name}"
+        for missing in taken["example"]:
+            less = {each: value for each, value in taken["example"].items() if each != missing}
+            assert not is_taken(less)
+            assert httpx.post(address, json=less).status_code == 422
+        assert not is_taken(taken["example"] | {"nothing": 1})
+    sent = httpx.post(address, json=taken["example"])
+    answer = f"{served.url}/gradio_api/call/{name}/{sent.json()['event_id']}"
+    assert "event: complete" in httpx.get(answer, timeout=60).text
+    assert "404" in described[f"/gradio_api/call/{name}/{{event_id}}"]["get"]["responses"]
