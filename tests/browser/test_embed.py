@@ -186,6 +186,12 @@ def test_it_is_as_high_as_its_content_and_tells_a_named_page(around, named, host
     details.click()
     expect_height_of_content(around, less_than=expanded)
     assert around.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    demo.get_by_role("button", name="Full screen").click()
+    close = demo.get_by_role("button", name="Close")
+    # All of it is on the screen, though the frame is higher.
+    expect(close).to_be_in_viewport(ratio=1)
+    expect(demo.locator("dialog .stage")).to_be_in_viewport(ratio=0.99)
+    close.click()
     assert around.evaluate("refused") == []
     assert around.evaluate("layoutShift") <= MOST_SHIFT
     inside = next(each for each in around.frames if "embed=1" in each.url)

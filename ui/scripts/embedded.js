@@ -29,6 +29,18 @@
     tell({ paligemma: "show", top });
     return true;
   };
+  // Which part of the frame is on the screen, for what is to cover the screen (zoom.css).
+  page.findShownPart = () =>
+    new Promise((found) => {
+      const observer = new IntersectionObserver(([{ intersectionRect: shown }]) => {
+        observer.disconnect();
+        const { style } = document.documentElement;
+        style.setProperty("--shown-top", `${shown.top}px`);
+        style.setProperty("--shown-height", `${shown.height}px`);
+        found();
+      });
+      observer.observe(document.body);
+    });
   let told = 0;
   const measure = () => {
     if (!window.innerWidth) return; // the frame is hidden

@@ -118,7 +118,7 @@
   });
 
   // The whole screen: Escape and the rest are the dialog's own.
-  const enlarge = (view, tools, name) => {
+  const enlarge = async (view, tools, name) => {
     const dialog = document.createElement("dialog"), close = document.createElement("button");
     dialog.className = "large";
     dialog.ariaLabel = name;
@@ -129,6 +129,7 @@
     dialog.append(view, tools, close);
     apply(view, 1);
     dialog.addEventListener("close", () => dialog.remove());
+    await page.findShownPart?.(); // inside another page
     find(".gradio-container").append(dialog);
     dialog.showModal();
   };
