@@ -17,7 +17,7 @@ from api import bodies, chat
 from api.answer import failures
 from api.chat import ChatBody, Stopper
 from api.choosing import choose, offered
-from api.errors import LEFT, ApiError, Route, told
+from api.errors import ApiError, Route, told
 from api.pictures import open_all
 from api.remote_pictures import RemotePictures
 from api.running import Runner, chain
@@ -81,12 +81,17 @@ def chat_router(runner: Runner, remote: RemotePictures) -> APIRouter:
         opened = await open_all(what.images, remote)
         asked = chat.to_request(body, what, opened, choice)
         reply = _Reply(body, choice.name, chat.notes(body, opened))
-        events = runner.events(asked)
         if body.stream:
+            events = runner.events(asked)
             first = await anext(events)  # what is refused gets a status of its own
             stream = _stream(runner, reply, asked, first, events)
             return StreamingResponse(stream, media_type="text/event-stream")
-        result, tokens, stopper = await _collect(events, body, request)
+        result, written = await runner.result(asked, request.is_disconnected)
+        stopper = Stopper(body.stops)
+        for each in written:
+            stopper.add(each.piece)
+        stopper.rest()
+        tokens = _within(written, stopper.text)
         finish = "stop" if stopper.is_over else _finish_reason(result)
         logprobs = await _logprobs(runner, body, asked, tokens) if body.logprobs else None
         message = {"role": "assistant", "content": stopper.text, "refusal": None}
@@ -122,28 +127,6 @@ def _model(name: str, images: int) -> dict[str, Any]:
         "output_modalities": ["text"],
         "max_images": images,
     }
-
-
-async def _collect(
-    events: AsyncGenerator[Event, None], body: ChatBody, request: Request
-) -> tuple[Result, list[TokenEvent], Stopper]:
-    """The answer up to where a text stops it; ApiError as soon as the asker has left."""
-    stopper = Stopper(body.stops)
-    tokens: list[TokenEvent] = []
-    try:
-        async for event in events:
-            if isinstance(event, Result):
-                stopper.rest()
-                return event, _within(tokens, stopper.text), stopper
-            if isinstance(event, TokenEvent):
-                if not stopper.is_over:
-                    tokens.append(event)
-                stopper.add(event.piece)
-            elif await request.is_disconnected():
-                raise ApiError(LEFT, "The request was left.")
-    finally:
-        await events.aclose()
-    raise RuntimeError("an answer has ended without a result")
 
 
 async def _stream(
