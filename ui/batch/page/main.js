@@ -78,7 +78,9 @@ class Tab {
     }
     const signal = (this.sending = { stopped: false });
     this.#complain("");
+    this.line.textContent = "Sending …";
     this.#show();
+    this.buttons.stop.focus();
     let id = null;
     try {
       await this.form.check();
@@ -101,10 +103,8 @@ class Tab {
     this.sending = null;
     this.line.textContent = "";
     this.#show();
-    if (this.id) {
-      this.buttons.stop.focus();
-      await this.#poll();
-    }
+    if (this.id) await this.#poll();
+    else this.buttons.run.focus();
   }
 
   #tellSent(sent, all) {
@@ -129,11 +129,7 @@ class Tab {
       this.#complain(error.message);
     }
     await this.#poll();
-    for (const name of ["stop", "resume", "new"])
-      if (!this.buttons[name].hidden) {
-        this.buttons[name].focus();
-        break;
-      }
+    this.#focusFirst();
   }
 
   #forget() {
@@ -193,29 +189,38 @@ class Tab {
 
   #show() {
     const { run, buttons } = this;
+    const focused = Object.values(buttons).find((each) => each === document.activeElement);
     const state = this.sending ? "sending" : (run?.state ?? "new");
     const isAtWork = ["sending", "waiting", "running"].includes(state);
     const isBegun = Boolean(run) && state !== "new";
     this.root.dataset.state = state;
-    this.asking.hidden = isBegun;
-    buttons.run.hidden = isBegun;
-    buttons.run.disabled = state === "sending";
-    buttons.run.textContent = state === "sending" ? "Sending …" : "Run";
+    // What was asked takes the form's place with the click, so that nothing moves later.
+    this.asking.hidden = buttons.run.hidden = isBegun || isAtWork;
     buttons.stop.hidden = isBegun && !isAtWork;
     buttons.stop.disabled = !isAtWork;
     buttons.resume.hidden = !["stopped", "failed"].includes(state);
     buttons.new.hidden = buttons.delete.hidden = !isBegun || isAtWork;
-    this.summary.hidden = !isBegun;
+    this.summary.hidden = !isBegun && !isAtWork;
     this.share.hidden = !isAtWork && state !== "stopped" && state !== "failed";
-    if (isBegun) {
+    if (state === "sending") {
+      const { archive, pictures } = this.form.found;
+      const { checkpoint, adapter } = this.form.values;
+      this.#sum(this.form.sent.textContent, archive ? archive.name : plural(pictures.length, "picture"), checkpoint, adapter);
+    } else if (isBegun) {
       const others = run.others ? `${plural(run.others, "other file")} left out` : "";
-      const parts = [plural(run.pictures, "picture"), run.checkpoint, run.adapter && `adapter ${run.adapter}`, others];
-      this.summary.replaceChildren(
-        el("code", {}, run.prompts.join(" · ")),
-        el("span", {}, parts.filter(Boolean).join(", ")),
-      );
-      if (!this.sending) this.line.textContent = run.line;
+      this.#sum(run.prompts.join(" · "), plural(run.pictures, "picture"), run.checkpoint, run.adapter, others);
+      this.line.textContent = run.line;
       this.share.value = run.share;
     }
+    if (focused?.hidden) this.#focusFirst();
+  }
+
+  #focusFirst() {
+    [this.buttons.stop, this.buttons.resume, this.buttons.new].find((each) => !each.hidden)?.focus();
+  }
+
+  #sum(prompts, pictures, checkpoint, adapter, others) {
+    const parts = [pictures, checkpoint, adapter && `adapter ${adapter}`, others];
+    this.summary.replaceChildren(el("code", {}, prompts), el("span", {}, parts.filter(Boolean).join(", ")));
   }
 }
