@@ -17,3 +17,6 @@ def test_the_view_shows_the_samples_that_run(page, served):
         for endpoint in OF_ENDPOINTS:
             for line in samples(served.url, endpoint=endpoint)[language].splitlines():
                 expect(shown).to_contain_text(line.strip())
+    mcp = shown.locator("li.snippet").filter(has_text="MCP")
+    expect(mcp).to_have_count(1)  # of Gradio's, which is not served
+    expect(mcp).to_be_hidden()
