@@ -91,7 +91,7 @@ def _ending(request: Request, result: Result, is_nano: bool) -> str:
         labels = dict.fromkeys(each.label or asked[0] for each in result.detections)
         others = [label for label in labels if not any(_same_kind(label, name) for name in asked)]
         if result.finish_reason == "eos" and len(others) == len(labels):
-            ending = f"No {' or '.join(asked)} found."
+            ending = f"No {' or '.join([*filter(None, [', '.join(asked[:-1])]), asked[-1]])} found."
         if others:
             ending += f" Not asked for: {', '.join(others)}."
     if result.invalid_objects == 1:

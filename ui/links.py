@@ -1,7 +1,8 @@
 """What a link to the page may carry, for the script that writes and reads links.
 
 The scripts keep to what is offered here and to the ranges of numbers, also in what they restore of
-a page or of its history; the handlers judge the rest, as they do what is typed.
+the history; the handlers judge the rest, as they do what is typed. That stays, where a page is
+loaded again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Numbers outside their range: said, in no other task's way, and brought by nothing."""
+"""Numbers outside their range: said, in no other task's way, and brought by no link or history."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def test_one_that_is_typed_is_named_and_stops_no_other_task(page):
     page.reload(wait_until="domcontentloaded")
     expect(page.locator("#picture img")).to_be_visible()
     pick(page, "Caption a box")
-    expect(field(page, "Right %")).to_have_value("75")
+    expect(field(page, "Right %")).to_have_value("150")
+    expect(page.locator("#prompt textarea")).to_have_attribute("placeholder", sentence)
 
 
 def test_a_part_with_one_is_refused_in_words(page):
@@ -71,7 +72,7 @@ def test_a_link_brings_none(page, query, prompt):
     expect(page.locator("#status")).to_contain_text(re.compile("Done|token limit|found"))
 
 
-def test_the_session_and_the_history_bring_none(page):
+def test_the_session_brings_none_to_a_slider_and_the_history_none(page):
     upload(page, PICTURE)
     run(page)
     expect_answered(page)

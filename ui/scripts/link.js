@@ -53,8 +53,16 @@
     const is = typeof value === "number" && range.low <= value && value <= range.high;
     return is && (!range.is_whole || Number.isSafeInteger(value));
   };
-  page.onlyMeant = (values, about) =>
-    values.map((value, index) => (isMeant(value, index, about) ? value : about.defaults[index]));
+  // What was typed on this page stays so, also a number outside its range, which Run names. (Sliders
+  // bring theirs back into it by themselves.)
+  const TYPED = ["left", "top", "right", "bottom", "seed"];
+  const isTyped = (value, index, { names }) => TYPED.includes(names[index]) && typeof value === "number";
+  page.onlyMeant = (values, about, areTyped = false) =>
+    values.map((value, index) =>
+      isMeant(value, index, about) || (areTyped && isTyped(value, index, about))
+        ? value
+        : about.defaults[index],
+    );
 
   // What a link asks for, as values of the page's fields; null where the address asks for nothing.
   page.fromLink = async (values, needed, about) => {

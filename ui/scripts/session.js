@@ -125,7 +125,7 @@
       page.tabStorage.removeItem(LOST);
       tell(BACK_NOTE);
     }
-    return page.onlyMeant([image, ...fields, more], about);
+    return page.onlyMeant([image, ...fields, more], about, true);
   };
 
   // -- the connection
