@@ -24,10 +24,12 @@ from models.schema import Box, UserError
 def write(results: RunResults, folder: Path) -> list[str]:
     """`train.jsonl`, a line for each picture and prompt: {"image", "prefix", "suffix"}.
 
-    UserError where a corrected label or mask cannot be written as an answer.
+    A corrected answer of `segment` with an object that has no mask is left out: who learns from it
+    learns to leave masks out. UserError where a corrected label or mask cannot be written as an
+    answer.
     """
     pictures, stems = results.pictures(), flat_stems(results.names())
-    empty = 0
+    empty = without_mask = 0
     with (folder / "train.jsonl").open("w", encoding="utf-8", errors="backslashreplace") as file:
         for picture in results:
             source = pictures.open(picture.name)
@@ -37,13 +39,31 @@ def write(results: RunResults, folder: Path) -> list[str]:
                 name = copy_picture(source, folder / "pictures", stems[picture.name])
                 image = f"pictures/{name}"
             for answer in picture.answers:
+                if _lacks_a_mask(answer):
+                    without_mask += 1
+                    continue
                 text = suffix(answer, picture.width, picture.height)
                 if text:
                     line = {"image": image, "prefix": answer.prompt, "suffix": text}
                     file.write(json_line(line))
                 else:
                     empty += 1
-    return [f"{empty} answers without a text are left out."] if empty else []
+    notes = []
+    if empty:
+        notes.append(f"{empty} answers without a text are left out.")
+    if without_mask:
+        notes.append(
+            f"Corrected answers of segment that are left out: {without_mask}. A box that was moved "
+            "or drawn has no mask to learn from."
+        )
+    return notes
+
+
+def _lacks_a_mask(answer: Answered) -> bool:
+    """Whether somebody put a box without a mask into an answer that has masks."""
+    gives_masks = grammar.yields_masks(grammar.parse(answer.prompt).task)
+    is_corrected = bool(answer.line.get("is_corrected"))
+    return gives_masks and is_corrected and any(each.rle is None for each in answer.objects)
 
 
 def suffix(answer: Answered, width: int, height: int) -> str:

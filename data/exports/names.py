@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 LONGEST = 100  # characters
+LONGEST_BYTES = 200  # in UTF-8; file systems take 255, with a number and an ending
 
 
 def flat_stems(names: Iterable[str]) -> dict[str, str]:
@@ -17,7 +18,7 @@ def flat_stems(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         path = PurePosixPath(name)
         joined = "_".join((*path.parts[:-1], path.stem))
-        plain = re.sub(r"[^\w.\- ]", "_", joined).strip(". ")[-LONGEST:] or "picture"
+        plain = _short(_plain(joined)).strip(". ") or "picture"
         stem, number = plain, 1
         while stem.casefold() in taken:
             number += 1
@@ -25,3 +26,19 @@ def flat_stems(names: Iterable[str]) -> dict[str, str]:
         taken.add(stem.casefold())
         found[name] = stem
     return found
+
+
+def _plain(name: str) -> str:
+    """Letters of all scripts with their marks, digits, and `_`, `.`, `-` and spaces; `_` in place
+    of what else there is. What can be written in two ways is written in one."""
+    return "".join(
+        each
+        if each in "_.- " or each.isalnum() or unicodedata.category(each).startswith("M")
+        else "_"
+        for each in unicodedata.normalize("NFC", name)
+    )
+
+
+def _short(name: str) -> str:
+    """The end of a name, which is more often its own than the beginning."""
+    return name[-LONGEST:].encode()[-LONGEST_BYTES:].decode("utf-8", "ignore")

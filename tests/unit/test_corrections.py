@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from data.exports.formats import FORMATS, export
+from data.exports.names import flat_stems
 from data.sources import Source, read
 from models.schema import UserError
 from tests.runs import PROMPTS, SIZES, exported, make_run, save_pictures
@@ -76,6 +77,31 @@ def test_a_box_that_an_answer_repeats_is_there_once_as_it_is_shown(tmp_path):
     items = read(Source(str(exported(run, "finetune") / "train.jsonl")))
     suffix = "<loc0102><loc0032><loc0614><loc0352> dog ; <loc0102><loc0032><loc0614><loc0352> cat"
     assert items[0].suffix == suffix
+
+
+def test_an_answer_with_masks_is_not_learned_without_them(tmp_path):
+    drawn = {"label": "ring", "box_xyxy_px": [1, 2, 30, 40], "confidence": None, "mask": None}
+    run = corrected(
+        tmp_path,
+        {"image": "a/1.jpg", "prompt": PROMPTS[1], "detections": [drawn]},
+        {"image": "b/1.jpg", "prompt": PROMPTS[1], "detections": []},
+    )
+    (written,) = export(run, ["finetune"])
+    assert "segment that are left out: 1." in str(written)
+    items = read(Source(str(written.folder / "train.jsonl")))
+    learned = {each.picture.parent.name: each.suffix for each in items if each.prefix == PROMPTS[1]}
+    assert "a" not in learned and learned["b"] == "none"
+
+
+def test_long_names_in_any_script_become_files_of_their_own(tmp_path):
+    names = [f"{'写真' * 30}/{'夏休み' * 20}{number}.png" for number in range(3)]
+    names += ["हिन्दी.png", "U\u0308ber.png", "Über.jpg", "قطة.png", "🐱.png", "🐶.png"]
+    stems = flat_stems(names)
+    for stem in stems.values():
+        (tmp_path / f"{stem}.png").write_bytes(b"")
+    assert len(list(tmp_path.iterdir())) == len({each.casefold() for each in stems.values()}) == 9
+    assert stems[names[0]].endswith("夏休み0") and stems["हिन्दी.png"] == "हिन्दी"
+    assert [stems["U\u0308ber.png"], stems["Über.jpg"]] == ["Über", "Über-2"]
 
 
 @pytest.mark.parametrize(
