@@ -22,11 +22,7 @@ _FORM_FIELDS = 40
 
 async def read_json(request: Request) -> dict[str, Any]:
     """The object that the body is; ApiError where it is none."""
-    body = await _read(request)
-    if body.count(b",") > MOST_COMMAS:
-        raise ApiError(
-            413, f"The body has more than {MOST_COMMAS:,} commas, so too many values. Send fewer."
-        )
+    body = await read_values(request)
     try:
         given = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -34,6 +30,17 @@ async def read_json(request: Request) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise ApiError(422, "The body is no JSON object. Send one.", code="invalid_json")
     return given
+
+
+async def read_values(request: Request, largest: int = LARGEST_BODY) -> bytes:
+    """The body, of at most `largest` bytes and not more values than are read in little time;
+    ApiError where it is another."""
+    body = await _read(request, largest)
+    if body.count(b",") > MOST_COMMAS:
+        raise ApiError(
+            413, f"The body has more than {MOST_COMMAS:,} commas, so too many values. Send fewer."
+        )
+    return body
 
 
 async def read_form(request: Request) -> tuple[dict[str, Any], list[bytes]]:
@@ -85,9 +92,9 @@ async def _parts(form: FormData) -> tuple[dict[str, Any], list[bytes]]:
     return texts, files
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, largest: int = LARGEST_BODY) -> bytes:
     too_large = ApiError(
-        413, f"The body is larger than {LARGEST_BODY // 1_000_000} MB. Send smaller pictures."
+        413, f"The body is larger than {largest // 1_000_000} MB. Send smaller pictures."
     )
     length = request.headers.get("content-length", "0")
     if "transfer-encoding" in request.headers and "content-length" in request.headers:
@@ -95,14 +102,14 @@ async def _read(request: Request) -> bytes:
         raise ApiError(400, "The request tells its length in two ways. Send Content-Length alone.")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise ApiError(415, "The body is compressed. Send it as it is.")
-    if length.isdigit() and int(length[:20]) > LARGEST_BODY:
+    if length.isdigit() and int(length[:20]) > largest:
         raise too_large
     body = bytearray()
     try:
         with anyio.fail_after(READ_WITHIN_S):
             async for part in request.stream():
                 body += part
-                if len(body) > LARGEST_BODY:
+                if len(body) > largest:
                     raise too_large
     except TimeoutError:
         raise ApiError(408, "The body took too long to come. Send it again.") from None

@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import io
 import ipaddress
+import json
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 from PIL import Image
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from api.bodies import LARGEST_PICTURE, READ_WITHIN_S
+from api.bodies import LARGEST_PICTURE, read_values
 from api.calling import DESCRIBED_AT, Calls, Uploaded
 from api.choosing import offered
 from api.errors import ApiError, told
@@ -37,6 +37,7 @@ from models.schema import Result
 MCP = "/mcp"
 SESSION = "mcp-session-id"
 LARGEST_CALL = LARGEST_PICTURE * 4 // 3 + 1_000_000  # bytes: a picture in base 64
+LARGEST_OTHER = 64_000  # bytes of a message that is no call
 SESSIONS_AT_ONCE = 500
 SESSION_IDLE_S = 600.0  # after which it is forgotten; its client begins another
 JPEG_QUALITY = 90
@@ -77,16 +78,20 @@ class Mcp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request = Request(scope)
+        request = Request(scope, receive)
         try:
             check_origin(request)
             asker = self._shared.gate.asker(request)
             if SESSION not in request.headers:  # the calls within a session count by themselves
                 self._shared.gate.count(asker)
+            if request.method == "POST":
+                body = await read_values(request, LARGEST_CALL)
+                check_message(body)
+                receive = _again(body, receive)
             sessions = await self._started()
-            await sessions.handle_request(scope, _within(READ_WITHIN_S, receive), send)
-        except ApiError as error:
-            await error.response()(scope, receive, send)
+            await sessions.handle_request(scope, receive, send)
+        except (ApiError, ClientDisconnect) as error:
+            await told(error).response()(scope, receive, send)
 
     async def _started(self) -> Any:
         if self._tasks is None or self._starting is None:
@@ -193,23 +198,39 @@ def _is_this_machine(host: str | None) -> bool:
         return False
 
 
-def _within(limit_s: float, receive: Receive) -> Receive:
-    """The messages of a request, whose body has to come within a time; ApiError otherwise."""
-    ends_at, is_whole = time.monotonic() + limit_s, False
+def check_message(body: bytes) -> None:
+    """ApiError where a message is nested too deep to be read, or large and no call of a tool.
 
-    async def timely() -> Message:
-        nonlocal is_whole
-        if is_whole:
+    Only such a call has a picture, and is answered. The SDK writes what it does not know to the
+    log, all of it.
+    """
+    try:
+        given = json.loads(body)
+    except RecursionError:
+        raise ApiError(400, "The message is nested too deep. Send it flat.") from None
+    except ValueError:
+        given = None  # which the SDK refuses as the protocol has it
+    is_call = isinstance(given, dict) and given.get("method") == "tools/call"
+    if len(body) > LARGEST_OTHER and not (is_call and isinstance(given.get("id"), int | str)):
+        raise ApiError(
+            413,
+            f"The message is larger than {LARGEST_OTHER // 1000} kB and no call of a tool. "
+            "Send less.",
+        )
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The messages of a request whose body was read: the body, and what came after it."""
+    is_sent = False
+
+    async def again() -> Message:
+        nonlocal is_sent
+        if is_sent:
             return await receive()
-        try:
-            with anyio.fail_after(max(0.0, ends_at - time.monotonic())):
-                message = await receive()
-        except TimeoutError:
-            raise ApiError(408, "The body took too long to come. Send it again.") from None
-        is_whole = not message.get("more_body", False)
-        return message
+        is_sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
 
-    return timely
+    return again
 
 
 def _is_failure(record: logging.LogRecord) -> bool:

@@ -294,3 +294,24 @@ def test_web_pages_of_elsewhere_may_not_ask(backend, origin, host, status):
 def test_the_sdk_is_not_imported_before_it_is_needed():
     code = "import app, sys; sys.exit('mcp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"[" + b"1," * 30_000 + b"1]", 413, "commas"),
+        (b'{"a":' * 100_000, 400, "nested too deep"),
+        (json.dumps(BEGIN | {"method": "a" * 70_000}).encode(), 413, "no call of a tool"),
+        (
+            json.dumps(
+                {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "a" * 70_000}}
+            ).encode(),
+            413,
+            "no call of a tool",
+        ),
+    ],
+)
+def test_a_message_that_takes_long_to_read_or_to_log_is_refused(served, body, status, words):
+    reply = httpx.post(f"{served.url}/mcp", content=body, headers=HEADERS)
+    assert reply.status_code == status, reply.text
+    assert words in reply.json()["error"]["message"]
