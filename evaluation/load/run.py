@@ -1,17 +1,20 @@
 """Many people on the page at once: how long they wait, and whether all of them get what is theirs.
 
     python -m evaluation.load.run --clients 100 --seconds 120
+    python -m evaluation.load.run --clients 50 --programs 50 --seconds 120
 
 Serves the page on nano in a process of its own, asks every question once alone, and then lets the
 clients ask them for a while, each anew as soon as it has its answer; one in ten closes its tab at
-the first word. An answer that differs from the one alone is a wrong one. At the end twenty open
-long answers at once and close their tabs. Linux only.
+the first word. Programs, where there are some, do the same at `/v1/answer`, and how long each side
+waits is told apart: the queue is one. An answer that differs from the one alone is a wrong one. At
+the end twenty open long answers at once and close their tabs. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import io
 import json
 import os
@@ -22,7 +25,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +35,7 @@ import httpx
 import psutil
 
 from data import documents
+from evaluation.load.program import Program
 from evaluation.load.visitor import Outcome, Page, Visitor
 from evaluation.report.tables import table
 from models.limits import MAX_NEW_TOKENS, MAX_TEMPERATURE
@@ -68,6 +72,7 @@ def served(port: int) -> Iterator[psutil.Process]:
             "GRADIO_SERVER_PORT": str(port),
             "GRADIO_TEMP_DIR": uploads,
             "PALIGEMMA_METRICS": "1",
+            "PALIGEMMA_API_RATE": "0",  # all programs are at one address
         }
         root = Path(__file__).parents[2]
         command = [sys.executable, "app.py"]
@@ -113,17 +118,16 @@ async def alone(page: Page, images: Sequence[dict], http: httpx.AsyncClient) -> 
 
 
 async def client(
-    page: Page,
-    images: Sequence[dict],
+    arrive: Callable[[], Visitor | Program],
+    images: Sequence[Any],
     expected: list[list[str]],
     until: float,
-    http: httpx.AsyncClient,
     dice: random.Random,
 ) -> list[Outcome]:
-    """One client after another on one chair: a new one comes where one has closed its tab."""
+    """One client after another on one chair: a new one arrives where one has closed its tab."""
     outcomes: list[Outcome] = []
     while time.monotonic() < until:
-        async with Visitor(page, http) as visitor:
+        async with arrive() as visitor:
             while time.monotonic() < until:
                 scene, number = dice.randrange(len(images)), dice.randrange(len(QUESTIONS))
                 leaves = dice.random() < 0.1
@@ -183,39 +187,59 @@ async def leavers(page: Page, image: dict, http: httpx.AsyncClient) -> float:
         await asyncio.sleep(0.02)
 
 
-async def measure(url: str, process: psutil.Process, clients: int, seconds: float) -> dict:
+async def measure(
+    url: str, process: psutil.Process, clients: int, seconds: float, programs: int = 0
+) -> dict:
     """The whole run, as a JSON-able dict."""
     page = Page.at(url)
-    images = []
+    images, addresses = [], []
     for number in range(SCENES):
         png = io.BytesIO()
         draw(HELD_OUT + number).image.save(png, "PNG")
         images.append(page.upload(png.getvalue()))
+        content = base64.b64encode(png.getvalue()).decode()
+        addresses.append(f"data:image/png;base64,{content}")
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(timeout=None, limits=limits) as http:
         expected = await alone(page, images, http)
         memory = [anonymous(process)]
         until = time.monotonic() + seconds
         chairs = [
-            client(page, images, expected, until, http, random.Random(number))
+            client(lambda: Visitor(page, http), images, expected, until, random.Random(number))
             for number in range(clients)
+        ] + [
+            client(lambda: Program(url, http), addresses, expected, until, random.Random(number))
+            for number in range(programs)
         ]
         running = asyncio.gather(*chairs)
         for _ in range(2):
             await asyncio.sleep(seconds / 2 * 0.99)
             memory.append(anonymous(process))
-        outcomes = [each for chair in await running for each in chair]
+        found = await running
         freed_s = await leavers(page, images[0], http)
-    answered = [each for each in outcomes if each.kind == "answered"]
-    return {
+    outcomes = [each for chair in found for each in chair]
+    record = {
         "clients": clients,
+        "programs": programs,
         "seconds": seconds,
-        "outcomes": dict(Counter(each.kind for each in outcomes)),
-        "first_s": percentiles([each.first_s for each in answered if each.first_s is not None]),
-        "total_s": percentiles([each.total_s for each in answered]),
+        **waits(outcomes),
         "memory": memory,
         "freed_s": freed_s,
         "failures": [each.text for each in outcomes if each.kind in ("failed", "wrong")][:10],
+    }
+    if programs:
+        sides = (found[:clients], found[clients:])
+        record["sides"] = [waits([each for chair in side for each in chair]) for side in sides]
+    return record
+
+
+def waits(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """How questions ended, and seconds to the first text and to the end of those answered."""
+    answered = [each for each in outcomes if each.kind == "answered"]
+    return {
+        "outcomes": dict(Counter(each.kind for each in outcomes)),
+        "first_s": percentiles([each.first_s for each in answered if each.first_s is not None]),
+        "total_s": percentiles([each.total_s for each in answered]),
     }
 
 
@@ -233,14 +257,23 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 def render(record: dict) -> str:
     """For a terminal."""
-    ended = ", ".join(f"{count} {kind}" for kind, count in sorted(record["outcomes"].items()))
+    sides = [("", record), *zip((", pages", ", programs"), record.get("sides", ()), strict=False)]
     rows = [
-        (name, *(f"{value:.2f}" for value in record[key].values()))
+        (f"{name}{side}", *(f"{value:.2f}" for value in found[key].values()))
+        for side, found in sides
         for name, key in (("first text, s", "first_s"), ("whole answer, s", "total_s"))
     ]
+    ended = "; ".join(
+        ", ".join(f"{count} {kind}" for kind, count in sorted(found["outcomes"].items()))
+        + side.replace(", ", " of ")
+        for side, found in sides
+    )
+    who = f"{record['clients']} clients" + (
+        f" and {record['programs']} programs" if record["programs"] else ""
+    )
     before, halfway, after = record["memory"]
     return (
-        f"{record['clients']} clients for {record['seconds']:.0f} s: {ended}\n\n"
+        f"{who} for {record['seconds']:.0f} s: {ended}\n\n"
         f"{table(('', 'p50', 'p95', 'p99'), rows, markdown=True)}\n\n"
         f"memory grew by {(after - before) / 1e6:.0f} MB, {(after - halfway) / 1e6:.0f} MB of "
         f"it in the second half; {LEAVERS} closed tabs were free after {record['freed_s']:.2f} s"
@@ -252,6 +285,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--programs", type=int, default=0, help="that ask at /v1 meanwhile")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--port", type=int, default=7861)
     parser.add_argument("--json", type=Path)
@@ -259,7 +293,8 @@ def main() -> None:
     options = parser.parse_args()
     with served(options.port) as process:
         url = f"http://127.0.0.1:{options.port}"
-        record = asyncio.run(measure(url, process, options.clients, options.seconds))
+        asked = (options.clients, options.seconds, options.programs)
+        record = asyncio.run(measure(url, process, *asked))
     print(render(record))
     if options.json:
         options.json.write_text(json.dumps(record, indent=1))

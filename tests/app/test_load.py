@@ -13,11 +13,13 @@ from tests.serving import free_port
 
 @pytest.mark.slow
 @pytest.mark.skipif(not run.psutil.LINUX, reason="memory is counted by Linux")
-def test_ten_clients_get_their_own_answers():
+def test_pages_and_programs_at_once_get_their_own_answers():
     port = free_port()
     with run.served(port) as process:
         url = f"http://127.0.0.1:{port}"
-        record = finish(partial(run.measure, url, process, clients=10, seconds=5))
+        record = finish(partial(run.measure, url, process, clients=10, seconds=5, programs=10))
     assert set(record["outcomes"]) <= {"answered", "left"}, record
     assert record["outcomes"]["answered"] > 10
     assert record["failures"] == []
+    assert all(side["outcomes"]["answered"] > 5 for side in record["sides"])
+    assert " of programs" in run.render(record)
