@@ -6,8 +6,8 @@
 Draws pictures of three shapes that nano has no word for, a quarter of them empty, makes two LoRAs,
 `--negatives 0` and the default, and asks both about pictures that they never saw: for every kind,
 there or not, in pictures that have one, and for every kind in empty pictures. A run that was
-stopped goes on. The two LoRAs take most of the time. Their questions about one picture share a row,
-so that a step of both has as many about what is there.
+stopped goes on. The two LoRAs take most of the time. Both make as many steps; questions about one
+picture share a row, so that only those about empty pictures take steps from the others.
 """
 
 from __future__ import annotations
