@@ -104,6 +104,7 @@ class RunRows:
             self._labels.update(dict.fromkeys(asked(prompt), 0))
         self._read_to = {RESULTS: 0, CORRECTIONS: 0}  # bytes
         self.failed = self.corrected = 0
+        self._failed_pictures: set[str] = set()
         self.refresh()
 
     def refresh(self) -> None:
@@ -114,7 +115,9 @@ class RunRows:
                 entry = _Entry(place, "error" in line, ())
                 self._entries.append(entry)
                 self.failed += entry.failed
-                if not entry.failed:
+                if entry.failed:
+                    self._failed_pictures.add(line["image"])
+                else:
                     self._set_objects(entry, _answer(line))
             for place, given in self._new_lines(CORRECTIONS):
                 number = self._numbers.get((given["image"], given["prompt"]))
@@ -124,6 +127,11 @@ class RunRows:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def failed_pictures(self) -> int:
+        """How many pictures have a row that is an error."""
+        return len(self._failed_pictures)
 
     @property
     def labels(self) -> dict[str, int]:
@@ -274,11 +282,15 @@ def _checked_object(
             f"{quoted(label)} cannot be a label.",
             f"Use 1 to {MAX_LABEL_CHARACTERS} characters, without ; and <.",
         )
-    box = _checked_box(given.get("box_xyxy_px"), original["width"], original["height"])
+    box = _checked_edges(given.get("box_xyxy_px"), original["width"], original["height"])
     same = [each for each in said if _is_same(each.box_xyxy_px, box)]
     alike = [each for each in same if each.label == label]
     kept = next(iter(alike or same), None)
     if kept is None:
+        if not (box[2] - box[0] >= 1 and box[3] - box[1] >= 1):
+            raise UserError(
+                f"The box {box} encloses no pixel.", "Left is below right, and top below bottom."
+            )
         return {"label": label, "box_xyxy_px": box, "confidence": None, "mask": None}
     return {
         "label": label,
@@ -288,23 +300,17 @@ def _checked_object(
     }
 
 
-def _checked_box(given: Any, width: int, height: int) -> list[float]:
-    """The four edges, two decimals, within the picture; UserError where they enclose nothing."""
+def _checked_edges(given: Any, width: int, height: int) -> list[float]:
+    """The four edges, two decimals, within the picture; UserError where they are none."""
     is_box = isinstance(given, list) and len(given) == 4
     if not is_box or not all(
         isinstance(edge, int | float) and not isinstance(edge, bool) for edge in given
     ):
         raise UserError("A box has no four edges.", "Give left, top, right and bottom in pixels.")
-    edges = [
+    return [
         round(min(max(float(edge), 0.0), float(limit)), 2)
         for edge, limit in zip(given, (width, height, width, height), strict=True)
     ]
-    left, top, right, bottom = edges
-    if not (right - left >= 1 and bottom - top >= 1):
-        raise UserError(
-            f"The box {given} encloses no pixel.", "Left is below right, and top below bottom."
-        )
-    return edges
 
 
 def _is_same(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -88,7 +88,7 @@ class Run:
             os.ftruncate(self._file.fileno(), size)
             raise UserError(
                 f"{self.folder / RESULTS} cannot be written: {error.strerror or error}.",
-                "Make room; the same command goes on from here.",
+                "Make room, and go on from here.",
             ) from None
         for each in lines:
             self._count(each)

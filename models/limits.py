@@ -38,3 +38,4 @@ MAX_BATCHES = 200  # that are kept
 BATCHES_AT_WORK = 4  # at the same time; others wait
 BATCH_REQUESTS = 12  # of all of them at a backend: a few rows of its engine stay free for visitors
 BATCH_KEPT_S = 24 * 3600.0  # after it was last looked at
+EMPTY_BATCH_KEPT_S = 600.0  # the same of one that nothing was asked yet

@@ -7,17 +7,19 @@ import json
 import os
 import time
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from models.limits import BATCH_KEPT_S, MAX_BATCH_PICTURE_BYTES
-from models.schema import UserError
+from models.limits import BATCH_KEPT_S, EMPTY_BATCH_KEPT_S, MAX_BATCH_PICTURE_BYTES
+from models.schema import Busy, UserError
 from tests.nowhere import Nowhere
 from tests.serving import WatchedBackend
 from ui.batch import stored
+from ui.batch.room import Room
 from ui.batch.routes import create_batch
 from ui.batch.runs import BatchRuns
 from ui.batch.settings import BatchSettings
@@ -101,6 +103,15 @@ def test_no_name_leads_out_of_the_run(client, folder, name):
     client.create()
     assert "no name for a picture" in refusal(client.put(name, png()))
     assert [each.name for each in (folder / client.id).rglob("*") if each.is_file()] == ["used"]
+
+
+@pytest.mark.parametrize(
+    "name", ["at 10.15\u202fPM.png", "\u200fقطة.png", "👨\u200d👩\u200d👧.png"]
+)
+def test_a_picture_keeps_whatever_name_a_computer_gave_it(client, folder, name):
+    client.create()
+    assert client.put(name, png()).status_code == 201
+    assert (folder / client.id / "pictures" / name).is_file()
 
 
 def test_files_that_are_no_pictures_by_their_names_are_refused(client):
@@ -211,6 +222,7 @@ def test_a_run_is_stopped_and_goes_on_on_another_server_with_none_twice_and_none
     assert other.act("resume").json()["state"] in ("waiting", "running", "done")
     done = other.wait()
     assert (done["state"], done["rows"], done["failed"]) == ("done", 12, 4)
+    assert done["line"] == "Done: 6 of 6 pictures, 2 failed."
     rows = other.rows()
     keys = [(each["image"], each["prompt"]) for each in rows["rows"]]
     assert len(set(keys)) == len(keys) == 12
@@ -250,6 +262,44 @@ def test_what_nobody_looked_at_for_a_day_is_swept_and_deleting_leaves_nothing(cl
     assert sorted(each.name for each in folder.iterdir()) == sorted([kept, "notes"])
     assert client.http.delete(f"/runs/{kept}").status_code == 200
     assert not (folder / kept).exists()
+
+
+def test_what_is_received_at_once_shares_the_room_of_the_run_and_of_the_server(client):
+    client.runs._room = Room(of_a_run=1000, of_all=1500)
+    first, second = client.create(), client.create()
+    runs = [stored.look_up(first), stored.look_up(second)]
+    with ExitStack() as both:
+        one = both.enter_context(client.runs.receive(runs[0], "a.png"))
+        other = both.enter_context(client.runs.receive(runs[0], "b.png"))
+        one.write(b"x" * 600)
+        with pytest.raises(UserError, match="batch is larger"):
+            other.write(b"x" * 600)
+        third = both.enter_context(client.runs.receive(runs[1], "a.png"))
+        third.write(b"x" * 600)
+        with pytest.raises(Busy, match="no room for more pictures"):
+            third.write(b"x" * 400)
+        other.write(b"x" * 300)
+    refused = client.put("c.png", b"x")
+    assert refusal(refused, 503).startswith("The server has no room for more pictures.")
+    client.http.delete(f"/runs/{first}")
+    assert client.put("c.png", b"x" * 300).status_code == 201
+
+
+def test_batches_that_nothing_was_asked_give_their_places_up_after_a_while(
+    client, folder, monkeypatch
+):
+    monkeypatch.setattr(stored, "MAX_BATCHES", 2)
+    old, young = client.create(), client.create()
+    assert "no room for another batch" in refusal(client.post("/runs"), 503)
+    long_ago = time.time() - EMPTY_BATCH_KEPT_S - 60
+    os.utime(folder / old / "used", (long_ago, long_ago))
+    assert client.post("/runs").status_code == 201
+    assert not (folder / old).exists() and (folder / young).exists()
+
+
+def test_a_batch_that_was_not_begun_is_not_gone_on_with(client):
+    client.create()
+    assert refusal(client.act("resume")).startswith("This batch was not begun.")
 
 
 def test_a_deployment_bounds_the_pictures_or_has_no_batches():

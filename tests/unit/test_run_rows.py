@@ -112,6 +112,16 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(run, given, said):
     assert not (run / CORRECTIONS).exists()
 
 
+def test_a_box_of_the_answer_below_a_pixel_hinders_no_correction(run):
+    lines = [json.loads(each) for each in (run / RESULTS).read_text("utf-8").splitlines()]
+    lines[0]["detections"][0]["box_xyxy_px"] = [10, 10, 10.3, 30]
+    (run / RESULTS).write_text("".join(f"{json.dumps(each)}\n" for each in lines), "utf-8")
+    rows = RunRows(run)
+    added = {"label": "dog", "box_xyxy_px": [1, 2, 30, 40]}
+    row = rows.correct(0, objects=[*objects_of(rows.read(0)), added])
+    assert objects(row)[0].box_xyxy_px == (10, 10, 10.3, 30) and objects(row)[-1].label == "dog"
+
+
 def test_a_box_that_leaves_the_picture_ends_at_its_edge(run):
     rows = RunRows(run)
     row = rows.correct(0, objects=[{"label": "a", "box_xyxy_px": [-9, 10.456, 5000, 20]}])

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from models.batch.progress import Progress
 from models.batch.work import DECODING, Work, settings_of
 from models.generate.asking import Chosen
 from models.generate.side_by_side import PixelBudget
-from models.limits import BATCH_KEPT_S, BATCH_REQUESTS, MAX_BATCH_BYTES, MAX_BATCH_PROMPTS
+from models.limits import BATCH_REQUESTS, MAX_BATCH_PROMPTS
 from models.prompts import grammar
-from models.schema import StatusEvent, UserError
+from models.schema import Busy, StatusEvent, UserError
 from models.serving.backend import Backend
 from ui.batch import stored as store
+from ui.batch.room import Room
 from ui.batch.seats import SeatedAsking, Seats
 from ui.batch.settings import BatchSettings
 from ui.batch.stored import Incoming, Stored
@@ -79,7 +81,8 @@ class BatchRuns:
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
         self._rows: OrderedDict[str, RunRows] = OrderedDict()
-        self._room: dict[str, tuple[int, int]] = {}  # files and bytes of what is being uploaded
+        self._files: dict[str, int] = {}  # how many were uploaded to a run
+        self._room = Room()
         self._exporting = threading.Lock()  # one at a time: it reads and writes all pictures
 
     # -- what is asked about
@@ -88,6 +91,10 @@ class BatchRuns:
         """A new run without pictures; UserError where this server has none, or no room."""
         if not self.settings.pictures:
             raise UserError("This server has no batches.", "Use python -m models.batch.")
+        try:
+            return store.create()
+        except Busy:
+            self.sweep()
         return store.create()
 
     @contextmanager
@@ -97,21 +104,26 @@ class BatchRuns:
         if stored.is_begun:
             raise UserError("This batch was begun.", "Give more pictures to a new one.")
         with self._lock:
-            files, size = self._room.setdefault(stored.id, (0, stored.bytes()))
+            files = self._files.get(stored.id, 0)
         if name is not None and files >= self.settings.pictures:
             raise UserError(
                 f"There are more than {self.settings.pictures:,} pictures.",
                 "Use fewer, or python -m models.batch.",
             )
-        incoming = Incoming(stored, name, MAX_BATCH_BYTES - size)
+        incoming = Incoming(stored, name, partial(self._room.take, stored))
+        is_kept = False
         try:
             yield incoming
+            if stored.is_begun:
+                raise UserError("This batch was begun meanwhile.", "Give it to a new one.")
             is_new = incoming.finish()
+            is_kept = True
             with self._lock:
-                files, size = self._room.get(stored.id, (0, 0))
-                self._room[stored.id] = (files + is_new, size + incoming.size)
+                self._files[stored.id] = self._files.get(stored.id, 0) + is_new
         finally:
             incoming.close()
+            if not is_kept:
+                self._room.give_back(stored, incoming.size)
 
     def start(
         self,
@@ -146,21 +158,26 @@ class BatchRuns:
             options = Chosen(precision=precision, adapter=adapter or None)
             settings = settings_of(options, chosen.name, pictures, prompts)
             Run(stored.run, settings).close()  # from now on it is known what is asked
-        self._room.pop(stored.id, None)
+        with self._lock:
+            self._files.pop(stored.id, None)
         self.resume(stored)
 
     # -- at work
 
     def resume(self, stored: Stored) -> None:
-        """Go on where a run was; nothing happens to one that is at work."""
+        """Go on where a run was; nothing happens to one that is at work. UserError where it was
+        not begun, Busy where it does not come to its end."""
+        self._check_begun(stored)
         settings = read_settings(stored.run)
+        live = self._live.get(stored.id)
+        if live is not None and live.stop.is_set() and live.thread is not None:
+            live.thread.join(ENDS_WITHIN_S)  # without the lock, which all other runs need
+            if not live.is_over:
+                raise Busy("The batch is still being stopped.", "Try again in a moment.")
         with self._lock:
             live = self._live.get(stored.id)
             if live is not None and not live.is_over:
-                if not live.stop.is_set():
-                    return
-                if live.thread is not None:
-                    live.thread.join(ENDS_WITHIN_S)
+                return
             live = _Live()
             live.thread = threading.Thread(
                 target=self._work, args=(stored, settings, live), name="batch", daemon=True
@@ -198,11 +215,13 @@ class BatchRuns:
                 with closing(Run(stored.run, asked)) as run:
                     work = Work(run, stored.pictures(), options, checkpoint, asking)
                     left, total = work.left(), len(work.pictures.names)
-                    live.progress = Progress(total, total - len(left))
+                    progress = Progress(total, total - len(left))
+                    progress.failed = self.rows(stored, refresh=True).failed_pictures
+                    live.progress = progress
                     with closing(work.answer(left, live.stop, BATCH_REQUESTS)) as answers:
                         for lines in answers:
                             live.said = ""
-                            live.progress.advance("error" in lines[0])
+                            progress.advance(any("error" in each for each in lines))
         except CancelledError:
             pass  # stopped while it waited
         except UserError as error:
@@ -229,14 +248,14 @@ class BatchRuns:
             return State(name, line, min(share, 1.0), settings, total, counted["others"])
 
         if live is not None and not live.is_over:
-            if live.stop.is_set():
+            if live.stop.is_set() and answered < total:
                 return state("running", "Stopping …")
             if live.progress is None:
-                return state("waiting", "Waiting for other batches to end …")
+                return state("waiting", "Waiting for its turn …")
             said = live.said if live.progress.done == 0 and live.said else live.progress.line()
             return state("running", said)
         if answered >= total:
-            failed = f", {done.failed:,} failed" if done.failed else ""
+            failed = f", {done.failed_pictures:,} failed" if done.failed else ""
             return state("done", f"Done: {total:,} of {total:,} pictures{failed}.")
         line = f"{answered:,} of {total:,} pictures are done."
         if live is not None and live.error:
@@ -245,8 +264,7 @@ class BatchRuns:
 
     def rows(self, stored: Stored, refresh: bool = False) -> RunRows:
         """The rows of a run, as they are now where they are to be refreshed."""
-        if not stored.is_begun:
-            raise UserError("This batch was not begun.", "Give pictures, and press Run.")
+        self._check_begun(stored)
         with self._lock:
             rows = self._rows.pop(stored.id, None)
             if rows is None:
@@ -257,6 +275,10 @@ class BatchRuns:
             while len(self._rows) > ROWS_KEPT:
                 self._rows.popitem(last=False)
             return rows
+
+    def _check_begun(self, stored: Stored) -> None:
+        if not stored.is_begun:
+            raise UserError("This batch was not begun.", "Give pictures, and press Run.")
 
     @contextmanager
     def decoding(self) -> Iterator[None]:
@@ -272,6 +294,7 @@ class BatchRuns:
             raise UserError(f"There is no format {name!r}.", f"Use {', '.join(FORMATS)}.")
         self.rows(stored)
         with self._exporting, _without_paths(stored):
+            self._room.check(2 * stored.pictures_bytes())  # those written, and the archive of them
             (exported,) = export(stored.run, [name], is_taken_away=True)
             archive = self.archive(stored, name)
             archive.parent.mkdir(exist_ok=True)
@@ -297,19 +320,24 @@ class BatchRuns:
         with self._lock:
             self._live.pop(stored.id, None)
             self._rows.pop(stored.id, None)
-            self._room.pop(stored.id, None)
+            self._files.pop(stored.id, None)
         shutil.rmtree(stored.folder, ignore_errors=True)
+        self._room.recount(store.all_stored())
 
     def sweep(self) -> int:
-        """Delete the runs that nobody looked at for BATCH_KEPT_S; returns how many."""
+        """Delete the runs that nobody looks at any more; returns how many."""
         with self._lock:
             for each in [id for id, live in self._live.items() if live.is_over]:
                 if not self._live[each].error:
                     del self._live[each]
             at_work = frozenset(id for id, live in self._live.items() if not live.is_over)
-            kept = {each.id for each in store.all_stored()}
-            self._room = {id: room for id, room in self._room.items() if id in kept}
-        return store.sweep(BATCH_KEPT_S, at_work)
+        gone = store.sweep(at_work)
+        kept = list(store.all_stored())
+        with self._lock:
+            ids = {each.id for each in kept}
+            self._files = {id: count for id, count in self._files.items() if id in ids}
+        self._room.recount(kept)
+        return gone
 
     def sweep_often(self) -> None:
         """Sweep now, and every SWEPT_EVERY_S from a thread that ends with the process."""

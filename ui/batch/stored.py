@@ -15,9 +15,10 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from gradio.utils import get_upload_folder
 
@@ -25,17 +26,19 @@ from data.pictures import Pictures, find, is_picture, leads_out
 from data.runs import RESULTS, SETTINGS
 from data.zip_pictures import ZippedPictures
 from models.limits import (
+    BATCH_KEPT_S,
+    EMPTY_BATCH_KEPT_S,
     MAX_BATCH_BYTES,
     MAX_BATCH_PICTURE_BYTES,
     MAX_BATCHES,
-    MAX_BATCHES_BYTES,
 )
 from models.schema import Busy, UserError, quoted
 
 FOLDER = "batches"  # within that of uploads
 ARCHIVE = "pictures.zip"
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
-_CONTROLS = re.compile("[\x00-\x1f\x7f]")
+# Names of files have no-break spaces, joiners and marks of direction; not line breaks.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 MAX_NAME_BYTES, MAX_PART_BYTES = 1000, 255
 
 
@@ -66,8 +69,8 @@ class Stored:
     @property
     def used_at(self) -> float:
         """When it was last looked at or added to, in seconds as `time.time` counts them."""
-        files = (self.folder / "used", self.run / RESULTS)
-        return max((each.stat().st_mtime for each in files if each.exists()), default=0.0)
+        files = (self.folder / "used", self.run / RESULTS, *self.folder.glob("*.new"))
+        return max((found.st_mtime for found in map(_stat, files) if found), default=0.0)
 
     def touch(self) -> None:
         """It is looked at."""
@@ -111,8 +114,7 @@ class Stored:
         out of the folder."""
         parts = name.split("/")
         is_fit = (
-            name.isprintable()
-            and not _CONTROLS.search(name)
+            not _CONTROLS.search(name)
             and not leads_out(name)
             and "\\" not in name
             and all(part not in ("", ".") for part in parts)
@@ -127,16 +129,19 @@ class Stored:
 
     def bytes(self) -> int:
         """What all its files take."""
-        return sum(each.stat().st_size for each in self._files())
+        return _bytes_in(self.folder)
 
-    def _files(self) -> Iterator[Path]:
-        return (each for each in self.folder.rglob("*") if each.is_file())
+    def pictures_bytes(self) -> int:
+        """What its pictures take, an archive unpacked; UserError as `pictures`."""
+        found = self.pictures()
+        if isinstance(found, ZippedPictures):
+            return found.unpacked_bytes
+        return _bytes_in(self.folder / "pictures")
 
 
 def create() -> Stored:
-    """A new folder of an id that nobody can guess; UserError where there is no room for another."""
-    kept = list(all_stored())
-    if len(kept) >= MAX_BATCHES or sum(each.bytes() for each in kept) > MAX_BATCHES_BYTES:
+    """A new folder of an id that nobody can guess; Busy where there are too many."""
+    if sum(1 for _ in all_stored()) >= MAX_BATCHES:
         raise Busy("The server has no room for another batch.", "Try again in some hours.")
     made = secrets.token_urlsafe(16)
     folder = _root() / made
@@ -166,12 +171,13 @@ def all_stored() -> Iterator[Stored]:
             yield Stored(folder.name, folder)
 
 
-def sweep(older_than_s: float, without: frozenset[str] = frozenset()) -> int:
-    """Delete runs that nobody has looked at for so many seconds, those at work not among them;
-    returns how many."""
+def sweep(without: frozenset[str] = frozenset()) -> int:
+    """Delete runs that nobody has looked at for BATCH_KEPT_S, or for EMPTY_BATCH_KEPT_S where
+    nothing was asked yet, those at work not among them; returns how many."""
     gone = 0
     for stored in list(all_stored()):
-        if stored.id not in without and stored.used_at < time.time() - older_than_s:
+        kept_s = BATCH_KEPT_S if stored.is_begun else EMPTY_BATCH_KEPT_S
+        if stored.id not in without and stored.used_at < time.time() - kept_s:
             shutil.rmtree(stored.folder, ignore_errors=True)
             gone += 1
     return gone
@@ -181,26 +187,33 @@ class Incoming:
     """A file that is being received: written beside the pictures, and put in its place when it is
     whole."""
 
-    def __init__(self, stored: Stored, name: str | None, room: int):
-        """A picture of that name, or the archive where it is None; of at most `room` bytes, if
-        that is less than such a file may have."""
+    def __init__(self, stored: Stored, name: str | None, take: Callable[[int], None]):
+        """A picture of that name, or the archive where it is None; `take` is asked for the room
+        of each chunk before it is written, and refuses it with a UserError."""
         self._place = stored.folder / ARCHIVE if name is None else stored.place_for(name)
-        self._most = min(room, MAX_BATCH_BYTES if name is None else MAX_BATCH_PICTURE_BYTES)
+        self._most = MAX_BATCH_BYTES if name is None else MAX_BATCH_PICTURE_BYTES
+        self._take = take
         self._said = "The archive" if name is None else name
         self._new = stored.folder / f"{secrets.token_hex(8)}.new"
         self._file = self._new.open("xb")
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Some bytes more; UserError where there are too many."""
-        self.size += len(chunk)
-        if self.size > self._most:
+        """Some bytes more; UserError where there are too many, or the disk has no room."""
+        if self.size + len(chunk) > self._most:
             raise UserError(
                 f"{self._said} is too large.",
                 f"Use files of at most {MAX_BATCH_PICTURE_BYTES / 1e6:.0f} MB, "
                 f"{MAX_BATCH_BYTES / 1e9:.0f} GB in all.",
             )
-        self._file.write(chunk)
+        self._take(len(chunk))
+        self.size += len(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise Busy(
+                f"{self._said} cannot be stored: {error.strerror}.", "Try again in some hours."
+            ) from None
 
     def finish(self) -> bool:
         """Put it in its place; whether nothing was there. UserError where that cannot be."""
@@ -219,6 +232,19 @@ class Incoming:
         """Nothing is left of what was not finished."""
         self._file.close()
         self._new.unlink(missing_ok=True)
+
+
+def _bytes_in(folder: Path) -> int:
+    found = (_stat(each) for each in folder.rglob("*"))
+    return sum(each.st_size for each in found if each and S_ISREG(each.st_mode))
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None where it is gone."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
 
 
 def _root() -> Path:
