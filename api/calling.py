@@ -18,7 +18,7 @@ from api.running import Runner
 from api.shared import Shared
 from api.tool_answers import Reply
 from api.tools import TOOLS, Asked, AskedOfOne, Compare, ComparedSide
-from models.images import OpenedImage, open_image
+from models.images import ROOM, OpenedImage
 from models.schema import Decoding, Result, UserError, quoted
 
 HasLeft = Callable[[], Awaitable[bool]]
@@ -69,7 +69,7 @@ class Calls:
                 path = self._uploaded(source)
             except UserError:
                 raise NO_PICTURE from None
-            return await anyio.to_thread.run_sync(open_image, path)
+            return await anyio.to_thread.run_sync(ROOM.open, path)
         (opened,) = await open_all([source], self._remote)
         return opened
 

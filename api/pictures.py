@@ -13,7 +13,7 @@ import anyio.to_thread
 from api.bodies import LARGEST_PICTURE
 from api.errors import ApiError
 from api.remote_pictures import RemotePictures
-from models.images import OpenedImage, open_image
+from models.images import ROOM, OpenedImage
 
 _DATA = re.compile(r"\s*data:([^,]*),", re.IGNORECASE)
 _URL_SAFE, _SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\r\n\v\f"
@@ -42,7 +42,7 @@ def _opened(source: str | bytes) -> OpenedImage:
         raise ApiError(
             413, f"A picture is larger than {LARGEST_PICTURE // 1_000_000} MB. Send a smaller one."
         )
-    return open_image(content)
+    return ROOM.open(content)
 
 
 def from_data_url(url: str) -> bytes:

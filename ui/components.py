@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 
-from models.images import OpenedImage, open_image
+from models.images import ROOM, OpenedImage
 from models.schema import UserError, quoted
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "caption.png"  # of the API's samples
@@ -46,7 +46,7 @@ class SafeImage(gr.Image):
 
     Gradio's own component opens any path that a caller posts. This one opens only files that came
     through an upload (or from the app itself) and lie in Gradio's cache, never a `data:` or web
-    address, and leaves the decoding to `models.images.open_image`, which looks at the format and
+    address, and leaves the decoding to `models.images.ROOM`, which looks at the format and
     the number of pixels first. (No `__init__` of its own: Gradio reads the browser's settings from
     its signature.)
     """
@@ -64,7 +64,7 @@ class SafeImage(gr.Image):
         if payload is None:
             return None
         try:
-            return open_image(self.uploaded_path(payload))
+            return ROOM.open(self.uploaded_path(payload))
         except UserError as error:
             return error
 

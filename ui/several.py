@@ -16,7 +16,7 @@ import gradio as gr
 from gradio.data_classes import GradioRootModel, ImageData
 
 from models.catalog.catalog import Catalog
-from models.images import OpenedImage, open_image
+from models.images import ROOM, OpenedImage
 from models.limits import MAX_IMAGES
 from models.schema import UserError
 from ui import markup
@@ -42,7 +42,7 @@ class Upload:
         try:
             if isinstance(self.path, UserError):
                 raise self.path
-            return open_image(self.path)
+            return ROOM.open(self.path)
         except UserError as error:
             raise UserError(f"Picture {number}: {error.problem}", error.remedy) from None
 
