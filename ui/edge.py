@@ -24,6 +24,7 @@ from ui.api_description import corrected
 from ui.api_samples import PICTURES, with_own_samples
 from ui.api_values import check_names, check_values
 from ui.embedding import SCRIPT, SCRIPT_HEADERS, SCRIPT_PATH, Embedding
+from ui.incoming import bounded_upload, read_json
 from ui.refusals import (
     NO_FILE,
     NO_SUCH_ANSWER,
@@ -41,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 API = "/gradio_api"
 UPLOAD = f"{API}/upload"
-LARGEST_JSON = 1 << 20  # bytes; the picture is a file of its own
 COMPRESSION = 5  # of gzip's nine levels; the page takes some milliseconds
 A_YEAR = "public, max-age=31536000, immutable"  # for files whose names hold their hash
 A_DAY = "public, max-age=86400"
@@ -90,6 +90,8 @@ class Edge:
                 raise Refusal(404, UserError("The page has no such function.", f"See {INFO}."))
             if scope["method"] == "POST" and _takes_json(path):
                 receive = await _judged(scope, path, receive)
+            if path == UPLOAD and scope["method"] == "POST":
+                receive = bounded_upload(scope, receive)
             await self._app(scope, receive, reply.send)
         except Refusal as refusal:
             await say(str(refusal), refusal.status)(scope, receive, send)
@@ -112,7 +114,7 @@ def _takes_json(path: str) -> bool:
 async def _judged(scope: Scope, path: str, receive: Receive) -> Receive:
     """The request's messages once more, after its body was read; Refusal where it cannot be
     answered."""
-    body = await _read(scope, receive)
+    body = await read_json(Headers(scope=scope).get("content-length", ""), receive)
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):
@@ -142,22 +144,6 @@ async def _judged(scope: Scope, path: str, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
-
-
-async def _read(scope: Scope, receive: Receive) -> bytes:
-    too_large = Refusal(
-        413, UserError("The request is larger than 1 MB.", "Upload the picture as a file first.")
-    )
-    if (Headers(scope=scope).get("content-length") or "0").rjust(20, "0") > f"{LARGEST_JSON:020}":
-        raise too_large
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > LARGEST_JSON:
-            raise too_large
-        if not message.get("more_body"):
-            return body
 
 
 def _check(blocks: Any, path: str, given: Mapping[str, Any]) -> None:

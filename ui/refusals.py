@@ -42,7 +42,7 @@ _BY_STATUS = {
 }
 _UPLOAD = {
     400: UserError("The upload is not a form with a file.", "Send it as multipart field `files`."),
-    413: UserError("The file is larger than 20 MB.", "Send a smaller one."),
+    413: UserError("A file is larger than 20 MB, or all together than 80.", "Send less."),
 }
 
 

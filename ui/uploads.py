@@ -15,6 +15,7 @@ from gradio.utils import get_upload_folder
 from models.schema import UserError
 
 _OWN = re.compile(r"[0-9a-f]{64}")  # Gradio names a folder by the SHA-256 of what is in it
+_PART = re.compile(r"tmp[a-z0-9_]{8}")  # of an upload that was coming when its process ended
 
 
 def use_own_folder() -> None:
@@ -57,8 +58,8 @@ def _check_own(folder: Path, found: os.stat_result) -> None:
 def sweep(older_than_s: float) -> int:
     """Delete what former processes left in the folder of `use_own_folder`; returns how many files.
 
-    Only files directly in folders that Gradio named, older than so many seconds. Links are deleted
-    as links, and no folder is entered through one.
+    Only uploads that never came whole, and files directly in folders that Gradio named, older than
+    so many seconds. Links are deleted as links, and no folder is entered through one.
     """
     gone = 0
     oldest = time.time() - older_than_s
@@ -66,6 +67,9 @@ def sweep(older_than_s: float) -> int:
     if not root.name.startswith("paligemma2-demo-") or not root.is_dir():
         return 0
     for folder in root.iterdir():
+        if _PART.fullmatch(folder.name):
+            gone += _sweep_file(folder, oldest)
+            continue
         if not _OWN.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
             continue
         # Another process may add to the folder meanwhile.
@@ -78,7 +82,13 @@ def sweep(older_than_s: float) -> int:
 def _sweep_folder(folder: Path, oldest: float) -> int:
     gone = 0
     for file in folder.iterdir():
+        gone += _sweep_file(file, oldest)
+    return gone
+
+
+def _sweep_file(file: Path, oldest: float) -> int:
+    with contextlib.suppress(FileNotFoundError):
         if (file.is_symlink() or file.is_file()) and file.lstat().st_mtime < oldest:
             file.unlink(missing_ok=True)
-            gone += 1
-    return gone
+            return 1
+    return 0

@@ -95,11 +95,13 @@ def test_only_what_a_former_process_of_this_app_left_is_swept(shared, tmp_path):
     kept = [
         write(own / ("b" * 64) / "new.png", is_old=False),
         write(own / "notes" / "old.txt"),
+        write(own / "tmpabcdefgh", is_old=False),
         write(tmp_path / "elsewhere" / "old.png"),
     ]
     (own / ("c" * 64)).symlink_to(tmp_path / "elsewhere")
-    assert sweep(older_than_s=3600) == 1
-    assert not old.parent.exists()
+    part = write(own / "tmp1bcdefg_")  # of an upload that never came whole
+    assert sweep(older_than_s=3600) == 2
+    assert not old.parent.exists() and not part.exists()
     assert all(file.exists() for file in (*kept, *foreign))
 
 
