@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import Depends, FastAPI, Request, Response
 from pydantic.json_schema import models_json_schema
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.answer import AnswerBody, answer_router
 from api.chat import ChatBody
@@ -67,14 +69,32 @@ class Beside:
             return
         root = scope.get("root_path", "")
         path = scope["path"].removeprefix(root)
+        send = _without_own_host(send)
         if path == V1 or path.startswith(f"{V1}/"):
-            await self._v1({**scope, "root_path": f"{root}{V1}"}, receive, send)
+            address = {"root_path": f"{root}{V1}", "path": scope["path"].rstrip("/")}
+            await self._v1({**scope, **address}, receive, send)
         elif path.rstrip("/") == MCP:
             await self._mcp(scope, receive, send)
         elif path in ADDRESSES:
             await (await self._health.reply(path))(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _without_own_host(send: Send) -> Send:
+    """Sends on to paths alone: the host of an address is what the asker says, and its scheme is
+    not known behind a proxy."""
+
+    async def relative(message: Message) -> None:
+        if message["type"] == "http.response.start" and 300 <= message["status"] < 400:
+            headers = MutableHeaders(raw=message["headers"])
+            if "location" in headers:
+                there = urlsplit(headers["location"])
+                path = f"/{there.path.lstrip('/')}"  # two slashes would name a host
+                headers["location"] = urlunsplit(("", "", path, there.query, there.fragment))
+        await send(message)
+
+    return relative
 
 
 def _describe_bodies(app: FastAPI) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
 
+from ui import incoming
 from ui.edge import A_YEAR
 from ui.social import DESCRIPTION
 
@@ -74,6 +80,59 @@ def test_an_upload_that_is_no_form_or_too_large_is_refused(served):
     refused(httpx.post(address, content=b"x"), 400, "not a form with a file")
     large = b"\x89PNG" + bytes(21 * 1024 * 1024)
     refused(httpx.post(address, files={"files": ("a.png", large)}), 413, "larger than 20 MB")
+
+
+BEGUN = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\naaa'
+
+
+def begin_upload(served, length: int) -> socket.socket:
+    """A connection with the first part of an upload, which the server has asked to go on with."""
+    address = urlsplit(served.url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=20)
+    connection.sendall(
+        b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\n"
+        b"Content-Length: %d\r\n\r\n" % length + BEGUN
+    )
+    return connection
+
+
+def parts_of_uploads() -> set[Path]:
+    return set(Path(get_upload_folder()).glob("tmp*"))
+
+
+def test_an_upload_that_stands_still_is_not_waited_for_and_leaves_nothing(served, monkeypatch):
+    monkeypatch.setattr(incoming, "PART_WITHIN_S", 0.2)
+    before = parts_of_uploads()
+    with begin_upload(served, 1_000_000) as connection:
+        assert b" 400 " in connection.recv(4096)
+    assert parts_of_uploads() == before
+
+
+def test_an_upload_that_is_left_leaves_nothing(served):
+    before = parts_of_uploads()
+    with begin_upload(served, 1_000_000):
+        pass
+    deadline = time.monotonic() + 20
+    while parts_of_uploads() != before:
+        assert time.monotonic() < deadline, "a part of the upload stays"
+        httpx.get(f"{served.url}/healthz")
+
+
+def test_an_upload_of_very_much_is_refused_before_it_has_come(served):
+    with begin_upload(served, incoming.LARGEST_UPLOAD + 1) as connection:
+        assert b" 413 " in connection.recv(4096)
+
+
+def test_a_request_that_does_not_come_is_not_waited_for(served, monkeypatch):
+    monkeypatch.setattr(incoming, "READ_WITHIN_S", 0.2)
+    address = urlsplit(served.url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /gradio_api/call/answer HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+        assert b" 408 " in connection.recv(4096)
 
 
 @pytest.mark.parametrize(
@@ -238,3 +297,13 @@ def test_the_page_is_sent_compressed_to_whom_can_read_it(served):
     assert int(small.headers["content-length"]) < len(plain.content) / 4
     assert DESCRIPTION in small.text and len(small.text) == len(plain.text)
     assert "accept-encoding" in plain.headers["vary"].lower()
+
+
+@pytest.mark.parametrize("path", ["/batch/about/", "/theme.css/", "/v1/models/"])
+def test_no_address_is_sent_on_to_a_host_that_the_asker_names(served, path):
+    named = {"host": "evil.example", "x-forwarded-proto": "https"}
+    reply = httpx.get(f"{served.url}{path}", headers=named)
+    if reply.is_redirect:
+        assert reply.headers["location"] == path.rstrip("/")
+    else:
+        assert reply.json()["object"] == "list"
