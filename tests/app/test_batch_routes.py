@@ -14,11 +14,13 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from data.run_rows import RunRows, Sought
 from models.limits import BATCH_KEPT_S, EMPTY_BATCH_KEPT_S, MAX_BATCH_PICTURE_BYTES
 from models.schema import Busy, UserError
 from tests.nowhere import Nowhere
+from tests.runs import make_run, save_pictures
 from tests.serving import WatchedBackend
-from ui.batch import stored
+from ui.batch import replies, stored
 from ui.batch.room import Room
 from ui.batch.routes import create_batch
 from ui.batch.runs import BatchRuns
@@ -295,6 +297,28 @@ def test_batches_that_nothing_was_asked_give_their_places_up_after_a_while(
     os.utime(folder / old / "used", (long_ago, long_ago))
     assert client.post("/runs").status_code == 201
     assert not (folder / old).exists() and (folder / young).exists()
+
+
+def test_no_row_is_passed_over_where_those_before_it_were_put_right(tmp_path, monkeypatch):
+    save_pictures(tmp_path / "images")
+    rows = RunRows(make_run(tmp_path / "run", tmp_path / "images"))
+    monkeypatch.setattr(replies, "ROWS_A_PAGE", 3)
+    sought = Sought(kind="untouched")
+    all_of_them = rows.find(sought)
+
+    def numbers(page):
+        return [each["number"] for each in page["rows"]]
+
+    shown = numbers(replies.page_of(rows, sought))
+    assert shown == all_of_them[:3]
+    for number in shown[:2]:
+        rows.correct(number, text="by hand")
+    after = replies.page_of(rows, sought, first=shown[-1] + 1)
+    assert numbers(after) == all_of_them[3:6] and after["page"] == 1
+    before = replies.page_of(rows, sought, before=all_of_them[3])
+    assert numbers(before)[0] == all_of_them[2] and before["page"] == 0
+    last = replies.page_of(rows, sought, first=10_000)
+    assert numbers(last)[-1] == all_of_them[-1] and last["page"] + 1 == last["pages"]
 
 
 def test_a_batch_that_was_not_begun_is_not_gone_on_with(client):

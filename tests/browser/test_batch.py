@@ -88,6 +88,46 @@ def edges(page: Page, number: int) -> list[float]:
     ]
 
 
+def test_keys_undo_step_by_step_and_a_batch_that_was_left_is_found_again(batch, tmp_path):
+    page = batch
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(FOLDER / "detect.png", folder / "at 10.15\u202fPM.png")
+    begin(page, folder, "Detect", **{"Objects to find (comma-separated)": OBJECTS})
+    expect_done(page)
+    rows(page).get_by_role("button", name="Edit boxes").click()
+    boxes = page.get_by_role("dialog").locator(".stage-box")
+    expect(boxes).not_to_have_count(0)
+    count = boxes.count()
+    for _ in range(2):
+        page.get_by_role("dialog").get_by_role("button", name="Add a box").click()
+    expect(boxes).to_have_count(count + 2)
+    page.keyboard.press("Delete")
+    expect(boxes).to_have_count(count + 1)
+    for left in (count + 2, count + 1, count):
+        page.keyboard.press("Control+z")
+        expect(boxes).to_have_count(left)
+    page.keyboard.press("Control+y")
+    expect(boxes).to_have_count(count + 1)
+    expect(saved(page)).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    expect(rows(page).locator(".batch-mark")).to_have_text("corrected")
+
+    page.get_by_role("button", name="New batch").click()
+    expect(page.locator("#batch-line")).to_have_text("")
+    earlier = page.get_by_role("region", name="Earlier batches").get_by_role("button")
+    expect(earlier).to_have_count(1)
+    assert violations(page) == []
+    page.reload()
+    open_tab(page)
+    earlier.click()
+    expect(rows(page).locator(".batch-mark")).to_have_text("corrected")
+    page.once("dialog", lambda asked: asked.accept())
+    page.get_by_role("button", name="Delete this one").click()
+    expect(page.get_by_role("button", name="Run", exact=True).last).to_be_visible()
+    expect(page.get_by_role("region", name="Earlier batches")).to_have_count(0)
+
+
 def test_a_folder_is_stopped_reloaded_resumed_put_right_and_exported(batch, pictures, page_backend):
     page = batch
     page_backend.hold(after_tokens=1)
@@ -200,7 +240,7 @@ def test_texts_are_put_right_in_place_and_the_keyboard_leads_through_them(batch,
     shutil.rmtree(pictures / "a")
     prompts = "caption en\nocr"
     begin(page, pictures, "Free prompt", **{"Prompts, one a line": prompts})
-    expect_done(page, "Done: 8 of 8 pictures, 4 failed.")
+    expect_done(page, "Done: 8 of 8 pictures, 2 failed.")
     expect(rows(page)).to_have_count(16)
     first = page.get_by_label("Answer about b/cap.png to caption en")
     first.fill("two toadstools")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -127,14 +128,23 @@ def state(runs: BatchRuns, stored: Stored) -> dict[str, Any]:
     return reply
 
 
-def page_of(rows: RunRows, sought: Sought, page: int) -> dict[str, Any]:
-    """A page of the rows that are looked for, from 0; the last one where there are fewer."""
+def page_of(
+    rows: RunRows, sought: Sought, first: int = 0, before: int | None = None
+) -> dict[str, Any]:
+    """ROWS_A_PAGE of the rows that are looked for: those from the row `first` on, or those before
+    the row `before`; the last ones where there are none. `page` is counted from 0, also where the
+    rows before are no whole pages: some of them were put right meanwhile."""
     if sought.kind and sought.kind not in KINDS:
         raise UserError(f"There is no kind {sought.kind!r} of rows.", "Choose one of the list.")
     numbers = rows.find(sought)
-    pages = max(1, -(-len(numbers) // ROWS_A_PAGE))
-    page = min(max(page, 0), pages - 1)
-    shown = numbers[page * ROWS_A_PAGE : (page + 1) * ROWS_A_PAGE]
+    start = bisect_left(numbers, first)
+    if before is not None:
+        start = max(0, bisect_left(numbers, before) - ROWS_A_PAGE)
+    if start >= len(numbers):
+        start = max(0, len(numbers) - 1) // ROWS_A_PAGE * ROWS_A_PAGE
+    shown = numbers[start : start + ROWS_A_PAGE]
+    page = -(-start // ROWS_A_PAGE)
+    pages = page + max(1, -(-(len(numbers) - start) // ROWS_A_PAGE))
     return {
         "rows": [row_reply(rows, rows.read(number)) for number in shown],
         "found": len(numbers),

@@ -7,7 +7,7 @@
     PUT    /batch/runs/ID/archive                 a ZIP archive in place of pictures
     POST   /batch/runs/ID/start, /stop, /resume
     GET    /batch/runs/ID                         how it stands
-    GET    /batch/runs/ID/rows                    a page of rows
+    GET    /batch/runs/ID/rows                    rows from one on, or before one
     GET    /batch/runs/ID/rows/N/picture
     POST   /batch/runs/ID/rows/N                  a correction
     POST   /batch/runs/ID/exports/FORMAT          write it; GET downloads it
@@ -168,13 +168,14 @@ class _Routes:
         given = request.query_params
         try:
             low, high = float(given.get("low") or 0), float(given.get("high") or 1)
-            page = int(given.get("page") or 0)
+            first = int(given.get("first") or 0)
+            before = int(given["before"]) if "before" in given else None
         except ValueError:
-            raise UserError("The confidence or the page is no number.", "Type one.") from None
+            raise UserError("The confidence or the row is no number.", "Type one.") from None
         sought = Sought(given.get("label", ""), low, high, given.get("kind", ""))
         run = await _run(request)
         rows = await run_in_threadpool(self._runs.rows, run, True)
-        return await _reply(replies.page_of, rows, sought, page)
+        return await _reply(replies.page_of, rows, sought, first, before)
 
     async def correct(self, request: Request) -> Response:
         run, given = await _run(request), await _json(request)

@@ -53,9 +53,9 @@ export class Editor {
         "div",
         { class: "editor-body" },
         this.stage.node,
-        el("div", { class: "editor-side" }, this.textPart, this.boxesPart, this.problem, this.said),
+        el("div", { class: "editor-side" }, this.textPart, this.boxesPart),
       ),
-      el("footer", { class: "batch-buttons" }, previous, next, undo, redo, original),
+      el("footer", { class: "batch-buttons" }, previous, next, undo, redo, original, el("div", { class: "editor-said" }, this.problem, this.said)),
     );
     this.node.addEventListener("cancel", (event) => {
       event.preventDefault();
@@ -97,8 +97,12 @@ export class Editor {
 
   // -- changes
 
+  #state(hasText) {
+    return JSON.stringify({ objects: this.objects, text: hasText ? this.text.value : undefined });
+  }
+
   #change(make) {
-    this.past.push(JSON.stringify(this.objects));
+    this.past.push(this.#state(false));
     this.future = [];
     make();
     this.#draw();
@@ -108,10 +112,18 @@ export class Editor {
   #undo(isForward = false) {
     const [from, to] = isForward ? [this.future, this.past] : [this.past, this.future];
     if (!from.length) return;
-    to.push(JSON.stringify(this.objects));
-    this.objects = JSON.parse(from.pop());
+    const isOnBox = this.stage.node.contains(document.activeElement) || this.list.contains(document.activeElement);
+    const { objects, text } = JSON.parse(from.pop());
+    to.push(this.#state(text !== undefined));
+    this.objects = objects;
+    if (text !== undefined) this.text.value = text;
     this.#draw();
     this.#later();
+    // The boxes were made anew, or the button is off: keys go on to the editor all the same.
+    const present = document.activeElement;
+    if (isOnBox || present.disabled || !this.node.contains(present))
+      if (objects.length) this.stage.focus(Math.max(0, this.stage.index));
+      else this.buttons.add.focus();
   }
 
   #add(box) {
@@ -131,7 +143,8 @@ export class Editor {
 
   async #reset() {
     clearTimeout(this.timer);
-    this.past.push(JSON.stringify(this.objects));
+    this.past.push(this.#state(true));
+    this.future = [];
     await this.#send({ asAnswered: true });
   }
 
@@ -263,6 +276,9 @@ export class Editor {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !isTyping) {
       event.preventDefault();
       this.#undo(event.shiftKey);
+    } else if (event.ctrlKey && event.key.toLowerCase() === "y" && !isTyping) {
+      event.preventDefault();
+      this.#undo(true);
     }
     if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "PageDown" || event.key === "PageUp") {

@@ -83,13 +83,20 @@ export const upload = async (id, { archive, pictures }, tell, signal) => {
   }
   const waiting = [...pictures];
   let sent = 0;
+  let failure = null;
   const send = async () => {
-    for (let each; !signal.stopped && (each = waiting.shift()); ) {
+    for (let each; !signal.stopped && !failure && (each = waiting.shift()); ) {
       const path = `runs/${id}/pictures?name=${encodeURIComponent(each.name)}`;
-      await ask(path, { method: "PUT", body: each.file });
+      try {
+        await ask(path, { method: "PUT", body: each.file });
+      } catch (error) {
+        failure ??= error;
+        return;
+      }
       sent += 1;
       tell(sent, pictures.length);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, send));
+  if (failure) throw failure;
 };

@@ -1,6 +1,7 @@
 // The tab Batch: one run at a time, found again by the id that this browser keeps.
 
 import { ask, address, el, notice, plural, say, setRoot } from "./dom.js";
+import { Earlier } from "./earlier.js";
 import { Form } from "./form.js";
 import { upload } from "./gather.js";
 import { Results } from "./results.js";
@@ -45,6 +46,7 @@ class Tab {
     };
     this.form = new Form(about, asked);
     this.asking = el("section", { "aria-label": "What is asked" }, this.form.node);
+    this.earlier = new Earlier(storage, (id) => this.#open(id));
     this.summary = el("p", { class: "batch-summary" });
     this.line = el("p", { class: "batch-line", id: "batch-line" });
     this.share = el("progress", { max: 1, value: 0, "aria-label": "Pictures done" });
@@ -57,6 +59,7 @@ class Tab {
       el("div", { class: "batch-run-row" }, ...Object.values(this.buttons)),
       el("div", { class: "batch-progress" }, this.line, this.share),
       this.problem,
+      this.earlier.node,
       this.results.node,
     );
     document.addEventListener("visibilitychange", () => document.hidden || this.#poll());
@@ -67,6 +70,14 @@ class Tab {
   async recall() {
     this.id = storage.getItem(KEPT);
     if (this.id) await this.#poll();
+  }
+
+  async #open(id) {
+    this.id = id;
+    storage.setItem(KEPT, id);
+    this.results.begin();
+    await this.#poll();
+    if (this.id) this.#focusFirst();
   }
 
   async #start() {
@@ -94,6 +105,7 @@ class Tab {
         this.run = await ask(`runs/${id}/start`, { method: "POST", json: this.form.values });
         this.id = id;
         storage.setItem(KEPT, id);
+        this.earlier.remember(id, this.run);
         this.results.begin();
       }
     } catch (error) {
@@ -136,6 +148,7 @@ class Tab {
     storage.removeItem(KEPT);
     Object.assign(this, { id: null, run: null });
     this.#complain("");
+    this.line.textContent = "";
     this.results.clear();
     this.#show();
     this.form.task.focus();
@@ -147,6 +160,7 @@ class Tab {
     if (!window.confirm(`Delete the pictures and ${lost} from the server?`)) return;
     try {
       await ask(`runs/${this.id}`, { method: "DELETE" });
+      this.earlier.forget(this.id);
       this.#forget();
       say("Deleted.");
     } catch (error) {
@@ -171,6 +185,7 @@ class Tab {
     } catch (error) {
       if (id !== this.id) return;
       if (error.status === 404) {
+        this.earlier.forget(id);
         this.#forget();
         this.#complain(error.message);
         return;
@@ -200,6 +215,8 @@ class Tab {
     buttons.stop.disabled = !isAtWork;
     buttons.resume.hidden = !["stopped", "failed"].includes(state);
     buttons.new.hidden = buttons.delete.hidden = !isBegun || isAtWork;
+    if (isBegun || isAtWork) this.earlier.node.hidden = true;
+    else this.earlier.show();
     this.summary.hidden = !isBegun && !isAtWork;
     this.share.hidden = !isAtWork && state !== "stopped" && state !== "failed";
     if (state === "sending") {

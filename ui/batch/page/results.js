@@ -35,7 +35,7 @@ export class Results {
       labelled("Confidence from, %", this.low),
       labelled("to, %", this.high),
     );
-    filters.addEventListener("change", () => this.#go(0));
+    filters.addEventListener("change", () => this.#go());
     this.count = el("p", { class: "batch-count" });
     this.body = el("tbody");
     this.table = el(
@@ -46,8 +46,8 @@ export class Results {
       this.body,
     );
     this.labels = el("datalist", { id: "batch-labels" });
-    this.previous = el("button", { type: "button", class: "batch-small", onclick: () => this.#go(this.page - 1) }, "Previous page");
-    this.next = el("button", { type: "button", class: "batch-small", onclick: () => this.#go(this.page + 1) }, "Next page");
+    this.previous = el("button", { type: "button", class: "batch-small", onclick: () => this.#turn(-1) }, "Previous page");
+    this.next = el("button", { type: "button", class: "batch-small", onclick: () => this.#turn(1) }, "Next page");
     this.where = el("span", {});
     this.pager = el("nav", { class: "batch-pager", "aria-label": "Pages of rows" }, this.previous, this.where, this.next);
     this.problem = el("div", { hidden: true, role: "alert" });
@@ -123,19 +123,24 @@ export class Results {
     this.node.hidden = run.state === "new";
     if (run.rows === this.known) return;
     this.known = run.rows;
-    await this.#load(this.page);
+    await this.#load(this.page ? { first: this.rows[0].number } : {});
   }
 
-  async #go(page) {
-    await this.#load(page);
-    if (this.page !== page) return;
+  async #go(place) {
+    await this.#load(place, true);
     say(this.count.textContent);
   }
 
-  async #load(page) {
+  // From the rows that are shown on, not to a page of that number: a row that was put right may no
+  // longer be among those that are looked for, and none that comes after it is passed over.
+  #turn(by) {
+    return this.#go(by > 0 ? { first: this.rows.at(-1).number + 1 } : { before: this.rows[0].number });
+  }
+
+  async #load(place = {}, isOther = false) {
     const id = this.getId();
     const asked = new URLSearchParams({
-      page,
+      ...place,
       kind: this.kind.value,
       label: this.label.value,
       low: (Number(this.low.value) || 0) / 100,
@@ -146,14 +151,13 @@ export class Results {
       const found = await ask(`runs/${id}/rows?${asked}`);
       if (turn !== this.turn || id !== this.getId()) return;
       notice(this.problem, "");
-      this.#show(found);
+      this.#show(found, isOther && Boolean(place.first ?? place.before));
     } catch (error) {
       if (turn === this.turn && error.status !== 404) notice(this.problem, error.message);
     }
   }
 
-  #show({ rows, found, page, pages, labels }) {
-    const isOther = page !== this.page;
+  #show({ rows, found, page, pages, labels }, isOther) {
     Object.assign(this, { rows, page, pages });
     this.#showLabels(labels);
     const nodes = rows.map((row) => this.#nodeOf(row));
@@ -333,8 +337,8 @@ export class Results {
   // The row before or after one, also on the next page; null where there is none.
   async #step(row, by) {
     const there = () => this.rows.filter((each) => !each.error && (each.number - row.number) * by > 0);
-    const page = this.page + by;
-    if (!there().length && page >= 0 && page < this.pages) await this.#load(page);
+    const hasMore = by > 0 ? this.page + 1 < this.pages : this.page > 0;
+    if (!there().length && hasMore) await this.#turn(by);
     return (by > 0 ? there()[0] : there().at(-1)) ?? null;
   }
 }

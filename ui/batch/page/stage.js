@@ -89,6 +89,10 @@ export class Stage {
   #press(event) {
     if (event.button !== 0 || !this.isEditable) return;
     event.preventDefault();
+    if (this.cancel) {
+      this.cancel(); // a second finger: what the first one did was no drag
+      return;
+    }
     const node = event.target.closest(".stage-box");
     const side = event.target.dataset.side ?? "";
     const start = this.#at(event);
@@ -103,6 +107,7 @@ export class Stage {
     }
     this.layer.setPointerCapture(event.pointerId);
     const move = (moved) => {
+      if (moved.pointerId !== event.pointerId) return;
       const at = this.#at(moved);
       const by = [at[0] - start[0], at[1] - start[1]];
       box = node ? this.#moved(before, side, by) : this.#spanned(start, at);
@@ -111,6 +116,8 @@ export class Stage {
     };
     const scale = this.layer.getBoundingClientRect().width / this.width;
     const end = (ended) => {
+      if (ended.pointerId !== event.pointerId) return;
+      this.cancel = null;
       this.layer.removeEventListener("pointermove", move);
       this.layer.removeEventListener("pointerup", end);
       this.layer.removeEventListener("pointercancel", end);
@@ -120,6 +127,7 @@ export class Stage {
       else if (node && String(box) !== String(before)) this.changed(index, box);
       else if (!node && !isCancelled && Math.min(box[2] - box[0], box[3] - box[1]) * scale >= SMALLEST_PX) this.drawn(box);
     };
+    this.cancel = () => end({ type: "pointercancel", pointerId: event.pointerId });
     this.layer.addEventListener("pointermove", move);
     this.layer.addEventListener("pointerup", end);
     this.layer.addEventListener("pointercancel", end);
