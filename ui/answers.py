@@ -90,8 +90,14 @@ def _ending(request: Request, result: Result, is_nano: bool) -> str:
         asked = [name.strip() for name in parsed.objects.split(";")]
         labels = dict.fromkeys(each.label or asked[0] for each in result.detections)
         others = [label for label in labels if not any(_same_kind(label, name) for name in asked)]
+        narrower = {
+            label: name for label in others for name in asked if _is_narrower(label, name)
+        }  # "hot dog" for "dog" too: the reader judges
+        others = [label for label in others if label not in narrower]
         if result.finish_reason == "eos" and len(others) == len(labels):
             ending = f"No {' or '.join([*filter(None, [', '.join(asked[:-1])]), asked[-1]])} found."
+        for label, name in narrower.items():
+            ending += f" For “{name}” the model wrote “{label}”."
         if others:
             ending += f" Not asked for: {', '.join(others)}."
     if result.invalid_objects == 1:
@@ -110,6 +116,12 @@ def _same_kind(label: str, name: str) -> bool:
     """Whether a label is the name that was asked for, also where one is in the plural."""
     one, other = label.strip().casefold(), name.strip().casefold()
     return one == other or one in (f"{other}s", f"{other}es") or other in (f"{one}s", f"{one}es")
+
+
+def _is_narrower(label: str, name: str) -> bool:
+    """Whether a label ends in the name that was asked for, as "red apple" does in "apple"."""
+    words = label.split()
+    return any(_same_kind(" ".join(words[at:]), name) for at in range(1, len(words)))
 
 
 def describe_start(request: Request, text: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ _ABOUT = (
     "at a picture, and a Gemma 2 language model writes about it. The short prompt decides on the "
     "task: captions, answers, printed text, boxes as <loc> tokens, masks as <seg> tokens.",
     "Every size, resolution and variant can be chosen here. nano, which answers first, is a small "
-    "model of the same kind that was trained for this demo: it knows drawn scenes alone. Google’s "
+    "model of the same kind that was trained for this demo: it knows only drawn scenes. Google’s "
     "own checkpoints read photographs; they are large, and their licence has to be accepted.",
     "Answers can be wrong, also where they sound sure. Pictures are deleted after an hour, "
     "those of a batch after a day, and the history of answers stays in this browser.",

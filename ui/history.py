@@ -38,7 +38,7 @@ class History:
 
 def history_panel() -> History:
     """Folded: a list of thumbnails, and a way to clear it."""
-    with gr.Accordion("History: in this browser alone", open=False, elem_id="history"):
+    with gr.Accordion("History: kept in this browser only", open=False, elem_id="history"):
         gr.HTML(LIST, padding=False)
         clear = gr.Button("Clear history", size="sm", elem_id="clear-history", min_width=0, scale=0)
     recall = gr.Button("Show an answer again", elem_id="recall")

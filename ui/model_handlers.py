@@ -30,7 +30,7 @@ from ui.choices import (
     unknown_objects,
 )
 
-NANO_LIMIT = "for drawn scenes alone"
+NANO_LIMIT = "for drawn scenes only"
 
 
 class ModelHandlers:

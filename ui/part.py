@@ -35,7 +35,7 @@ def part_controls() -> Part:
     mark = gr.Checkbox(
         False, label="Mark a part", container=False, elem_id="mark", min_width=0, scale=0
     )
-    cut = gr.Button("Ask about this part alone", size="sm", elem_id="cut", min_width=0, scale=0)
+    cut = gr.Button("Ask about this part only", size="sm", elem_id="cut", min_width=0, scale=0)
     whole = gr.Button("Back to the whole picture", size="sm", elem_id="whole", min_width=0, scale=0)
     return Part(mark, cut, whole)
 

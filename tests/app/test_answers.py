@@ -127,6 +127,8 @@ def test_an_answer_names_the_kinds_that_were_not_asked_for():
     assert "Done. Not asked for: cactus, dog." in status("cat", "cactus", "dog", "cactus")
     assert "No cats or circle found. Not asked for: cactus." in status("cactus")
     assert "Not asked for" not in status("cat", "Circle", None)
+    assert "Done. For “cats” the model wrote “black cat”." in status("black cat")
+    assert "No cats or circle found. Not asked for: wildcat." in status("wildcat")
 
 
 def test_an_unfinished_answer_has_its_prompt_and_the_time_of_its_first_token():

@@ -90,7 +90,7 @@ def test_advice_on_memory_follows_the_precision(handlers):
 def test_what_differs_from_the_defaults_is_shown_and_can_be_taken_back(handlers):
     chosen = ("nano", "mix", "224")
     line, button = handlers.model.settings(*chosen, "auto", "", *choices.DEFAULT_DECODING)
-    assert "nano-224" in line and "ready, for drawn scenes alone" in line
+    assert "nano-224" in line and "ready, for drawn scenes only" in line
     assert not button["visible"]
     line, button = handlers.model.settings(*chosen, "nf4", "vqa", 0, 1.5, 0, 1, 1, 0)
     for words in ("adapter vqa", "4-bit (nf4)", "temperature 1.5"):
@@ -178,4 +178,4 @@ def test_nano_of_any_name_has_its_note(monkeypatch):
     handlers = Handlers(Nowhere(Catalog(checkpoints=(own,))), ())
     monkeypatch.setattr(Nowhere, "missing", lambda *_: None)
     monkeypatch.setattr(Nowhere, "notice", lambda self, checkpoint: None)
-    assert "for drawn scenes alone" in handlers.model.state(own)
+    assert "for drawn scenes only" in handlers.model.state(own)

@@ -46,7 +46,7 @@ def test_a_part_with_one_is_refused_in_words(page):
     upload(page, PICTURE)
     page.get_by_label("Mark a part").check()
     field(page, "Left %").fill("-5")
-    page.get_by_role("button", name="Ask about this part alone").click()
+    page.get_by_role("button", name="Ask about this part only").click()
     expect(page.locator("#picture-note")).to_contain_text("Left % is -5. Use a number from 0 to 10")
     box = page.locator(".drawn").bounding_box()
     whole = page.locator("#picture .image-frame img").bounding_box()

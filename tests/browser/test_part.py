@@ -80,7 +80,7 @@ def test_a_click_draws_nothing_and_a_box_stays_inside(page):
 
 def test_the_cut_out_is_asked_about_and_there_is_a_way_back(page, page_backend):
     upload(page, PICTURE)
-    cut = page.get_by_role("button", name="Ask about this part alone")
+    cut = page.get_by_role("button", name="Ask about this part only")
     back = page.get_by_role("button", name="Back to the whole picture")
     expect(cut).to_be_hidden()
     page.get_by_label("Mark a part").check()
@@ -104,7 +104,7 @@ def test_the_way_back_is_there_after_the_page_is_loaded_again(page):
     upload(page, PICTURE)
     page.get_by_label("Mark a part").check()
     draw(page, (0.25, 0.5), (0.75, 0.75))
-    page.get_by_role("button", name="Ask about this part alone").click()
+    page.get_by_role("button", name="Ask about this part only").click()
     back = page.get_by_role("button", name="Back to the whole picture")
     expect(back).to_be_visible()
     page.wait_for_function(KEPT)
@@ -120,7 +120,7 @@ def test_there_is_no_way_back_from_another_picture(page, scene_png):
     upload(page, PICTURE)
     page.get_by_label("Mark a part").check()
     layer(page)
-    page.get_by_role("button", name="Ask about this part alone").click()
+    page.get_by_role("button", name="Ask about this part only").click()
     back = page.get_by_role("button", name="Back to the whole picture")
     expect(back).to_be_visible()
     page.locator("#example-0").click()
@@ -131,7 +131,7 @@ def test_a_box_of_no_area_is_refused_in_words(page):
     upload(page, PICTURE)
     page.get_by_label("Mark a part").check()
     page.get_by_label("Right %", exact=True).fill("10")
-    page.get_by_role("button", name="Ask about this part alone").click()
+    page.get_by_role("button", name="Ask about this part only").click()
     expect(page.locator("#picture-note")).to_contain_text("The box has no area")
     expect(page.get_by_role("button", name="Back to the whole picture")).to_be_hidden()
 
