@@ -226,6 +226,8 @@ class _Reply:
     async def _start(self, message: Message) -> None:
         status, headers = message["status"], MutableHeaders(raw=message["headers"])
         kind = headers.get("content-type", "")
+        if self._path.startswith(f"{API}/file="):  # whose ending, not content, says what it is
+            headers["x-content-type-options"] = "nosniff"
         if "text/html" in kind:
             headers["content-security-policy"] = self._policy
         is_page = self._path == "/" and "text/html" in kind

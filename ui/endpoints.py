@@ -149,6 +149,11 @@ class Endpoints:
         """What is asked; UserError where it cannot be answered here."""
         # As `/v1` names them. A program may send null for what the page would have a value of.
         name, _, of_name = (model or self._backend.catalog.default).partition("+")
+        if adapter and of_name and adapter != of_name:
+            raise UserError(
+                f"model names the adapter {quoted(of_name)}, and adapter is {quoted(adapter)}.",
+                "Name one.",
+            )
         checkpoint = self._backend.catalog.find(name)
         missing = self._backend.missing(checkpoint.name)
         if missing:

@@ -119,6 +119,7 @@ def test_short_endpoints_give_the_result_of_the_backend(
         ("/read", {"model": "gpt"}, "no checkpoint 'gpt'"),
         ("/read", {"model": "3b-mix-224"}, "3b-mix-224"),
         ("/read", {"adapter": "x"}, "no adapter 'x'"),
+        ("/read", {"model": "nano-224+easy-vqa", "adapter": "x"}, "Name one"),
         ("/read", {"max_new_tokens": 5000}, "1024"),
         ("/caption", {"length": "endless"}, "short, medium, long"),
     ],

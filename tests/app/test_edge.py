@@ -307,3 +307,11 @@ def test_no_address_is_sent_on_to_a_host_that_the_asker_names(served, path):
         assert reply.headers["location"] == path.rstrip("/")
     else:
         assert reply.json()["object"] == "list"
+
+
+def test_an_uploaded_file_is_read_as_its_name_says(served):
+    sent = {"files": ("a.png", b"<script>alert(1)</script>")}
+    (path,) = httpx.post(f"{served.url}/gradio_api/upload", files=sent).json()
+    reply = httpx.get(f"{served.url}/gradio_api/file={path}")
+    assert reply.headers["content-type"] == "image/png"
+    assert reply.headers["x-content-type-options"] == "nosniff"
