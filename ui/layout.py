@@ -123,6 +123,8 @@ def inputs_panel() -> Inputs:
     with gr.Row(elem_id="part-row", elem_classes=["chips"]):
         part = part_controls()
         add = add_button()
+        # On a phone they are three screens below.
+        gr.HTML('<a href="#examples">Try an example</a>', elem_id="to-examples", padding=False)
     several = several_row(add)
     task = gr.Radio(choices.task_choices(), value=str(Task.CAPTION), label="Task", elem_id="task")
     question = gr.Textbox(

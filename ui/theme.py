@@ -24,6 +24,7 @@ SCRIPTS = tuple(
             "embedded",
             "storage",
             "a11y",
+            "too_large",
             "tabs",
             "result",
             "zoom",

@@ -342,3 +342,14 @@ class TestDark:
         background, text = brightness
         assert background < 120
         assert text > 600
+
+
+def test_a_picture_over_the_limit_is_refused_in_words_that_stay(page, tmp_path, scene_png):
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(21 * 2**20))
+    page.locator("#picture input[type=file]").set_input_files(large)
+    expect(page.get_by_role("alert")).to_have_text(
+        "large.png is larger than 20 MB. Choose a smaller file, or save it as JPEG."
+    )
+    upload(page, scene_png)
+    expect(page.locator(".too-large")).to_have_count(0)
