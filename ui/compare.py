@@ -19,7 +19,7 @@ from ui.found_picture import TEMPLATE, FoundPicture
 from ui.handlers import Handlers
 from ui.preset_examples import FIRST_PROMPT
 from ui.sides import FEWEST, LETTERS, MOST, Side, decoding_choices, describe, starting_sides
-from ui.wiring import ANSWERS_LET_IN, INSPECTED_AT_ONCE
+from ui.wiring import AS_ANSWERS, INSPECTED_AT_ONCE
 
 ABOUT = (
     '<p class="about">The same picture and prompt, answered at once by two to four models, '
@@ -277,8 +277,7 @@ def _wire_runs(
             *(each.picture for each in shown),
             votes,
         ],
-        concurrency_limit=ANSWERS_LET_IN,
-        concurrency_id="answer",
+        **AS_ANSWERS,
         **EVERY,
         **PRIVATE,
     )

@@ -198,5 +198,6 @@ def add_endpoints(backend: Backend, handlers: Handlers, image: SafeImage) -> Non
             inputs=[image, *fields, *settings],
             outputs=result,
             api_name=name,
+            show_progress="hidden",
             **AS_ANSWERS,
         )

@@ -23,7 +23,6 @@ ANSWERS_LET_IN = PENDING_AT_MOST + 4
 AS_ANSWERS: dict[str, Any] = {
     "concurrency_id": "answer",
     "concurrency_limit": ANSWERS_LET_IN,
-    "show_progress": "hidden",
 }
 INSPECTED_AT_ONCE = 2  # an upload of many pixels takes memory while it is looked at
 
@@ -239,8 +238,7 @@ def _wire_explanation(
         fn=handlers.explaining.explain,
         inputs=[inputs.image, outputs.details, model.precision, inputs.several.files],
         outputs=outputs.explanation,
-        concurrency_limit=ANSWERS_LET_IN,
-        concurrency_id="answer",
+        **AS_ANSWERS,
         **PRIVATE,
     )
     gr.on(
@@ -267,6 +265,7 @@ def _answer_after(
         fn=handlers.answer,
         inputs=_question(inputs, model),
         outputs=outputs.all,
+        show_progress="hidden",
         **AS_ANSWERS,
         **EVERY,
         api_name=api_name,

@@ -83,7 +83,7 @@ def test_a_failure_inside_an_answer_is_told(backend, scene_png, error, sentence)
 def narrow(backend, monkeypatch) -> Iterator[Served]:
     """A page that writes one answer, and where one more may wait."""
     monkeypatch.setattr(app, "WAITING_AT_MOST", 1)
-    monkeypatch.setattr(ui.wiring, "ANSWERS_LET_IN", 1)
+    monkeypatch.setitem(ui.wiring.AS_ANSWERS, "concurrency_limit", 1)
     with serve(backend) as served:
         yield served
 

@@ -170,7 +170,7 @@ def np_codes(codes):
         (
             {"bbox": [1, 1, 9, 9], "segmentation": {"size": [60, 80], "counts": "abc"}},
             "segment",
-            "80 × 60 pixels cannot be",
+            "run lengths of 80 × 60 pixels",
         ),
     ],
 )
