@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,13 @@ from tests.page_fixtures import page_backend, scene_png, served
 
 # One served page for all folders: it sets where Gradio keeps files for as long as it lives.
 __all__ = ["page_backend", "scene_png", "served"]
+
+
+def pytest_configure() -> None:
+    """Let interrupts reach what tests start, also where they run as a background job: the shell
+    lets those ignore them, and processes that they start do as they do."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

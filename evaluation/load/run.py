@@ -298,8 +298,9 @@ def main() -> None:
     print(render(record))
     if options.json:
         options.json.write_text(json.dumps(record, indent=1))
+    mark = "load beside programs" if options.programs else "load"
     for document in options.write:
-        documents.write(document, {"load": render(record)})
+        documents.write(document, {mark: render(record)})
 
 
 if __name__ == "__main__":

@@ -263,7 +263,6 @@ def add_until(run, lines):
     if run.answered == int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGINT)
 runs.Run.add = add_until
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -128,4 +128,4 @@ def test_an_interrupt_ends_it_cleanly_while_the_pipe_is_open(png):
         process.stdin.flush()
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert (process.wait(), process.stderr.read()) == (INTERRUPTED, "")
+        assert (process.wait(timeout=60), process.stderr.read()) == (INTERRUPTED, "")
