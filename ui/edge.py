@@ -98,13 +98,22 @@ class Edge:
         except Exception as error:
             if reply.is_over:  # the failure was told, as an event or a status
                 return
-            if path == UPLOAD and isinstance(error, TypeError) and "UploadFile" in str(error):
-                await say(str(NO_FILE), 400)(scope, receive, send)  # a text in place of the file
+            if path == UPLOAD and _is_of_a_text(error):
+                await say(str(NO_FILE), 400)(scope, receive, send)
                 return
             if reply.has_started:
                 raise
             logger.exception("%s %s failed", scope["method"], path)
             await say(str(OWN_FAILURE), 500)(scope, receive, send)
+
+
+def _is_of_a_text(error: Exception) -> bool:
+    """Whether Gradio's reader of uploads failed because a text came in place of a file: with an
+    `upload_id` it looks for the name of a file that is not there."""
+    said = str(error)
+    return (isinstance(error, TypeError) and "UploadFile" in said) or (
+        isinstance(error, AttributeError) and "'filename'" in said
+    )
 
 
 def _takes_json(path: str) -> bool:

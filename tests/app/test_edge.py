@@ -140,8 +140,13 @@ def test_a_request_that_does_not_come_is_not_waited_for(served, monkeypatch):
     [
         {"files": {"other": ("a.png", b"x")}},
         {"data": {"files": "a text"}, "files": {"other": ("a.png", b"x")}},
+        {
+            "data": {"files": "a text"},
+            "files": {"other": ("a.png", b"x")},
+            "params": {"upload_id": "one"},  # whose progress is told
+        },
     ],
-    ids=["under another name", "a text"],
+    ids=["under another name", "a text", "a text that is watched"],
 )
 def test_an_upload_without_a_file_is_refused(served, sent):
     refused(httpx.post(f"{served.url}/gradio_api/upload", **sent), 400, "no file")
