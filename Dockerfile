@@ -1,10 +1,11 @@
 # The demo with nano, for places other than the Hub. It installs what `make demo` does.
 #
-#   docker build -t paligemma2 .                          # for a CPU
-#   docker build -t paligemma2 --build-arg DEVICE=cuda .  # for an NVIDIA GPU
+#   docker build -t paligemma2 .
+#   docker build -t paligemma2 --build-arg PIP_ARGS="…" .  # such as an index of torch for CPUs
 FROM python:3.12-slim-bookworm
 
-ARG DEVICE=cpu
+# Extra words for pip where it fetches torch, as for `make`.
+ARG PIP_ARGS=""
 
 # Models that visitors choose are kept in a folder of the user's, which may be a volume.
 RUN useradd --uid 1000 --create-home demo \
@@ -14,13 +15,9 @@ WORKDIR /app
 
 # torch first, as the rest changes more often. Its plain wheel brings CUDA's libraries with it.
 COPY requirements.txt .
-RUN case "$DEVICE" in \
-      cpu) index="--index-url=https://download.pytorch.org/whl/cpu" ;; \
-      cuda) index="" ;; \
-      *) echo "DEVICE is '$DEVICE': use cpu or cuda." >&2; exit 1 ;; \
-    esac \
- && grep "^torch" requirements.txt > torch.txt \
- && pip install --no-cache-dir ${index:+"$index"} -r torch.txt \
+# hadolint ignore=SC2086
+RUN grep "^torch" requirements.txt > torch.txt \
+ && pip install --no-cache-dir $PIP_ARGS -r torch.txt \
  && rm torch.txt
 RUN pip install --no-cache-dir -r requirements.txt
 
