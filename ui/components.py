@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
-from gradio.components import Component
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 
@@ -42,37 +41,14 @@ def as_error(error: UserError) -> gr.Error:
     return gr.Error(message, print_exception=False, visible=False)
 
 
-class OnlyUploads(Component):
-    """A component whose files are those that came through an upload, or from the app itself, and
-    lie in Gradio's cache: never a `data:` or web address, which the server would fetch."""
-
-    def uploaded_path(self, payload: ImageData) -> Path:
-        """The posted path with links resolved; UserError where it is no such file's."""
-        if (payload.url or "").startswith("data:") or not payload.path:
-            raise UserError("The picture was not sent as a file.", "Upload it as a file.")
-        if "://" in payload.path:
-            raise UserError(
-                "The picture was given as a web address.", "Download it and upload the file."
-            )
-        return uploaded_file(payload.path, self.GRADIO_CACHE)
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
-        """Keep the server from fetching an address that a caller names."""
-        _refuse_address(url_or_file_path)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
-
-    def move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
-        """The same where Gradio works without an event loop."""
-        _refuse_address(url_or_file_path)
-        return super().move_resource_to_block_cache(url_or_file_path)
-
-
-class SafeImage(OnlyUploads, gr.Image):
+class SafeImage(gr.Image):
     """An image input that hands its handler a `models.images.OpenedImage`, or why there is none.
 
-    Gradio's own component opens any path that a caller posts. This one leaves the decoding to
-    `models.images.ROOM`, which looks at the format and the number of pixels first. (No `__init__`
-    of its own: Gradio reads the browser's settings from its signature.)
+    Gradio's own component opens any path that a caller posts. This one opens only files that came
+    through an upload (or from the app itself) and lie in Gradio's cache, never a `data:` or web
+    address, and leaves the decoding to `models.images.ROOM`, which looks at the format and
+    the number of pixels first. (No `__init__` of its own: Gradio reads the browser's settings from
+    its signature.)
     """
 
     is_template = True  # the browser shows it as the image component it derives from
@@ -92,6 +68,16 @@ class SafeImage(OnlyUploads, gr.Image):
         except UserError as error:
             return error
 
+    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
+        """Keep the server from fetching an address that a caller names."""
+        refuse_address(url_or_file_path)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
+        """The same where Gradio works without an event loop."""
+        refuse_address(url_or_file_path)
+        return super().move_resource_to_block_cache(url_or_file_path)
+
     def example_payload(self) -> Any:
         """A picture of this server's own, which is accepted as it stands."""
         path = super().move_resource_to_block_cache(str(EXAMPLE))
@@ -107,8 +93,24 @@ class SafeImage(OnlyUploads, gr.Image):
         """What is accepted: an uploaded file. (Gradio's own offers addresses and base64 too.)"""
         return dict(PICTURE_SCHEMA)
 
+    def uploaded_path(self, payload: ImageData) -> Path:
+        """The posted path with links resolved, if it lies in the cache; UserError otherwise."""
+        return uploaded_path(payload, self.GRADIO_CACHE)
 
-def _refuse_address(path: Any) -> None:
+
+def uploaded_path(payload: ImageData, cache: str) -> Path:
+    """The posted path with links resolved, if it lies in the folder of uploads or in `cache`;
+    UserError otherwise."""
+    if (payload.url or "").startswith("data:") or not payload.path:
+        raise UserError("The picture was not sent as a file.", "Upload it as a file.")
+    if "://" in payload.path:
+        raise UserError(
+            "The picture was given as a web address.", "Download it and upload the file."
+        )
+    return uploaded_file(payload.path, cache)
+
+
+def refuse_address(path: Any) -> None:
     """gr.Error where a caller names a web address in a file's place."""
     if isinstance(path, str) and "://" in path:
         raise gr.Error(

@@ -20,7 +20,7 @@ from models.images import ROOM, OpenedImage
 from models.limits import MAX_IMAGES
 from models.schema import UserError
 from ui import markup
-from ui.components import PICTURE_SCHEMA, OnlyUploads
+from ui.components import PICTURE_SCHEMA, refuse_address, uploaded_path
 from ui.events import AT_ONCE, PRIVATE, SCRIPTED, call
 from ui.model_bar import ModelBar
 
@@ -53,8 +53,8 @@ class Files(GradioRootModel):
     root: list[ImageData]
 
 
-class FurtherPictures(OnlyUploads, gr.HTML):
-    """The files of the further pictures; it shows nothing."""
+class FurtherPictures(gr.HTML):
+    """The files of the further pictures; it shows nothing. Opens only what was uploaded here."""
 
     data_model = Files
 
@@ -76,6 +76,16 @@ class FurtherPictures(OnlyUploads, gr.HTML):
                 f"There are {len(value) + 1} pictures.", f"Use at most {MAX_IMAGES} in a prompt."
             )
 
+    async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
+        """Keep the server from fetching an address that a caller names."""
+        refuse_address(url_or_file_path)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
+        """The same where Gradio works without an event loop."""
+        refuse_address(url_or_file_path)
+        return super().move_resource_to_block_cache(url_or_file_path)
+
     def api_info(self) -> dict[str, Any]:
         """A list of uploaded files, after the first."""
         return {"type": "array", "items": PICTURE_SCHEMA, "maxItems": MAX_IMAGES - 1}
@@ -87,6 +97,10 @@ class FurtherPictures(OnlyUploads, gr.HTML):
     def example_value(self) -> Any:
         """No further picture."""
         return []
+
+    def uploaded_path(self, payload: ImageData) -> Path:
+        """As `SafeImage.uploaded_path`."""
+        return uploaded_path(payload, self.GRADIO_CACHE)
 
     def _path(self, file: ImageData) -> Path | UserError:
         try:
