@@ -76,6 +76,8 @@ class FurtherPictures(gr.HTML):
                 f"There are {len(value) + 1} pictures.", f"Use at most {MAX_IMAGES} in a prompt."
             )
 
+    # As `SafeImage` has it. A class for both is not to be had: Gradio takes the name by which the
+    # browser knows a component from the first of its bases.
     async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> str | None:
         """Keep the server from fetching an address that a caller names."""
         refuse_address(url_or_file_path)
